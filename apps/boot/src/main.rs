@@ -1,0 +1,2 @@
+//! placeholder until the UEFI program lands
+fn main() {}
