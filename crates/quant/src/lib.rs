@@ -1,3 +1,33 @@
 #![no_std]
-#![forbid(unsafe_code)]
-//! Weight formats: block layout, packing, one row back out, products
+//! Weight formats: how a matrix lies in a file, how it is packed in memory, and its product with
+//! a vector.
+//!
+//! A weight matrix has one row an output. In a file rows follow each other; in memory they are
+//! *packed*: [`PANEL`] rows side by side, so that vector registers run across rows, each of which
+//! is one independent sum. No sum is ever reordered, so a product has the same bits whatever the
+//! registers' width (see `ARCHITECTURE.md`, "One arithmetic").
+//!
+//! A format is a folder of this crate and a line in [`Encoding::format`]:
+//!
+//! | format | in a file | used by |
+//! |---|---|---|
+//! | [`Encoding::F32`] | little-endian `f32` | llama2.c v0 and v1 |
+//! | [`Encoding::Int8`] | `i8` values, then one `f32` scale for every group of values in a row | llama2.c v2 |
+
+extern crate alloc;
+
+mod aligned;
+mod f32;
+mod format;
+mod input;
+mod int8;
+mod matrix;
+
+pub use aligned::AlignedBytes;
+pub use format::{Encoding, Format, Kernel, NotFinite, PlaneBytes, Shape};
+pub use input::{Input, InputBuffer, quantize_group};
+pub use int8::LARGEST_GROUP;
+pub use matrix::{Matrix, MatrixBuilder, PackError, multiply};
+
+/// Rows that are packed side by side: 2 registers of 512 bits, 4 of 256 or 8 of 128.
+pub const PANEL: usize = 32;

@@ -1,3 +1,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! Which instructions this CPU has, and vector maths: exp, silu, softmax, rms_norm, rope
+//! The vector maths of a forward pass, in one arithmetic.
+//!
+//! Every function here does the operations of llama2.c's `run.c` in `run.c`'s order, each rounded
+//! to `f32`: no fused multiply-add, no reordered sum. What C leaves to its library (`expf`,
+//! `powf`, `cosf`, `sinf`) is fixed here to one algorithm, so that a result has the same bits on
+//! every machine. Versions for wider registers join beside these and must equal them to the bit.
+
+extern crate alloc;
+
+mod exp;
+mod isa;
+mod rope;
+mod vector;
+
+pub use exp::exp;
+pub use isa::Isa;
+pub use rope::RopeTable;
+pub use vector::{add, rms_norm, round_half_even, scale_scores, silu_times, softmax};

@@ -1,0 +1,135 @@
+//! What a weight format is, and the table of formats.
+
+use crate::{Input, PANEL, f32, int8};
+use bootllm_simd::Isa;
+
+/// In which format a matrix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// 32-bit floating point.
+    F32,
+    /// 8-bit integers in groups along a row, each group with an `f32` scale.
+    Int8 {
+        /// Values in a group; it divides the length of every row.
+        group: usize,
+    },
+}
+
+impl Encoding {
+    /// The table of formats: what this one can do. This is the one place that knows all of them.
+    pub fn format(self) -> &'static dyn Format {
+        match self {
+            Encoding::F32 => &f32::F32,
+            Encoding::Int8 { .. } => &int8::Int8,
+        }
+    }
+
+    /// Values that share a scale; 1 where there are no scales.
+    pub fn group(self) -> usize {
+        match self {
+            Encoding::F32 => 1,
+            Encoding::Int8 { group } => group,
+        }
+    }
+}
+
+/// A matrix as its file describes it: rows (outputs), columns (inputs), and the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows: one for each output.
+    pub rows: usize,
+    /// Columns: one for each input.
+    pub columns: usize,
+    /// The format of its values.
+    pub encoding: Encoding,
+}
+
+impl Shape {
+    /// Panels that the rows fill, the last perhaps in part.
+    pub fn panels(&self) -> usize {
+        self.rows.div_ceil(PANEL)
+    }
+
+    /// Bytes of the packed matrix; `None` beyond `usize`.
+    pub fn packed_bytes(&self) -> Option<usize> {
+        self.encoding.format().panel_bytes(self)?.checked_mul(self.panels())
+    }
+}
+
+/// How many bytes of a row lie in each plane of the file. A plane is a run of rows: formats that
+/// keep scales apart from values have two, the others one (and 0 bytes in the second).
+pub type PlaneBytes = [u64; 2];
+
+/// What one weight format can do. Methods take whole panels of [`PANEL`] rows or single rows.
+pub trait Format: Sync {
+    /// Its name as a person knows it.
+    fn name(&self) -> &'static str;
+
+    /// Bytes of one row in each plane of a file; `None` beyond `u64`.
+    fn plane_bytes(&self, shape: &Shape) -> Option<PlaneBytes>;
+
+    /// Bytes of one packed panel; `None` beyond `usize`.
+    fn panel_bytes(&self, shape: &Shape) -> Option<usize>;
+
+    /// Puts one row, as it lies in the file's planes, into its place in a panel.
+    fn pack_row(&self, shape: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]);
+
+    /// Gives one packed row back as `f32`; `output` has one element a column.
+    fn unpack_row(&self, shape: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]);
+
+    /// Turns one row of a file into `f32`.
+    fn decode_row(&self, shape: &Shape, planes: [&[u8]; 2], output: &mut [f32]);
+
+    /// Turns `f32` into one row of a file, the nearest that the format can say.
+    fn encode_row(&self, shape: &Shape, row: &[f32], planes: [&mut [u8]; 2]);
+
+    /// The first value or scale in a row of a file that is NaN or infinite, if there is one.
+    fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite>;
+
+    /// How the vector that the matrix is multiplied with has to be quantized: values in a group,
+    /// or `None` if it stays `f32`.
+    fn input_group(&self, shape: &Shape) -> Option<usize>;
+
+    /// The products with a vector, the plainest first. All give the same bits.
+    fn kernels(&self) -> &'static [Kernel];
+}
+
+/// A value that no trained model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotFinite {
+    /// Which value of the row, or which of its scales.
+    pub index: usize,
+    /// Whether it is NaN; infinite otherwise.
+    pub nan: bool,
+}
+
+impl NotFinite {
+    /// Looks for NaN and infinities in little-endian `f32`.
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), Self> {
+        let (values, _) = bytes.as_chunks();
+        match values.iter().map(|&value| f32::from_le_bytes(value)).position(|v| !v.is_finite()) {
+            None => Ok(()),
+            Some(index) => {
+                Err(NotFinite { index, nan: f32::from_le_bytes(values[index]).is_nan() })
+            }
+        }
+    }
+}
+
+/// One way to multiply a panel with a vector.
+#[derive(Clone, Copy)]
+pub struct Kernel {
+    /// The instructions it needs.
+    pub isa: Isa,
+    /// `output[r] = Σ panel[r][k] · input[k]`, k ascending, for the [`PANEL`] rows of a panel.
+    pub multiply: fn(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]),
+}
+
+impl Kernel {
+    /// The kernel of the widest instruction set that does not go beyond `isa`.
+    pub fn select(format: &dyn Format, isa: Isa) -> Kernel {
+        let kernels = format.kernels();
+        let fitting = kernels.iter().filter(|kernel| kernel.isa <= isa);
+        *fitting.max_by_key(|kernel| kernel.isa).unwrap_or(&kernels[0])
+    }
+}

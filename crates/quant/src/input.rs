@@ -1,0 +1,80 @@
+//! The vector that matrices are multiplied with.
+
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
+use bootllm_simd::round_half_even;
+
+/// A vector of activations as products take it: as it is, and quantized if a format asks for it.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The vector in `f32`.
+    pub values: &'a [f32],
+    /// The vector in groups of integers, each to be multiplied with its group's scale; empty if
+    /// no format asked for it.
+    pub quantized: &'a [i8],
+    /// One scale for each group.
+    pub scales: &'a [f32],
+}
+
+/// Room for one quantized vector, used again for every product.
+pub struct InputBuffer {
+    quantized: Vec<i8>,
+    scales: Vec<f32>,
+}
+
+impl InputBuffer {
+    /// Room for vectors of up to `columns` values.
+    pub fn new(columns: usize) -> Result<Self, TryReserveError> {
+        let (mut quantized, mut scales) = (Vec::new(), Vec::new());
+        quantized.try_reserve_exact(columns)?;
+        quantized.resize(columns, 0);
+        scales.try_reserve_exact(columns)?;
+        scales.resize(columns, 0.0);
+        Ok(InputBuffer { quantized, scales })
+    }
+
+    /// Bytes that [`InputBuffer::new`] allocates.
+    pub fn bytes(columns: usize) -> u64 {
+        columns as u64 * (size_of::<i8>() + size_of::<f32>()) as u64
+    }
+
+    /// `values` ready for a format that wants groups of `group` values, or none.
+    ///
+    /// # Panics
+    /// If there are more values than there is room for.
+    pub fn prepare<'a>(&'a mut self, values: &'a [f32], group: Option<usize>) -> Input<'a> {
+        let Some(group) = group else {
+            return Input { values, quantized: &[], scales: &[] };
+        };
+        let quantized = &mut self.quantized[..values.len()];
+        let scales = &mut self.scales[..values.len() / group];
+        for ((values, quantized), scale) in
+            values.chunks_exact(group).zip(quantized.chunks_exact_mut(group)).zip(scales.iter_mut())
+        {
+            *scale = quantize_group(values, quantized);
+        }
+        Input { values, quantized, scales }
+    }
+}
+
+/// Quantizes one group: the largest magnitude becomes ±127. Returns the scale.
+///
+/// llama2.c's `quantize`, but for halves, which go to the even neighbour (as in its `export.py`),
+/// and for a group of zeros, where C divides 0 by 0.
+pub fn quantize_group(values: &[f32], quantized: &mut [i8]) -> f32 {
+    let mut largest = 0.0f32;
+    for value in values {
+        if value.abs() > largest {
+            largest = value.abs();
+        }
+    }
+    let scale = largest / 127.0;
+    if scale == 0.0 {
+        quantized.fill(0);
+        return 0.0;
+    }
+    for (quantized, value) in quantized.iter_mut().zip(values) {
+        *quantized = round_half_even(value / scale) as i8;
+    }
+    scale
+}

@@ -1,0 +1,87 @@
+//! Rotary position embedding.
+
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
+
+/// The cosines and sines by which rotary position embedding (Su et al., 2021) turns pairs of
+/// values, for every position of the context: made once, so that a token costs no `cos`.
+///
+/// llama2.c computes them in `f32` at every token: `freq = 1 / powf(base, i / head_size)`, then
+/// `cosf(pos * freq)`. Here each of its functions is computed in `f64` and rounded once, which is
+/// the correctly rounded value that a good `powf` or `cosf` returns too.
+pub struct RopeTable {
+    /// (position, pair): cosine and sine.
+    turns: Vec<(f32, f32)>,
+    pairs: usize,
+}
+
+impl RopeTable {
+    /// A table for heads of `head_size` values (even), positions 0 to `context − 1` and the base
+    /// of the frequencies (10,000 in Llama 2).
+    pub fn new(head_size: usize, context: usize, base: f32) -> Result<Self, TryReserveError> {
+        let pairs = head_size / 2;
+        let mut turns = Vec::new();
+        turns.try_reserve_exact(context.saturating_mul(pairs))?;
+        for position in 0..context {
+            for pair in 0..pairs {
+                let exponent = (2 * pair) as f32 / head_size as f32;
+                let frequency = 1.0 / libm::pow(f64::from(base), f64::from(exponent)) as f32;
+                let angle = f64::from(position as f32 * frequency);
+                turns.push((libm::cos(angle) as f32, libm::sin(angle) as f32));
+            }
+        }
+        Ok(RopeTable { turns, pairs })
+    }
+
+    /// Bytes that [`RopeTable::new`] allocates; `None` beyond `u64`.
+    pub fn bytes(head_size: usize, context: usize) -> Option<u64> {
+        let turn = size_of::<(f32, f32)>() as u64;
+        (head_size as u64 / 2).checked_mul(context as u64)?.checked_mul(turn)
+    }
+
+    /// The cosines and sines of one position, one for each pair of a head.
+    pub fn turns(&self, position: usize) -> &[(f32, f32)] {
+        &self.turns[position * self.pairs..][..self.pairs]
+    }
+
+    /// Turns the adjacent pairs of every head in `heads` (one or several heads in a row) to
+    /// `position`.
+    pub fn rotate(&self, heads: &mut [f32], position: usize) {
+        let turns = self.turns(position);
+        for head in heads.chunks_exact_mut(2 * self.pairs) {
+            for (pair, &(cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
+                let [a, b] = *pair;
+                *pair = [a * cos - b * sin, a * sin + b * cos];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn position_zero_turns_nothing_and_lengths_are_kept() {
+        let table = RopeTable::new(8, 16, 10_000.0).unwrap();
+        let heads =
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, -1.0, 0.5, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0];
+        let mut turned = heads;
+        table.rotate(&mut turned, 0);
+        assert_eq!(turned, heads);
+        table.rotate(&mut turned, 15);
+        assert_ne!(turned, heads);
+        for (before, after) in heads.chunks(2).zip(turned.chunks(2)) {
+            let length = |pair: &[f32]| pair[0] * pair[0] + pair[1] * pair[1];
+            assert!((length(before) - length(after)).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn the_first_pair_turns_by_one_radian_a_position() {
+        let table = RopeTable::new(4, 3, 10_000.0).unwrap();
+        assert_eq!(table.turns(1)[0], (libm::cos(1.0) as f32, libm::sin(1.0) as f32));
+        assert_eq!(table.turns(2)[0], (libm::cos(2.0) as f32, libm::sin(2.0) as f32));
+        assert_eq!(table.turns(0).len(), 2);
+    }
+}
