@@ -1,3 +1,67 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! Readers and writers of model files: untrusted bytes in, checked descriptions out
+//! Model files: untrusted bytes in, checked descriptions out, and back again.
+//!
+//! [`read`] recognises a file by its content, checks every number in its header and returns a
+//! [`ModelFile`]: the shape of the model and, for each tensor, its format and where in the file its
+//! rows lie. It reads nothing else; [`for_each_row`] then streams a tensor's rows through a chunk
+//! of memory. [`write`] and [`convert`] produce files.
+//!
+//! Formats so far: the three of llama2.c ([`Version`]), as its `export.py` writes them and
+//! its `run.c` and `runq.c` read them.
+
+extern crate alloc;
+
+mod config;
+mod error;
+mod llama2c;
+mod rows;
+mod tensor;
+mod write;
+
+pub use config::Config;
+pub use error::{ConfigError, ReadError};
+pub use llama2c::{Version, largest_group};
+pub use rows::{CHUNK, Chunk, RowError, for_each_row};
+pub use tensor::{Part, Plane, Tensor};
+pub use write::{Rows, Sink, WriteError, convert, write};
+
+use alloc::vec::Vec;
+use bootllm_platform::ReadAt;
+
+/// What a model file holds.
+#[derive(Clone, Debug)]
+pub struct ModelFile {
+    /// The file's own format.
+    pub version: Version,
+    /// The shape of the model.
+    pub config: Config,
+    /// Bytes in the file.
+    pub size: u64,
+    /// Ordered by layer and part.
+    tensors: Vec<Tensor>,
+}
+
+impl ModelFile {
+    /// All tensors.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// One tensor; those that belong to no layer are found with layer 0.
+    pub fn tensor(&self, part: Part, layer: usize) -> Option<&Tensor> {
+        let index =
+            self.tensors.binary_search_by_key(&(layer, part), |t| (t.layer, t.part)).ok()?;
+        Some(&self.tensors[index])
+    }
+
+    /// How many numbers the model has learnt.
+    pub fn parameters(&self) -> u64 {
+        self.tensors.iter().map(|t| t.shape.rows as u64 * t.shape.columns as u64).sum()
+    }
+}
+
+/// Reads the header of a model file and checks that it and the file's size make sense.
+pub fn read(file: &mut dyn ReadAt) -> Result<ModelFile, ReadError> {
+    llama2c::read(file)
+}

@@ -1,3 +1,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! Text to tokens and back: SentencePiece BPE, incremental decoding to UTF-8
+//! Text to tokens and back.
+//!
+//! A [`Tokenizer`] holds a vocabulary of pieces with scores, read from llama2.c's `tokenizer.bin`.
+//! [`Tokenizer::encode`] is SentencePiece's byte-pair encoding (Kudo and Richardson, 2018) as
+//! llama2.c does it; a [`Decoder`] turns tokens into text as they come, never half a character.
+
+extern crate alloc;
+
+mod decode;
+mod encode;
+mod file;
+mod vocabulary;
+
+pub use decode::Decoder;
+pub use file::FileError;
+pub use vocabulary::{BOS, EOS, Tokenizer, UNKNOWN};

@@ -1,0 +1,132 @@
+//! Writing model files.
+
+use crate::llama2c::header;
+use crate::{Chunk, Config, ConfigError, ModelFile, Part, RowError, Version, for_each_row};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use bootllm_platform::ReadAt;
+
+/// Where a file is written to, from its first byte to its last.
+pub trait Sink {
+    /// Takes the next bytes of the file, or says why it cannot.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String>;
+}
+
+/// A file in memory.
+impl Sink for Vec<u8> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Why a file could not be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The model cannot be described in this format.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The rows of the model that is converted could not be read.
+    #[error("reading: {0}")]
+    Read(#[from] RowError),
+    /// The sink could not take the bytes.
+    #[error("writing: {0}")]
+    Sink(String),
+    /// The model has no such tensor.
+    #[error("the model lacks a tensor that the format needs: {0:?}, layer {1}")]
+    Missing(Part, usize),
+}
+
+/// Gives rows to be written: calls the function with each row, in order, of one tensor.
+pub type Rows<'a> = dyn FnMut(Part, usize, &mut dyn FnMut(&[f32]) -> Result<(), WriteError>) -> Result<(), WriteError>
+    + 'a;
+
+/// Writes a model file. `rows` is asked for each tensor in the order of the file and calls back
+/// with every row of it, in `f32`.
+pub fn write(
+    version: Version,
+    config: &Config,
+    rows: &mut Rows<'_>,
+    sink: &mut dyn Sink,
+) -> Result<(), WriteError> {
+    config.validate()?;
+    version.check_group(config)?;
+    sink.write(&header(version, config)).map_err(WriteError::Sink)?;
+    for part in version.order() {
+        if part == Part::Output && config.shared_classifier {
+            continue;
+        }
+        for layer in 0..if part.in_layers() { config.layers } else { 1 } {
+            write_tensor(version, config, (part, layer), rows, sink)?;
+        }
+        if version.gap_after(config, part) > 0 {
+            write_rope_tables(config, sink)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes one tensor: its first plane row by row, then the second, which is kept until then.
+fn write_tensor(
+    version: Version,
+    config: &Config,
+    (part, layer): (Part, usize),
+    rows: &mut Rows<'_>,
+    sink: &mut dyn Sink,
+) -> Result<(), WriteError> {
+    let shape = version.shape(config, part);
+    let format = shape.encoding.format();
+    let [first, second] = format.plane_bytes(&shape).unwrap_or_default().map(|n| n as usize);
+    let mut values = vec![0; first];
+    let mut scales = Vec::new();
+    rows(part, layer, &mut |row| {
+        let start = scales.len();
+        scales.resize(start + second, 0);
+        format.encode_row(&shape, row, [&mut values, &mut scales[start..]]);
+        sink.write(&values).map_err(WriteError::Sink)
+    })?;
+    sink.write(&scales).map_err(WriteError::Sink)
+}
+
+/// v0's two tables of cosines and sines, (seq_len, head_size / 2) each, which its readers skip.
+fn write_rope_tables(config: &Config, sink: &mut dyn Sink) -> Result<(), WriteError> {
+    let (head_size, context) = (config.head_size(), config.context);
+    let table = bootllm_simd::RopeTable::new(head_size, context, Config::ROPE_BASE)
+        .map_err(|_| WriteError::Sink(String::from("no memory for v0's RoPE tables")))?;
+    for pick in [|&(cos, _): &(f32, f32)| cos, |&(_, sin): &(f32, f32)| sin] {
+        for position in 0..context {
+            let turns = table.turns(position).iter().map(pick);
+            let bytes: Vec<u8> = turns.flat_map(f32::to_le_bytes).collect();
+            sink.write(&bytes).map_err(WriteError::Sink)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the model of a file in another format. `progress` is called with the bytes read so far.
+///
+/// f32 to f32 keeps every bit; to int8, each group's largest magnitude becomes 127 steps.
+pub fn convert(
+    model: &ModelFile,
+    file: &mut dyn ReadAt,
+    version: Version,
+    sink: &mut dyn Sink,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), WriteError> {
+    let mut chunk = Chunk::default();
+    let mut values = Vec::new();
+    let mut done = 0;
+    let mut rows = |part, layer, each: &mut dyn FnMut(&[f32]) -> Result<(), WriteError>| {
+        let tensor = model.tensor(part, layer).ok_or(WriteError::Missing(part, layer))?;
+        values.resize(tensor.shape.columns, 0.0);
+        for_each_row(file, tensor, &mut chunk, |_, planes| {
+            tensor.shape.encoding.format().decode_row(&tensor.shape, planes, &mut values);
+            each(&values)
+        })?;
+        done += tensor.bytes();
+        progress(done);
+        Ok(())
+    };
+    write(version, &model.config, &mut rows, sink)
+}

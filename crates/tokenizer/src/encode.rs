@@ -1,0 +1,150 @@
+//! Text to tokens.
+
+use crate::{BOS, EOS, Tokenizer};
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+/// No neighbour.
+const NONE: u32 = u32::MAX;
+/// Scores up to this never merge; llama2.c's search starts from it.
+const LOWEST_SCORE: f32 = -1e10;
+
+impl Tokenizer {
+    /// The tokens of a text, with BOS before and EOS after it if asked for.
+    ///
+    /// As in llama2.c: a space goes before the text unless it is empty; every character becomes
+    /// its own token, or the tokens of its bytes if the vocabulary lacks it; then, as long as two
+    /// neighbours' pieces together are a piece, those merge whose result has the highest score, of
+    /// equals the leftmost. llama2.c looks through all pairs at every merge; here a heap holds
+    /// them, which gives the same tokens in n·log n steps.
+    pub fn encode(&self, text: &str, bos: bool, eos: bool) -> Vec<u32> {
+        let mut tokens = Vec::with_capacity(text.len() + 3);
+        if !text.is_empty() {
+            self.push_character(" ", &mut tokens);
+        }
+        let mut buffer = [0; 4];
+        for character in text.chars() {
+            self.push_character(character.encode_utf8(&mut buffer), &mut tokens);
+        }
+        let merged = Merge::new(self, tokens).run();
+        let before = bos.then_some(BOS);
+        let after = eos.then_some(EOS);
+        before.into_iter().chain(merged).chain(after).collect()
+    }
+
+    fn push_character(&self, character: &str, tokens: &mut Vec<u32>) {
+        match self.find(character.as_bytes()) {
+            Some(token) => tokens.push(token),
+            None => tokens.extend(character.bytes().map(|byte| self.byte_token(byte))),
+        }
+    }
+}
+
+/// A sequence of tokens while it is merged: a linked list, and the merges that are possible.
+struct Merge<'a> {
+    tokenizer: &'a Tokenizer,
+    links: Vec<Link>,
+    candidates: BinaryHeap<Candidate>,
+    /// Room for two pieces.
+    pair: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Link {
+    token: u32,
+    previous: u32,
+    next: u32,
+    /// Whether it still stands; its left neighbour has swallowed it otherwise.
+    alive: bool,
+}
+
+/// Two neighbours that could become one token. It is out of date if either has changed since.
+struct Candidate {
+    score: f32,
+    left: u32,
+    right: u32,
+    tokens: (u32, u32),
+    merged: u32,
+}
+
+impl<'a> Merge<'a> {
+    fn new(tokenizer: &'a Tokenizer, tokens: Vec<u32>) -> Self {
+        let count = tokens.len() as u32;
+        let links = tokens.into_iter().zip(0..).map(|(token, index)| Link {
+            token,
+            previous: if index == 0 { NONE } else { index - 1 },
+            next: if index + 1 == count { NONE } else { index + 1 },
+            alive: true,
+        });
+        let pair = Vec::with_capacity(2 * tokenizer.longest());
+        Merge { tokenizer, links: links.collect(), candidates: BinaryHeap::new(), pair }
+    }
+
+    fn run(mut self) -> impl Iterator<Item = u32> {
+        for left in 1..self.links.len() as u32 {
+            self.consider(left - 1, left);
+        }
+        while let Some(best) = self.candidates.pop() {
+            let (left, right) = (self.links[best.left as usize], self.links[best.right as usize]);
+            if !left.alive || !right.alive || (left.token, right.token) != best.tokens {
+                continue;
+            }
+            self.links[best.right as usize].alive = false;
+            self.links[best.left as usize].token = best.merged;
+            self.links[best.left as usize].next = right.next;
+            if right.next != NONE {
+                self.links[right.next as usize].previous = best.left;
+                self.consider(best.left, right.next);
+            }
+            if left.previous != NONE {
+                self.consider(left.previous, best.left);
+            }
+        }
+        self.links.into_iter().filter(|link| link.alive).map(|link| link.token)
+    }
+
+    /// Notes the merge of two neighbours, if their pieces together are a piece.
+    fn consider(&mut self, left: u32, right: u32) {
+        let tokens = (self.links[left as usize].token, self.links[right as usize].token);
+        let pieces = (self.tokenizer.piece(tokens.0), self.tokenizer.piece(tokens.1));
+        if pieces.0.len() + pieces.1.len() > self.tokenizer.longest() {
+            return;
+        }
+        self.pair.clear();
+        self.pair.extend_from_slice(pieces.0);
+        self.pair.extend_from_slice(pieces.1);
+        let Some(merged) = self.tokenizer.find(&self.pair) else {
+            return;
+        };
+        match self.tokenizer.score(merged) {
+            Some(score) if score > LOWEST_SCORE => {
+                self.candidates.push(Candidate { score, left, right, tokens, merged });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The greatest candidate is the one to merge next: the highest score, then the leftmost.
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // No score is NaN (`consider` compares), and 0 and −0 are equal, as in C.
+        let by_score = self.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal);
+        by_score.then(other.left.cmp(&self.left))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}

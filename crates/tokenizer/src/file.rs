@@ -1,0 +1,128 @@
+//! llama2.c's `tokenizer.bin`.
+//!
+//! Little-endian: an i32, the length of the longest piece; then for each token an f32 score, an
+//! i32 length and the bytes of the piece, spaces as spaces. How many tokens there are is not
+//! written: the file simply ends (llama2.c's `tokenizer.py`).
+
+use crate::Tokenizer;
+use alloc::vec::Vec;
+
+/// Why a file is not a tokenizer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum FileError {
+    /// There is nothing in the file.
+    #[error("the file is empty; copy the tokenizer again")]
+    Empty,
+    /// The first number is no length.
+    #[error("not a tokenizer: it would have pieces of up to {found} bytes in {size} bytes")]
+    LongestPiece {
+        /// What the file says.
+        found: i32,
+        /// Bytes in the file.
+        size: usize,
+    },
+    /// A token's piece would end behind the file's end, or the file ends within a token.
+    #[error(
+        "token {token} is cut off at the end of the file: \
+         the tokenizer is cut short, or not a tokenizer at all"
+    )]
+    CutShort {
+        /// The token's number.
+        token: usize,
+    },
+    /// A piece is empty or has a negative length.
+    #[error("token {token} has a piece of {length} bytes")]
+    PieceLength {
+        /// The token's number.
+        token: usize,
+        /// The length that the file says.
+        length: i32,
+    },
+    /// A score by which nothing can be ordered.
+    #[error("the score of token {token} is not a number")]
+    Score {
+        /// The token's number.
+        token: usize,
+    },
+    /// The tokenizer is not the model's.
+    #[error("it has {found} tokens, the model {expected}: it belongs to another model")]
+    VocabularySize {
+        /// Tokens in the file.
+        found: usize,
+        /// Tokens of the model.
+        expected: usize,
+    },
+    /// The file is larger than any vocabulary.
+    #[error("{size} bytes are too many for a tokenizer")]
+    TooLarge {
+        /// Bytes in the file.
+        size: u64,
+    },
+}
+
+impl Tokenizer {
+    /// The largest file that [`Tokenizer::read`] is meant for: far more than any vocabulary has.
+    pub const LARGEST_FILE: u64 = 64 << 20;
+
+    /// Reads a `tokenizer.bin`.
+    pub fn read(mut bytes: &[u8]) -> Result<Self, FileError> {
+        let size = bytes.len();
+        if size as u64 > Self::LARGEST_FILE {
+            return Err(FileError::TooLarge { size: size as u64 });
+        }
+        if size == 0 {
+            return Err(FileError::Empty);
+        }
+        let longest = take(&mut bytes).map(i32::from_le_bytes).unwrap_or(0);
+        if !usize::try_from(longest).is_ok_and(|longest| (1..=size).contains(&longest)) {
+            return Err(FileError::LongestPiece { found: longest, size });
+        }
+        let mut pieces: Vec<(&[u8], f32)> = Vec::new();
+        while !bytes.is_empty() {
+            pieces.push(read_piece(&mut bytes, pieces.len())?);
+        }
+        Ok(Tokenizer::new(pieces))
+    }
+
+    /// Reads a `tokenizer.bin` and checks that it has as many tokens as the model.
+    pub fn read_for(bytes: &[u8], vocab_size: usize) -> Result<Self, FileError> {
+        let tokenizer = Self::read(bytes)?;
+        let found = tokenizer.len();
+        if found != vocab_size {
+            return Err(FileError::VocabularySize { found, expected: vocab_size });
+        }
+        Ok(tokenizer)
+    }
+
+    /// The vocabulary as a `tokenizer.bin`.
+    pub fn write(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (self.longest() as i32).to_le_bytes().into();
+        for token in 0..self.len() as u32 {
+            bytes.extend(self.score(token).unwrap_or(0.0).to_le_bytes());
+            bytes.extend((self.piece(token).len() as i32).to_le_bytes());
+            bytes.extend(self.piece(token));
+        }
+        bytes
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+fn read_piece<'a>(bytes: &mut &'a [u8], token: usize) -> Result<(&'a [u8], f32), FileError> {
+    let cut_short = FileError::CutShort { token };
+    let score = take(bytes).map(f32::from_le_bytes).ok_or(cut_short.clone())?;
+    let length = take(bytes).map(i32::from_le_bytes).ok_or(cut_short.clone())?;
+    if score.is_nan() {
+        return Err(FileError::Score { token });
+    }
+    if length <= 0 {
+        return Err(FileError::PieceLength { token, length });
+    }
+    let (piece, rest) = bytes.split_at_checked(length as usize).ok_or(cut_short)?;
+    *bytes = rest;
+    Ok((piece, score))
+}
