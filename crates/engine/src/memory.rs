@@ -1,0 +1,47 @@
+//! How much memory a model takes.
+
+use crate::buffers::Buffers;
+use crate::kv_cache::KvCache;
+use bootllm_model_file::{Chunk, ModelFile, Tensor};
+use bootllm_simd::RopeTable;
+
+/// Bytes that a model takes while it runs, by purpose, and while it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The packed weights.
+    pub weights: u64,
+    /// Keys and values of every position of the context.
+    pub kv_cache: u64,
+    /// Activations and tables.
+    pub buffers: u64,
+    /// The chunk through which the file is read; free again after loading.
+    pub chunk: u64,
+}
+
+impl Memory {
+    /// What the model of this file needs to run with a context of `context` positions. Sums
+    /// beyond `u64` stay at its end, which is more than any machine has.
+    pub fn needed(file: &ModelFile, context: usize) -> Self {
+        let packed = |tensor: &Tensor| {
+            if tensor.part.is_norm() {
+                return tensor.bytes();
+            }
+            tensor.shape.packed_bytes().map_or(u64::MAX, |bytes| bytes as u64)
+        };
+        let tensors = file.tensors();
+        Memory {
+            weights: tensors.iter().map(packed).fold(0, u64::saturating_add),
+            kv_cache: KvCache::bytes(&file.config, context),
+            buffers: Buffers::bytes(&file.config, context).saturating_add(
+                RopeTable::bytes(file.config.head_size(), context).unwrap_or(u64::MAX),
+            ),
+            chunk: tensors.iter().map(Chunk::bytes_for).max().unwrap_or(0),
+        }
+    }
+
+    /// All of it: the most that is in use at any moment.
+    pub fn total(&self) -> u64 {
+        let Memory { weights, kv_cache, buffers, chunk } = *self;
+        [weights, kv_cache, buffers, chunk].into_iter().fold(0, u64::saturating_add)
+    }
+}
