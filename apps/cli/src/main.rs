@@ -1,1 +1,58 @@
-fn main() {}
+#![forbid(unsafe_code)]
+//! `bootllm`: runs, inspects and converts language models.
+//!
+//! Standard output is what was asked for and nothing else; progress and figures go to standard
+//! error. The exit status is 1 if anything was wrong with the input.
+
+mod convert;
+mod inspect;
+mod logits;
+mod model;
+mod platform;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Runs, inspects and converts language models.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a text, or answer in turns
+    Run(run::Arguments),
+    /// Show what a model file holds and what it would need
+    Inspect(inspect::Arguments),
+    /// Show, save or compare the model's outputs
+    Logits(logits::Arguments),
+    /// Write a model in another of llama2.c's formats
+    Convert(convert::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            let _ = message.print();
+            return if message.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Logits(arguments) => logits::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bootllm: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -12,6 +12,7 @@ extern crate alloc;
 mod exp;
 mod isa;
 mod rope;
+mod sin_cos;
 mod vector;
 
 pub use exp::exp;

@@ -1,5 +1,6 @@
 //! Rotary position embedding.
 
+use crate::sin_cos::sin_cos;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
@@ -7,8 +8,8 @@ use alloc::vec::Vec;
 /// values, for every position of the context: made once, so that a token costs no `cos`.
 ///
 /// llama2.c computes them in `f32` at every token: `freq = 1 / powf(base, i / head_size)`, then
-/// `cosf(pos * freq)`. Here each of its functions is computed in `f64` and rounded once, which is
-/// the correctly rounded value that a good `powf` or `cosf` returns too.
+/// `cosf(pos * freq)` and `sinf(pos * freq)`. Here it is the same operations, each function
+/// computed in `f64` and rounded once.
 pub struct RopeTable {
     /// (position, pair): cosine and sine.
     turns: Vec<(f32, f32)>,
@@ -26,8 +27,8 @@ impl RopeTable {
             for pair in 0..pairs {
                 let exponent = (2 * pair) as f32 / head_size as f32;
                 let frequency = 1.0 / libm::pow(f64::from(base), f64::from(exponent)) as f32;
-                let angle = f64::from(position as f32 * frequency);
-                turns.push((libm::cos(angle) as f32, libm::sin(angle) as f32));
+                let (sin, cos) = sin_cos(position as f32 * frequency);
+                turns.push((cos, sin));
             }
         }
         Ok(RopeTable { turns, pairs })

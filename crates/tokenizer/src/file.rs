@@ -5,6 +5,8 @@
 //! written: the file simply ends (llama2.c's `tokenizer.py`).
 
 use crate::Tokenizer;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Why a file is not a tokenizer.
@@ -104,6 +106,15 @@ impl Tokenizer {
         }
         bytes
     }
+}
+
+/// The files in which a model's tokenizer is looked for, beside the model and in this order:
+/// `NAME.tokenizer.bin`, then `tokenizer.bin`. `model` is the model's file with its folder, parted
+/// by `/`.
+pub fn names_beside(model: &str) -> [String; 2] {
+    let (folder, name) = model.rfind('/').map_or(("", model), |at| model.split_at(at + 1));
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    [format!("{folder}{stem}.tokenizer.bin"), format!("{folder}tokenizer.bin")]
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

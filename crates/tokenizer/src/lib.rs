@@ -14,5 +14,5 @@ mod file;
 mod vocabulary;
 
 pub use decode::Decoder;
-pub use file::FileError;
+pub use file::{FileError, names_beside};
 pub use vocabulary::{BOS, EOS, Tokenizer, UNKNOWN};

@@ -1,6 +1,6 @@
 //! The tokenizer against a plain transcription of what llama2.c does, and its decoder.
 
-use bootllm_tokenizer::{Decoder, FileError, Tokenizer};
+use bootllm_tokenizer::{Decoder, FileError, Tokenizer, names_beside};
 use proptest::prelude::*;
 
 /// A vocabulary with all bytes and a few pieces that merge in several ways.
@@ -173,4 +173,15 @@ fn what_is_wrong_with_a_file_is_said() {
         assert!(matches!(Tokenizer::read(&bytes[..cut]), Err(FileError::CutShort { .. })), "{cut}");
     }
     assert!(matches!(Tokenizer::read(&bytes[..3]), Err(FileError::LongestPiece { .. })));
+}
+
+#[test]
+fn a_tokenizer_is_looked_for_beside_its_model() {
+    for (model, own, common) in [
+        ("stories15M.bin", "stories15M.tokenizer.bin", "tokenizer.bin"),
+        ("models/a.b.bin", "models/a.b.tokenizer.bin", "models/tokenizer.bin"),
+        ("/x.y/model", "/x.y/model.tokenizer.bin", "/x.y/tokenizer.bin"),
+    ] {
+        assert_eq!(names_beside(model), [own, common]);
+    }
 }

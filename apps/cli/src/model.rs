@@ -1,0 +1,125 @@
+//! Opening and loading models and their tokenizers.
+
+use crate::platform::{FileReader, StdClock, memory_available};
+use anyhow::{Context, Result, bail};
+use bootllm_chat::report;
+use bootllm_engine::{Memory, Model};
+use bootllm_model_file::ModelFile;
+use bootllm_platform::{Clock, ReadAt};
+use bootllm_tokenizer::{Tokenizer, names_beside};
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A model file whose header has been read.
+pub struct Opened {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it holds.
+    pub file: ModelFile,
+    /// The file itself.
+    pub source: FileReader,
+}
+
+/// Opens a model file and checks it.
+pub fn open(path: &Path) -> Result<Opened> {
+    let context = || path.display().to_string();
+    let mut source = FileReader::open(path).with_context(context)?;
+    let file = bootllm_model_file::read(&mut source).with_context(context)?;
+    Ok(Opened { path: path.to_owned(), file, source })
+}
+
+impl Opened {
+    /// Loads the weights, with progress on standard error, if the memory is there.
+    pub fn load(&mut self, context: Option<usize>) -> Result<Model> {
+        let name = self.path.display().to_string();
+        let longest = self.file.config.context;
+        let context = context.unwrap_or(longest);
+        if context == 0 || context > longest {
+            bail!("{name}: the context can have 1 to {longest} tokens, not {context}");
+        }
+        let needed = Memory::needed(&self.file, context).total();
+        if let Some(available) = memory_available().filter(|&available| available < needed) {
+            bail!(
+                "{name}: the model needs {} of memory, this machine has {} free; \
+                 take a smaller model or a shorter --context",
+                report::bytes(needed),
+                report::bytes(available)
+            );
+        }
+        let clock = StdClock::new();
+        let mut bar = ProgressBar::new("loading");
+        let model = Model::load(&self.file, &mut self.source, context, &mut |loading| {
+            bar.show(loading.done, loading.total, clock.now());
+            ControlFlow::Continue(())
+        });
+        bar.clear();
+        model.with_context(|| name)
+    }
+
+    /// The model's tokenizer: the file that was named, else the one beside the model.
+    pub fn tokenizer(&self, named: Option<&Path>) -> Result<Tokenizer> {
+        let path = match named {
+            Some(path) => path.to_owned(),
+            None => self.tokenizer_beside()?,
+        };
+        read_tokenizer(&path, self.file.config.vocab_size)
+    }
+
+    fn tokenizer_beside(&self) -> Result<PathBuf> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let names = names_beside(&name);
+        let found = names.iter().map(|name| self.path.with_file_name(name)).find(|p| p.exists());
+        found.with_context(|| {
+            let path = self.path.display();
+            let [own, common] = &names;
+            format!("{path}: there is no {own} or {common} beside it; name one with --tokenizer")
+        })
+    }
+}
+
+fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
+    let context = || path.display().to_string();
+    let mut source = FileReader::open(path).with_context(context)?;
+    let size = source.size();
+    if size > Tokenizer::LARGEST_FILE {
+        let error = bootllm_tokenizer::FileError::TooLarge { size };
+        return Err(error).with_context(context);
+    }
+    let mut bytes = vec![0; size as usize];
+    source.read_at(0, &mut bytes).with_context(context)?;
+    Tokenizer::read_for(&bytes, vocab_size).with_context(context)
+}
+
+/// A line on standard error that shows how far something has come, if a person can see it and
+/// waits for longer than a moment.
+pub struct ProgressBar {
+    what: &'static str,
+    visible: bool,
+    shown: Option<Duration>,
+}
+
+impl ProgressBar {
+    /// A bar that is not shown yet.
+    pub fn new(what: &'static str) -> Self {
+        ProgressBar { what, visible: std::io::stderr().is_terminal(), shown: None }
+    }
+
+    /// Shows the bar, at most ten times a second.
+    pub fn show(&mut self, done: u64, total: u64, time: Duration) {
+        let due = self.shown.unwrap_or(Duration::from_millis(200)) + Duration::from_millis(100);
+        if self.visible && time >= due {
+            eprint!("\r{}\x1b[K", report::progress(self.what, done, total, time, 80));
+            let _ = std::io::stderr().flush();
+            self.shown = Some(time);
+        }
+    }
+
+    /// Takes the bar away again.
+    pub fn clear(&mut self) {
+        if self.shown.take().is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `bootllm run`: writes a text, or answers in turns.
+
+use crate::model;
+use crate::platform::{StdClock, random_seed};
+use anyhow::{Context, Result};
+use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
+use bootllm_cores::OneCore;
+use bootllm_engine::Session;
+use bootllm_sampling::{Sampler, Settings};
+use bootllm_tokenizer::Tokenizer;
+use clap::{Args, ValueEnum};
+use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// The letters are those of llama2.c's `run`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model in one of llama2.c's formats
+    model: PathBuf,
+    /// 0: always the likeliest word; 1: the model's own chances; more: bolder
+    #[arg(short, long, default_value_t = 1.0, value_parser = not_negative, allow_hyphen_values = true)]
+    temperature: f32,
+    /// Choose among the likeliest words with this share of all chances; 0 or 1: among all
+    #[arg(short = 'p', long, default_value_t = 0.9, value_parser = share, allow_hyphen_values = true)]
+    top_p: f32,
+    /// The same seed writes the same text; 0: another one every time
+    #[arg(short, long, default_value_t = 0, value_parser = seed, allow_hyphen_values = true)]
+    seed: u64,
+    /// The most tokens, the prompt's included; 0: as many as the context holds
+    #[arg(short = 'n', long, default_value_t = 256)]
+    length: usize,
+    /// The beginning of the text; in a chat, the first question
+    #[arg(short = 'i', long, allow_hyphen_values = true)]
+    prompt: Option<String>,
+    /// The tokenizer; else NAME.tokenizer.bin or tokenizer.bin beside the model
+    #[arg(short = 'z', long)]
+    tokenizer: Option<PathBuf>,
+    /// Write a text, or answer in turns
+    #[arg(short, long, value_enum, default_value_t = Mode::Generate)]
+    mode: Mode,
+    /// What the model is told before a chat
+    #[arg(short = 'y', long, allow_hyphen_values = true)]
+    system: Option<String>,
+    /// Use fewer positions than the model has, to save memory
+    #[arg(long)]
+    context: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Generate,
+    Chat,
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "not a number".to_string())?;
+    if (0.0..f32::INFINITY).contains(&number) {
+        Ok(number)
+    } else {
+        Err("it must be 0 or more".into())
+    }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    not_negative(text)
+        .ok()
+        .filter(|&share| share <= 1.0)
+        .ok_or("it must be a number from 0 to 1".into())
+}
+
+/// Negative seeds are llama2.c's: the same 64 bits.
+fn seed(text: &str) -> Result<u64, String> {
+    let negative = || text.parse::<i64>().map(i64::cast_unsigned);
+    text.parse().or_else(|_| negative()).map_err(|_| "it must be a whole number".into())
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut opened = model::open(&arguments.model)?;
+    let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
+    let model = opened.load(arguments.context)?;
+    let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
+    let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
+    let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
+    let mut session = Session::new(&model, &OneCore)?;
+    let length = if arguments.length == 0 { model.context() } else { arguments.length };
+    match arguments.mode {
+        Mode::Generate => {
+            let prompt = arguments.prompt.as_deref().unwrap_or_default();
+            write_text(&mut session, &tokenizer, &mut sampler, prompt, length)?;
+        }
+        Mode::Chat => chat(&mut session, &tokenizer, &mut sampler, arguments, length)?,
+    }
+    if arguments.seed == 0 && arguments.temperature != 0.0 {
+        eprintln!("seed {seed}");
+    }
+    Ok(())
+}
+
+fn write_text(
+    session: &mut Session<'_>,
+    tokenizer: &Tokenizer,
+    sampler: &mut Sampler,
+    prompt: &str,
+    length: usize,
+) -> Result<()> {
+    let prompt = tokenizer.encode(prompt, true, false);
+    let clock = StdClock::new();
+    let mut output = Output::default();
+    let report =
+        generate(session, tokenizer, sampler, &prompt, length, &clock, &mut |t| output.show(t))?;
+    let _ = output.show("\n");
+    output.result()?;
+    eprintln!("{}", report::summary(&report));
+    Ok(())
+}
+
+/// Questions from standard input, answers on standard output; what asks for the questions goes to
+/// standard error.
+fn chat(
+    session: &mut Session<'_>,
+    tokenizer: &Tokenizer,
+    sampler: &mut Sampler,
+    arguments: &Arguments,
+    length: usize,
+) -> Result<()> {
+    let mut lines = std::io::stdin().lock().lines();
+    let mut ask = |question: &str| -> Result<Option<String>> {
+        eprint!("{question}");
+        lines.next().transpose().context("standard input")
+    };
+    let mut system = match &arguments.system {
+        Some(system) => Some(system.clone()),
+        None => ask("Enter system prompt (optional): ")?,
+    };
+    let mut first = arguments.prompt.clone();
+    let mut conversation = Conversation::new(session, tokenizer, sampler, length);
+    let mut output = Output::default();
+    while !conversation.is_full() {
+        let Some(user) = first.take().map_or_else(|| ask("User: "), |user| Ok(Some(user)))? else {
+            break;
+        };
+        eprint!("Assistant: ");
+        let rendered = render_llama2(system.take().as_deref(), &user);
+        let turn = conversation.turn(&rendered, &mut |text| output.show(text))?;
+        if turn != Turn::Stopped {
+            let _ = output.show("\n");
+        }
+        output.result()?;
+    }
+    Ok(())
+}
+
+/// Standard output, piece by piece. After an error nothing more is written.
+#[derive(Default)]
+struct Output {
+    error: Option<std::io::Error>,
+}
+
+impl Output {
+    fn show(&mut self, text: &str) -> ControlFlow<()> {
+        let mut stdout = std::io::stdout().lock();
+        if self.error.is_none() && !text.is_empty() {
+            let result = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            self.error = result.err();
+        }
+        if self.error.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// The first error; a reader who has seen enough is none.
+    fn result(&mut self) -> Result<()> {
+        match self.error.take() {
+            Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Some(error) => Err(error).context("standard output"),
+            None => Ok(()),
+        }
+    }
+}

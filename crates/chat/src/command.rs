@@ -1,0 +1,122 @@
+//! What a person types at the prompt: text, or a command.
+
+/// What can be asked for at the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Lists the commands.
+    Help,
+    /// Changes a setting.
+    Set,
+    /// Shows the model and the settings.
+    Show,
+    /// Shows the figures of the last text.
+    Stats,
+    /// Shows the first logits, to compare with another machine.
+    Logits,
+    /// Goes back to the list of models.
+    Models,
+    /// Describes the machine.
+    Diag,
+    /// Leaves.
+    Exit,
+}
+
+/// A command as a person types and reads it.
+pub struct CommandInfo {
+    /// What it does.
+    pub command: Command,
+    /// Its names; the first is the one that is shown.
+    pub names: &'static [&'static str],
+    /// What follows it.
+    pub arguments: &'static str,
+    /// What it does, in a few words.
+    pub help: &'static str,
+}
+
+impl Command {
+    /// All commands in the order in which help lists them. A new one is a new entry.
+    pub const ALL: &'static [CommandInfo] = &[
+        CommandInfo {
+            command: Command::Help,
+            names: &["/help", "/?"],
+            arguments: "",
+            help: "show this",
+        },
+        CommandInfo {
+            command: Command::Set,
+            names: &["/set"],
+            arguments: "NAME VALUE",
+            help: "change a setting; without a name: list them",
+        },
+        CommandInfo {
+            command: Command::Show,
+            names: &["/show"],
+            arguments: "",
+            help: "show the model and the settings",
+        },
+        CommandInfo {
+            command: Command::Stats,
+            names: &["/stats"],
+            arguments: "",
+            help: "show the figures of the last text and of loading",
+        },
+        CommandInfo {
+            command: Command::Logits,
+            names: &["/logits"],
+            arguments: "",
+            help: "show the model's first outputs, to compare with another machine",
+        },
+        CommandInfo {
+            command: Command::Models,
+            names: &["/models"],
+            arguments: "",
+            help: "choose another model",
+        },
+        CommandInfo {
+            command: Command::Diag,
+            names: &["/diag"],
+            arguments: "",
+            help: "describe this machine",
+        },
+        CommandInfo {
+            command: Command::Exit,
+            names: &["/exit", "/bye", "/quit"],
+            arguments: "[firmware]",
+            help: "power off, or go back to the firmware (also: exit, quit)",
+        },
+    ];
+}
+
+/// A line as it was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Nothing but white space.
+    Empty,
+    /// The beginning of a text.
+    Text(&'a str),
+    /// A command and what follows it, trimmed.
+    Command(Command, &'a str),
+    /// It begins like a command, but there is none of this name.
+    Unknown(&'a str),
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line. What begins with `/` is a command; put a space before a text that begins so.
+    pub fn parse(line: &'a str) -> Self {
+        let trimmed = line.trim();
+        if trimmed.is_empty() {
+            return Line::Empty;
+        }
+        if trimmed == "exit" || trimmed == "quit" {
+            return Line::Command(Command::Exit, "");
+        }
+        if !line.starts_with('/') {
+            return Line::Text(line);
+        }
+        let (name, arguments) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
+        match Command::ALL.iter().find(|info| info.names.contains(&name)) {
+            Some(info) => Line::Command(info.command, arguments.trim()),
+            None => Line::Unknown(name),
+        }
+    }
+}

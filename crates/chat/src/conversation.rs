@@ -1,0 +1,103 @@
+//! Answering in turns.
+
+use crate::GenerateError;
+use alloc::format;
+use alloc::string::String;
+use bootllm_engine::Session;
+use bootllm_sampling::Sampler;
+use bootllm_tokenizer::{Decoder, EOS, Tokenizer};
+use core::ops::ControlFlow;
+
+/// A person's words, and the system's before the first of them, in the template of Llama 2 Chat
+/// (as in llama2.c's `chat`).
+pub fn render_llama2(system: Option<&str>, user: &str) -> String {
+    match system {
+        Some(system) if !system.is_empty() => {
+            format!("[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]")
+        }
+        _ => format!("[INST] {user} [/INST]"),
+    }
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The model has said what it had to say.
+    Answered,
+    /// The conversation has the length that was asked for.
+    Full,
+    /// The person stopped it.
+    Stopped,
+}
+
+/// A conversation in one context.
+///
+/// llama2.c's `chat`, down to the random numbers: it draws one for every token that it feeds, the
+/// prompt's too, so a seed gives the same answers here. (It also shows the token drawn after an
+/// answer's end, which is thrown away; that is not repeated.)
+pub struct Conversation<'a, 'm> {
+    session: &'a mut Session<'m>,
+    tokenizer: &'a Tokenizer,
+    sampler: &'a mut Sampler,
+    length: usize,
+}
+
+impl<'a, 'm> Conversation<'a, 'm> {
+    /// A conversation of up to `length` tokens from the beginning of a session.
+    pub fn new(
+        session: &'a mut Session<'m>,
+        tokenizer: &'a Tokenizer,
+        sampler: &'a mut Sampler,
+        length: usize,
+    ) -> Self {
+        session.rewind(0);
+        let length = length.min(session.model().context());
+        Conversation { session, tokenizer, sampler, length }
+    }
+
+    /// Whether there is room for nothing more.
+    pub fn is_full(&self) -> bool {
+        self.session.position() >= self.length
+    }
+
+    /// Feeds a rendered prompt and shows the answer as it comes; `show` may stop it.
+    pub fn turn(
+        &mut self,
+        rendered: &str,
+        show: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Turn, GenerateError> {
+        let prompt = self.tokenizer.encode(rendered, true, false);
+        let room = self.length - self.session.position();
+        if prompt.len() > room {
+            return Err(GenerateError::PromptTooLong { tokens: prompt.len(), context: room });
+        }
+        let Some((&last, before)) = prompt.split_last() else {
+            return Ok(Turn::Answered);
+        };
+        self.session.prefill(before)?;
+        before.iter().for_each(|_| self.sampler.skip());
+
+        let mut decoder = Decoder::new(self.tokenizer);
+        decoder.push(self.tokenizer, last);
+        let mut token = last;
+        loop {
+            if self.is_full() {
+                let _ = show(decoder.finish());
+                return Ok(Turn::Full);
+            }
+            token = self.sampler.sample(self.session.decode(token)?)?;
+            if token == EOS {
+                break;
+            }
+            if show(decoder.push(self.tokenizer, token)).is_break() {
+                return Ok(Turn::Stopped);
+            }
+        }
+        let _ = show(decoder.finish());
+        if !self.is_full() {
+            self.session.prefill(&[EOS])?;
+            self.sampler.skip();
+        }
+        Ok(Turn::Answered)
+    }
+}

@@ -1,0 +1,92 @@
+//! Figures in words.
+
+use crate::{End, Report};
+use alloc::format;
+use alloc::string::String;
+use bootllm_sampling::likeliest;
+use core::fmt::Write;
+use core::time::Duration;
+
+/// Bytes as a person reads them: `37.4 MB` (1 MB = 10^6 bytes, as disks are sold).
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// A count as a person reads it: `1.2 M`.
+pub fn count(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count}"),
+        1_000..1_000_000 => format!("{:.1} k", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
+        _ => format!("{:.2} G", count as f64 / 1e9),
+    }
+}
+
+/// So many of something in so much time.
+pub fn rate(count: f64, time: Duration) -> f64 {
+    let seconds = time.as_secs_f64();
+    if seconds > 0.0 { count / seconds } else { 0.0 }
+}
+
+/// How far something long has come, in one line of `columns` characters or less: a bar, the share,
+/// the bytes and the speed.
+pub fn progress(what: &str, done: u64, total: u64, time: Duration, columns: usize) -> String {
+    let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
+    let speed = rate(done as f64, time) as u64;
+    let figures = format!(
+        " {:3.0} %  {} of {}  {}/s",
+        100.0 * share,
+        bytes(done),
+        bytes(total),
+        bytes(speed)
+    );
+    // The brackets take two columns, and the last stays free so that no terminal wraps.
+    let width = columns.saturating_sub(what.len() + figures.chars().count() + 4).min(40);
+    let filled = ((width as f64 * share) as usize).min(width);
+    format!("{what} [{:=<filled$}{:width$}]{figures}", "", "", width = width - filled)
+}
+
+/// The figures of a text in one line, prompt and generation apart.
+pub fn summary(report: &Report) -> String {
+    let mut line = format!(
+        "prompt {} tokens, {:.1} tok/s · generated {} tokens",
+        report.prompt_tokens,
+        rate(report.prompt_tokens as f64, report.prompt_time),
+        report.generated,
+    );
+    if report.decoded > 0 {
+        let _ = write!(line, ", {:.1} tok/s", rate(report.decoded as f64, report.decode_time));
+    }
+    if report.generated > 0 {
+        let _ = write!(line, " · first after {:.2} s", report.first_token.as_secs_f64());
+    }
+    if report.end == End::Stopped {
+        line.push_str(" · stopped");
+    }
+    line
+}
+
+/// A position's logits in one line: the token fed, the likeliest next one, the first ten values,
+/// and a checksum of all of them. Values are shown with as many digits as tell a number from its
+/// neighbours, so two lines are equal only if the logits are equal to the bit.
+pub fn logits(position: usize, token: u32, logits: &[f32]) -> String {
+    let mut line = format!("pos={position} token={token} argmax={}", likeliest(logits));
+    let _ = write!(line, " checksum={:016x} logits[0..10]:", checksum(logits));
+    for logit in logits.iter().take(10) {
+        let _ = write!(line, " {logit}");
+    }
+    line
+}
+
+/// FNV-1a (Fowler, Noll and Vo), 64 bits, over the bytes of the numbers.
+fn checksum(numbers: &[f32]) -> u64 {
+    let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
