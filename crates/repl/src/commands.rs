@@ -1,0 +1,171 @@
+//! What the commands do.
+
+use crate::prompt::Prompt;
+use crate::{After, Leave, World};
+use alloc::format;
+use alloc::string::String;
+use bootllm_chat::{Command, SETTINGS, report};
+use bootllm_engine::Memory;
+use bootllm_sampling::likeliest;
+use bootllm_simd::Isa;
+use bootllm_tokenizer::BOS;
+use core::fmt::Write;
+
+/// Positions that `/logits` shows.
+const LOGITS_POSITIONS: usize = 3;
+
+/// Does what a command says. `Some` ends the prompt.
+pub(crate) fn run(
+    prompt: &mut Prompt<'_>,
+    world: &mut World<'_>,
+    command: Command,
+    arguments: &str,
+) -> Option<After> {
+    match command {
+        Command::Help => help(world),
+        Command::Set => set(prompt, world, arguments),
+        Command::Show => show(prompt, world),
+        Command::Stats => stats(prompt, world),
+        Command::Logits => logits(prompt, world),
+        Command::Diag => diag(prompt, world),
+        Command::Models => return Some(After::Menu),
+        Command::Exit if arguments == "firmware" => return Some(After::Leave(Leave::Firmware)),
+        Command::Exit => return Some(After::Leave(Leave::PowerOff)),
+    }
+    None
+}
+
+/// Lines of a label and a value.
+#[derive(Default)]
+struct Table(String);
+
+impl Table {
+    fn row(&mut self, label: &str, value: impl core::fmt::Display) {
+        let _ = writeln!(self.0, "  {label:<14} {value}");
+    }
+}
+
+fn help(world: &mut World<'_>) {
+    let mut table = Table::default();
+    for info in Command::ALL {
+        table.0 += &format!("  {:<9} {:<12} {}\n", info.names[0], info.arguments, info.help);
+    }
+    world.terminal.write(
+        "Type how a text begins; the model goes on. Esc or Ctrl+C stops it, the \
+        up and down keys\nbring back what was typed.\n\n",
+    );
+    world.terminal.write(&table.0);
+}
+
+fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
+    let (name, value) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
+    if name.is_empty() || value.is_empty() {
+        let mut table = Table::default();
+        for setting in SETTINGS {
+            let value = (setting.get)(&prompt.settings);
+            table.row(setting.name, format_args!("{value:<10} {}", setting.help));
+        }
+        return world.terminal.write(&table.0);
+    }
+    match prompt.settings.set(name, value.trim()) {
+        Ok(()) => {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name);
+            let value = setting.map(|setting| (setting.get)(&prompt.settings)).unwrap_or_default();
+            world.terminal.quiet(&format!("{name} = {value}\n"));
+        }
+        Err(message) => world.terminal.problem(&message),
+    }
+}
+
+fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
+    let loaded = prompt.loaded;
+    let config = loaded.model.config();
+    let mut table = Table::default();
+    table.row("model", &loaded.name);
+    table.row("format", loaded.file.version);
+    table.row("parameters", report::count(loaded.file.parameters()));
+    table.row(
+        "shape",
+        format_args!(
+            "dim {}, hidden {}, {} layers, {} heads, {} for keys and values",
+            config.dim, config.hidden_dim, config.layers, config.heads, config.kv_heads
+        ),
+    );
+    table.row("context", format_args!("{} tokens", loaded.model.context()));
+    let tokens = loaded.tokenizer.len();
+    table.row("tokenizer", format_args!("{}, {tokens} tokens", loaded.tokenizer_name));
+    for setting in SETTINGS {
+        table.row(setting.name, (setting.get)(&prompt.settings));
+    }
+    world.terminal.write(&table.0);
+}
+
+fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
+    let mut table = Table::default();
+    let loaded = prompt.loaded;
+    let (size, time) = (loaded.file.size, loaded.time);
+    table.row(
+        "loading",
+        format_args!(
+            "{} in {:.2} s, {}/s",
+            report::bytes(size),
+            time.as_secs_f64(),
+            report::bytes(report::rate(size as f64, time) as u64)
+        ),
+    );
+    if let Some((last, seed)) = &prompt.last {
+        let row = |count: usize, time: core::time::Duration| {
+            let (seconds, rate) = (time.as_secs_f64(), report::rate(count as f64, time));
+            format!("{count} tokens in {seconds:.3} s, {rate:.1} tokens/s")
+        };
+        table.row("prompt", row(last.prompt_tokens, last.prompt_time));
+        let first = last.first_token.as_secs_f64();
+        table.row("first token", format_args!("after {first:.3} s"));
+        table.row("generation", row(last.decoded, last.decode_time));
+        table.row(
+            "positions",
+            format_args!("{} of {}", prompt.session.position(), loaded.model.context()),
+        );
+        if let Some(seed) = seed {
+            table.row("seed", seed);
+        }
+    }
+    world.terminal.write(&table.0);
+}
+
+/// The same lines as `bootllm logits MODEL` on Linux.
+fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>) {
+    prompt.session.rewind(0);
+    let mut token = BOS;
+    for position in 0..LOGITS_POSITIONS.min(prompt.loaded.model.context()) {
+        match prompt.session.decode(token) {
+            Ok(logits) => {
+                world.terminal.write(&report::logits(position, token, logits));
+                world.terminal.write("\n");
+                token = likeliest(logits);
+            }
+            Err(error) => return world.terminal.problem(&format!("{error}")),
+        }
+    }
+}
+
+fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
+    let mut table = Table::default();
+    for fact in world.machine.facts() {
+        table.row(fact.label, fact.value);
+    }
+    let used = world.cores.count();
+    table.row("computing", format_args!("{used} core, kernels: {}", Isa::detect().name()));
+    let needed = Memory::needed(&prompt.loaded.file, prompt.loaded.model.context());
+    table.row(
+        "model",
+        format_args!(
+            "{}: weights {}, KV cache {}, activations {}",
+            prompt.loaded.name,
+            report::bytes(needed.weights),
+            report::bytes(needed.kv_cache),
+            report::bytes(needed.buffers)
+        ),
+    );
+    world.terminal.write(&table.0);
+}

@@ -1,0 +1,123 @@
+//! The prompt: a person types the beginning of a text, the model goes on.
+
+use crate::loading::Loaded;
+use crate::terminal::Typed;
+use crate::{After, Leave, StartUp, World, commands};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bootllm_chat::{Command, Line, Report, Settings, generate, report};
+use bootllm_cores::Cores;
+use bootllm_engine::{LoadError, Session};
+use bootllm_sampling::Sampler;
+use bootllm_terminal::LineEditor;
+use core::ops::ControlFlow;
+
+/// What the person sees when it is their turn.
+const PROMPT: &str = ">>> ";
+
+/// A model that is talked to.
+pub(crate) struct Prompt<'a> {
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) session: Session<'a>,
+    pub(crate) settings: Settings,
+    /// The figures of the last text, and its seed if one mattered.
+    pub(crate) last: Option<(Report, Option<u64>)>,
+    editor: LineEditor,
+}
+
+impl<'a> Prompt<'a> {
+    pub(crate) fn new(cores: &'a dyn Cores, loaded: &'a Loaded) -> Result<Self, LoadError> {
+        let session = Session::new(&loaded.model, cores)?;
+        let mut editor = LineEditor::new();
+        let names: Vec<&str> = Command::ALL.iter().map(|info| info.names[0]).collect();
+        editor.set_completions(&names);
+        Ok(Prompt { loaded, session, settings: Settings::default(), last: None, editor })
+    }
+
+    /// Tells a story without being asked, and says what the time until its first word was spent on.
+    pub(crate) fn first_story(&mut self, world: &mut World<'_>, start_up: StartUp) {
+        world.terminal.quiet("Esc stops the story. Then type how a story begins, or /help.\n\n");
+        self.tell(world, "");
+        let Some((report, _)) = self.last else {
+            return;
+        };
+        let StartUp { firmware, looking, loading } = start_up;
+        let firmware = firmware.map_or(String::new(), |firmware| {
+            format!("firmware {:.2} s, ", firmware.as_secs_f64())
+        });
+        world.terminal.quiet(&format!(
+            "to the first word: {firmware}looking for models {:.2} s, loading {:.2} s, first word {:.2} s\n",
+            looking.as_secs_f64(),
+            loading.as_secs_f64(),
+            report.first_token.as_secs_f64()
+        ));
+    }
+
+    /// Reads lines and does what they say.
+    pub(crate) fn run(&mut self, world: &mut World<'_>) -> After {
+        loop {
+            let line = match world.terminal.line(&mut self.editor, PROMPT) {
+                Typed::Line(line) => line,
+                Typed::Cancelled => continue,
+                Typed::End => return After::Leave(Leave::PowerOff),
+            };
+            match Line::parse(&line) {
+                Line::Empty => {}
+                Line::Text(text) => self.tell(world, text),
+                Line::Unknown(name) => world.terminal.problem(&format!(
+                    "there is no command {name}; /help lists them. \
+                     A text that begins with / needs a space before it."
+                )),
+                Line::Command(command, arguments) => {
+                    if let Some(after) = commands::run(self, world, command, arguments) {
+                        return after;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the text that begins with `beginning`, as it comes. Esc and Ctrl+C stop it.
+    fn tell(&mut self, world: &mut World<'_>, beginning: &str) {
+        let Loaded { model, tokenizer, .. } = self.loaded;
+        // As small as a person can read and type again.
+        let seed = self.settings.seed.unwrap_or_else(|| world.entropy.seed() % 1_000_000_000 + 1);
+        let mut sampler = match Sampler::new(&self.settings.sampling, seed, tokenizer.len()) {
+            Ok(sampler) => sampler,
+            Err(_) => return world.terminal.problem("there is no memory to choose tokens"),
+        };
+        let length = if self.settings.length == 0 { model.context() } else { self.settings.length };
+        let tokens = tokenizer.encode(beginning, true, false);
+        let terminal = &mut world.terminal;
+        let mut show = |text: &str| {
+            terminal.write(text);
+            if terminal.stop_requested() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let report = generate(
+            &mut self.session,
+            tokenizer,
+            &mut sampler,
+            &tokens,
+            length,
+            world.clock,
+            &mut show,
+        );
+        world.terminal.write("\n");
+        match report {
+            Ok(report) => {
+                let drawn = self.settings.sampling.temperature != 0.0;
+                let seed = drawn.then_some(seed);
+                let line = report::summary(&report);
+                let seed_text = seed.map_or("".into(), |seed| format!(" · seed {seed}"));
+                world.terminal.quiet(&format!("{line}{seed_text}\n"));
+                self.last = Some((report, seed));
+            }
+            Err(error) => world.terminal.problem(&format!("{error}")),
+        }
+    }
+}
