@@ -9,6 +9,7 @@ mod inspect;
 mod logits;
 mod model;
 mod platform;
+mod repl;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Write a text, or answer in turns
     Run(run::Arguments),
+    /// Be what the stick is on bare metal: menu, story, prompt
+    Repl(repl::Arguments),
     /// Show what a model file holds and what it would need
     Inspect(inspect::Arguments),
     /// Show, save or compare the model's outputs
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Repl(arguments) => repl::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),

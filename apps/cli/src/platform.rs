@@ -65,8 +65,13 @@ pub fn random_seed() -> u64 {
 
 /// Bytes of memory that can still be had, if the system says so.
 pub fn memory_available() -> Option<u64> {
+    memory_info("MemAvailable:")
+}
+
+/// A figure of Linux's `/proc/meminfo`, in bytes.
+pub fn memory_info(label: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }

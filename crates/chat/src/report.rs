@@ -27,6 +27,15 @@ pub fn count(count: u64) -> String {
     }
 }
 
+/// A time as a person reads it: `3.2 ms`, `0.42 s`, `12.3 s`.
+pub fn duration(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 0.1 => format!("{:.1} ms", seconds * 1e3),
+        seconds if seconds < 10.0 => format!("{seconds:.2} s"),
+        seconds => format!("{seconds:.1} s"),
+    }
+}
+
 /// So many of something in so much time.
 pub fn rate(count: f64, time: Duration) -> f64 {
     let seconds = time.as_secs_f64();
@@ -63,7 +72,7 @@ pub fn summary(report: &Report) -> String {
         let _ = write!(line, ", {:.1} tok/s", rate(report.decoded as f64, report.decode_time));
     }
     if report.generated > 0 {
-        let _ = write!(line, " · first after {:.2} s", report.first_token.as_secs_f64());
+        let _ = write!(line, " · first after {}", duration(report.first_token));
     }
     if report.end == End::Stopped {
         line.push_str(" · stopped");

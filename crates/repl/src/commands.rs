@@ -10,6 +10,7 @@ use bootllm_sampling::likeliest;
 use bootllm_simd::Isa;
 use bootllm_tokenizer::BOS;
 use core::fmt::Write;
+use core::time::Duration;
 
 /// Positions that `/logits` shows.
 const LOGITS_POSITIONS: usize = 3;
@@ -107,25 +108,22 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
     table.row(
         "loading",
         format_args!(
-            "{} in {:.2} s, {}/s",
+            "{} in {}, {}/s",
             report::bytes(size),
-            time.as_secs_f64(),
+            report::duration(time),
             report::bytes(report::rate(size as f64, time) as u64)
         ),
     );
     if let Some((last, seed)) = &prompt.last {
-        let row = |count: usize, time: core::time::Duration| {
-            let (seconds, rate) = (time.as_secs_f64(), report::rate(count as f64, time));
-            format!("{count} tokens in {seconds:.3} s, {rate:.1} tokens/s")
+        let row = |count: usize, time: Duration| {
+            let (time, rate) = (report::duration(time), report::rate(count as f64, time));
+            format!("{count} tokens in {time}, {rate:.1} tokens/s")
         };
         table.row("prompt", row(last.prompt_tokens, last.prompt_time));
-        let first = last.first_token.as_secs_f64();
-        table.row("first token", format_args!("after {first:.3} s"));
+        table.row("first token", format_args!("after {}", report::duration(last.first_token)));
         table.row("generation", row(last.decoded, last.decode_time));
-        table.row(
-            "positions",
-            format_args!("{} of {}", prompt.session.position(), loaded.model.context()),
-        );
+        let positions = last.prompt_tokens + last.decoded;
+        table.row("positions", format_args!("{positions} of {}", loaded.model.context()));
         if let Some(seed) = seed {
             table.row("seed", seed);
         }

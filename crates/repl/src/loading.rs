@@ -42,12 +42,12 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     }
     let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
     let (terminal, clock) = (&mut world.terminal, world.clock);
-    let mut shown = None;
+    let mut shown = begun;
     let model = Model::load(&found.file, &mut *source, context, &mut |loading| {
         let now = clock.now();
         let time = now - begun;
-        if shown.is_none_or(|shown| now - shown >= Duration::from_millis(100)) {
-            shown = Some(now);
+        if now - shown >= Duration::from_millis(100) {
+            shown = now;
             let columns = terminal.size().columns;
             let line = report::progress("loading", loading.done, loading.total, time, columns);
             terminal.write(&format!("\r{line}\x1b[K"));
@@ -58,11 +58,11 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     let model = model.map_err(|error| error.to_string())?;
     let time = clock.now() - begun;
     terminal.quiet(&format!(
-        "{}: {} parameters, {} loaded in {:.2} s, {}/s\n",
+        "{}: {} parameters, {} loaded in {}, {}/s\n",
         found.name,
         report::count(found.file.parameters()),
         report::bytes(found.file.size),
-        time.as_secs_f64(),
+        report::duration(time),
         report::bytes(report::rate(found.file.size as f64, time) as u64)
     ));
     let (name, file) = (found.name.clone(), found.file.clone());

@@ -43,14 +43,13 @@ impl<'a> Prompt<'a> {
             return;
         };
         let StartUp { firmware, looking, loading } = start_up;
-        let firmware = firmware.map_or(String::new(), |firmware| {
-            format!("firmware {:.2} s, ", firmware.as_secs_f64())
-        });
+        let firmware =
+            firmware.map_or(String::new(), |time| format!("firmware {}, ", report::duration(time)));
         world.terminal.quiet(&format!(
-            "to the first word: {firmware}looking for models {:.2} s, loading {:.2} s, first word {:.2} s\n",
-            looking.as_secs_f64(),
-            loading.as_secs_f64(),
-            report.first_token.as_secs_f64()
+            "to the first word: {firmware}looking for models {}, loading {}, first word {}\n",
+            report::duration(looking),
+            report::duration(loading),
+            report::duration(report.first_token)
         ));
     }
 
