@@ -1,2 +1,97 @@
-//! Tasks of the repository.
-fn main() {}
+#![forbid(unsafe_code)]
+//! Tasks of the repository: `cargo xtask --help`.
+
+mod debian;
+mod disk;
+mod efi;
+mod fat32;
+mod firmware;
+mod image;
+mod models;
+mod packages;
+mod process;
+mod program;
+mod project;
+mod setup;
+mod sysroot;
+mod target;
+mod toolchain;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::models::Named;
+use crate::project::Project;
+use crate::target::CoreFrom;
+
+/// Sets up, builds, makes the bootable image, runs it in QEMU, tests.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+
+    /// Where the UEFI program's core library comes from.
+    #[arg(long, global = true, value_enum, env = "BOOTLLM_CORE", default_value = "any")]
+    core: CoreFrom,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Gets what the other tasks need: the build target, QEMU and firmware for it.
+    Setup {
+        /// The UEFI firmware to use (its file of code).
+        #[arg(long, value_name = "FILE")]
+        ovmf: Option<PathBuf>,
+    },
+    /// Builds the UEFI program.
+    Build {
+        /// Put this model into the program, which then boots with nothing beside it.
+        #[arg(long, value_name = "MODEL")]
+        embed: Option<PathBuf>,
+
+        /// The tokenizer of that model.
+        #[arg(long, value_name = "FILE", requires = "embed")]
+        tokenizer: Option<PathBuf>,
+    },
+    /// Makes the image of a bootable disk.
+    Image {
+        #[command(flatten)]
+        named: Named,
+
+        /// The image to make, instead of target/boot/bootllm.img.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match work(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(arguments: &Arguments) -> Result<()> {
+    let project = Project::find()?;
+    match &arguments.task {
+        Task::Setup { ovmf } => setup::all(&project, arguments.core, ovmf.as_deref()),
+        Task::Build { embed, tokenizer } => {
+            let target = setup::target(&project, arguments.core)?;
+            let named = Named::embedded(embed.clone(), tokenizer.clone());
+            let program = program::build(&project, &target, named.open_embedded()?.as_ref())?;
+            eprintln!("built {}", project.shown(&program.file));
+            Ok(())
+        }
+        Task::Image { named, output } => {
+            let target = setup::target(&project, arguments.core)?;
+            image::task(&project, &target, named, output.as_deref())
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Which models go onto the disk, and which tokenizer belongs to each.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use bootllm_platform::{ReadAt, StorageError};
+use bootllm_tokenizer::{Tokenizer, names_beside};
+use clap::Args;
+
+use crate::disk::Entry;
+use crate::project::Project;
+
+/// The models that a person names.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Named {
+    /// A model to put on the disk; may be given more than once.
+    #[arg(long = "model", value_name = "FILE")]
+    pub models: Vec<PathBuf>,
+
+    /// The tokenizer of the model: one for all models, or one for each in their order.
+    #[arg(long = "tokenizer", value_name = "FILE")]
+    pub tokenizers: Vec<PathBuf>,
+
+    /// Put this model into the program itself, which then boots with nothing beside it.
+    #[arg(long, value_name = "MODEL", conflicts_with = "models")]
+    pub embed: Option<PathBuf>,
+}
+
+/// A model with its tokenizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The model file.
+    pub model: PathBuf,
+    /// Its tokenizer.
+    pub tokenizer: PathBuf,
+}
+
+impl Model {
+    /// Checks both files, finding the tokenizer beside the model where none is named.
+    pub fn open(model: &Path, tokenizer: Option<&Path>) -> Result<Self> {
+        let shown = model.display();
+        let mut file = ModelReader::open(model).with_context(|| shown.to_string())?;
+        let vocabulary = bootllm_model_file::read(&mut file)
+            .with_context(|| shown.to_string())?
+            .config
+            .vocab_size;
+        if let Some(tokenizer) = tokenizer {
+            read_tokenizer(tokenizer, vocabulary)?;
+            return Ok(Self { model: model.to_owned(), tokenizer: tokenizer.to_owned() });
+        }
+        let name = file_name(model)?;
+        let [own, common] = names_beside(&name).map(|name| model.with_file_name(name));
+        let found = if own.is_file() {
+            read_tokenizer(&own, vocabulary)?;
+            own
+        } else if common.is_file() {
+            // A tokenizer of another model may lie there: then it is not this one's.
+            read_tokenizer(&common, vocabulary).with_context(|| {
+                format!("{shown} has no tokenizer of its own; name one with --tokenizer FILE")
+            })?;
+            common
+        } else {
+            bail!(
+                "{shown} has no tokenizer beside it ({} or {}); name one with --tokenizer FILE",
+                own.display(),
+                common.display()
+            );
+        };
+        Ok(Self { model: model.to_owned(), tokenizer: found })
+    }
+
+    /// The files that go onto the disk, the tokenizer under the model's own name.
+    fn entries(&self) -> Result<[Entry; 2]> {
+        let name = file_name(&self.model)?;
+        let [tokenizer, _] = names_beside(&name);
+        Ok([Entry::new(name, &self.model)?, Entry::new(tokenizer, &self.tokenizer)?])
+    }
+}
+
+impl Named {
+    /// A model for inside the program, and none beside it.
+    pub fn embedded(model: Option<PathBuf>, tokenizer: Option<PathBuf>) -> Self {
+        Self { models: Vec::new(), tokenizers: tokenizer.into_iter().collect(), embed: model }
+    }
+
+    /// The models to put on the disk.
+    pub fn open(&self) -> Result<Vec<Model>> {
+        let tokenizer = |at: usize| match self.tokenizers.len() {
+            0 => Ok(None),
+            1 => Ok(Some(self.tokenizers[0].as_path())),
+            n if n == self.models.len() => Ok(Some(self.tokenizers[at].as_path())),
+            n => bail!(
+                "{n} tokenizers for {} models; name one for all, or one for each in their order",
+                self.models.len()
+            ),
+        };
+        self.models
+            .iter()
+            .enumerate()
+            .map(|(at, model)| Model::open(model, tokenizer(at)?))
+            .collect()
+    }
+
+    /// The model to put into the program.
+    pub fn open_embedded(&self) -> Result<Option<Model>> {
+        let Some(model) = &self.embed else {
+            return Ok(None);
+        };
+        if self.tokenizers.len() > 1 {
+            bail!("--embed takes one model, so one --tokenizer at most");
+        }
+        Model::open(model, self.tokenizers.first().map(PathBuf::as_path)).map(Some)
+    }
+}
+
+/// The files of these models for the disk.
+pub fn entries(models: &[Model]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for model in models {
+        entries.extend(model.entries()?);
+    }
+    Ok(entries)
+}
+
+/// The model to run where none is named, and where it is from.
+pub fn default(project: &Project) -> Result<Vec<Model>> {
+    let built_in = models_in(&project.root.join("models"))?;
+    if !built_in.is_empty() {
+        return Ok(built_in);
+    }
+    let shared = project.root.join("../shared/models");
+    let model = shared.join("stories260K.bin");
+    if model.is_file() {
+        let tokenizer = shared.join("tok512.bin");
+        return Ok(vec![Model::open(&model, Some(&tokenizer))?]);
+    }
+    let fetched = models_in(&project.fetched())?;
+    if fetched.is_empty() {
+        bail!(
+            "there is no model to run; get one with\n\n  cargo xtask fetch stories260K\n\n\
+             or name one with --model FILE"
+        );
+    }
+    Ok(fetched)
+}
+
+/// The models in a folder, in the order of their names; files without a tokenizer are none.
+fn models_in(folder: &Path) -> Result<Vec<Model>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder)? {
+        files.push(file?.path());
+    }
+    files.sort();
+    files
+        .iter()
+        .filter(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(".bin") && !name.ends_with("tokenizer.bin")
+        })
+        .map(|file| Model::open(file, None))
+        .collect()
+}
+
+fn read_tokenizer(file: &Path, vocabulary: usize) -> Result<Tokenizer> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Tokenizer::read_for(&bytes, vocabulary).with_context(|| file.display().to_string())
+}
+
+fn file_name(file: &Path) -> Result<String> {
+    file.file_name()
+        .and_then(|name| name.to_str())
+        .map(str::to_owned)
+        .with_context(|| format!("{} has no name that a disk could hold", file.display()))
+}
+
+/// A model file, read at any offset.
+struct ModelReader {
+    file: File,
+    size: u64,
+}
+
+impl ModelReader {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+}
+
+impl ReadAt for ModelReader {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| self.file.read_exact(buffer))
+            .map_err(|error| StorageError::Device { offset, reason: error.to_string() })
+    }
+}

@@ -1,0 +1,118 @@
+//! Running other programs.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs a command to its end; what it prints is seen. An error names the command.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", line(command));
+    }
+    Ok(())
+}
+
+/// Runs a command and gives its standard output, without the last line's end.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
+    if !output.status.success() {
+        bail!("`{}` failed ({})", line(command), output.status);
+    }
+    let text = String::from_utf8(output.stdout)
+        .with_context(|| format!("`{}` printed something that is not text", line(command)))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// Whether a command succeeds; what it prints is not seen.
+pub fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Runs a command as [`run`] does, but ends it when `limit` has passed.
+pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            if !status.success() {
+                bail!("`{}` failed ({status})", line(command));
+            }
+            return Ok(());
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            bail!("`{}` did not end within {} seconds", line(command), limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Where a program lies, looked up as a shell would.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let file = format!("{program}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(&file))
+        .find(|path| path.is_file())
+}
+
+/// A command as one would type it.
+pub fn line(command: &Command) -> String {
+    let mut words = vec![command.get_program()];
+    words.extend(command.get_args());
+    words
+        .iter()
+        .map(|word| {
+            let word = word.to_string_lossy();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.,:+@%\\".contains(c);
+            if !word.is_empty() && word.chars().all(plain) {
+                word.into_owned()
+            } else {
+                format!("'{word}'")
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_typed() {
+        let mut command = Command::new("qemu");
+        command.args(["-m", "512M", "-name", "two words", ""]);
+        assert_eq!(line(&command), "qemu -m 512M -name 'two words' ''");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_takes_too_long_is_ended() {
+        let error =
+            run_within(Command::new("sleep").arg("600"), Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("`sleep 600` did not end"));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut Command::new("no-such-program")).unwrap_err();
+        assert!(error.to_string().contains("`no-such-program`"));
+    }
+}

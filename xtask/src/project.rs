@@ -1,0 +1,54 @@
+//! Where things lie in the repository.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The folders that the tasks work with.
+pub struct Project {
+    /// The repository.
+    pub root: PathBuf,
+    /// Cargo's target folder; everything that a task makes lies under it.
+    pub target: PathBuf,
+}
+
+impl Project {
+    /// The repository that this program was built from.
+    pub fn find() -> Result<Self> {
+        // `cargo run` tells where the package lies now, which may not be where it was compiled.
+        let package = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = package.parent().context("the package xtask lies in no repository")?.to_owned();
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(folder) => env::current_dir()?.join(folder),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
+    }
+
+    /// Where the built program, the disk image and QEMU's files go.
+    pub fn boot(&self) -> PathBuf {
+        self.target.join("boot")
+    }
+
+    /// Where what `setup` makes goes: the library source and the sysroot.
+    pub fn setup(&self) -> PathBuf {
+        self.target.join("setup")
+    }
+
+    /// Where `fetch` puts models.
+    pub fn fetched(&self) -> PathBuf {
+        self.target.join("models")
+    }
+
+    /// A path as it is shown: relative to the current folder where it lies under it.
+    pub fn shown(&self, path: &Path) -> String {
+        let here = env::current_dir().unwrap_or_default();
+        path.strip_prefix(&here)
+            .or_else(|_| path.strip_prefix(&self.root))
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
