@@ -2,7 +2,7 @@
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_simd::round_half_even;
+use bootllm_simd::round_half_away;
 
 /// A vector of activations as products take it: as it is, and quantized if a format asks for it.
 #[derive(Clone, Copy)]
@@ -38,7 +38,8 @@ impl InputBuffer {
         columns as u64 * (size_of::<i8>() + size_of::<f32>()) as u64
     }
 
-    /// `values` ready for a format that wants groups of `group` values, or none.
+    /// `values` ready for a format that wants groups of `group` values, or none. Halves are rounded
+    /// away from zero, as by the `round` of llama2.c's `runq`.
     ///
     /// # Panics
     /// If there are more values than there is room for.
@@ -51,17 +52,17 @@ impl InputBuffer {
         for ((values, quantized), scale) in
             values.chunks_exact(group).zip(quantized.chunks_exact_mut(group)).zip(scales.iter_mut())
         {
-            *scale = quantize_group(values, quantized);
+            *scale = quantize_group(values, quantized, round_half_away);
         }
         Input { values, quantized, scales }
     }
 }
 
-/// Quantizes one group: the largest magnitude becomes ±127. Returns the scale.
+/// Quantizes one group: the largest magnitude becomes ±127, the others are rounded by `round`.
+/// Returns the scale.
 ///
-/// llama2.c's `quantize`, but for halves, which go to the even neighbour (as in its `export.py`),
-/// and for a group of zeros, where C divides 0 by 0.
-pub fn quantize_group(values: &[f32], quantized: &mut [i8]) -> f32 {
+/// llama2.c's `quantize`, but for a group of zeros, where C divides 0 by 0.
+pub fn quantize_group(values: &[f32], quantized: &mut [i8], round: impl Fn(f32) -> f32) -> f32 {
     let mut largest = 0.0f32;
     for value in values {
         if value.abs() > largest {
@@ -74,7 +75,7 @@ pub fn quantize_group(values: &[f32], quantized: &mut [i8]) -> f32 {
         return 0.0;
     }
     for (quantized, value) in quantized.iter_mut().zip(values) {
-        *quantized = round_half_even(value / scale) as i8;
+        *quantized = round(value / scale) as i8;
     }
     scale
 }

@@ -57,7 +57,7 @@ impl Rows {
                 let groups = planes[0].chunks_exact(group).zip(planes[1].chunks_exact(4));
                 for ((w, scale), x) in groups.zip(x.chunks_exact(group)) {
                     let mut q = vec![0i8; group];
-                    let x_scale = quantize_group(x, &mut q);
+                    let x_scale = quantize_group(x, &mut q, f32::round);
                     let integer: i32 =
                         w.iter().zip(&q).map(|(&w, &q)| i32::from(w as i8) * i32::from(q)).sum();
                     let scale = f32::from_le_bytes(scale.try_into().unwrap());
@@ -134,7 +134,7 @@ proptest! {
     #[test]
     fn quantizing_is_off_by_at_most_half_a_step(values in values(40)) {
         let mut quantized = vec![0i8; 40];
-        let scale = quantize_group(&values, &mut quantized);
+        let scale = quantize_group(&values, &mut quantized, f32::round_ties_even);
         for (value, q) in values.iter().zip(quantized) {
             prop_assert!((value - f32::from(q) * scale).abs() <= scale * 0.501);
         }

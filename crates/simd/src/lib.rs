@@ -18,4 +18,6 @@ mod vector;
 pub use exp::exp;
 pub use isa::Isa;
 pub use rope::RopeTable;
-pub use vector::{add, rms_norm, round_half_even, scale_scores, silu_times, softmax};
+pub use vector::{
+    add, rms_norm, round_half_away, round_half_even, scale_scores, silu_times, softmax,
+};

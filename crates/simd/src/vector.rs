@@ -77,8 +77,18 @@ pub fn round_half_even(x: f32) -> f32 {
     (x + ROUNDING) - ROUNDING
 }
 
+/// `x` rounded to the nearest integer, halves away from zero as C's `round` does, for |x| < 2^22.
+///
+/// Adding a half would round the largest `f32` below one half up; adding that number does not.
+#[inline]
+pub fn round_half_away(x: f32) -> f32 {
+    const BELOW_HALF: f32 = 0.5f32.next_down();
+    (x + BELOW_HALF.copysign(x)) as i32 as f32
+}
+
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     #[test]
@@ -98,6 +108,15 @@ mod tests {
             assert_eq!(round_half_even(x), rounded, "{x}");
         }
         assert!(round_half_even(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn rounding_away_is_that_of_c() {
+        for x in (0..0x4380_0000u32).step_by(997).map(f32::from_bits) {
+            for x in [x, -x, x.floor() + 0.5, (x.floor() + 0.5).next_down()] {
+                assert_eq!(round_half_away(x), x.round(), "{x}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::PANEL;
 use crate::format::{Format, Kernel, NotFinite, PlaneBytes, Shape};
 use crate::input::{Input, quantize_group};
 use alloc::vec;
-use bootllm_simd::Isa;
+use bootllm_simd::{Isa, round_half_even};
 
 /// The format itself; see the module's page.
 pub struct Int8;
@@ -102,6 +102,7 @@ impl Format for Int8 {
         }
     }
 
+    /// Halves go to the even neighbour, as by the `torch.round` of llama2.c's `export.py`.
     fn encode_row(&self, shape: &Shape, row: &[f32], [values, scales]: [&mut [u8]; 2]) {
         let group = shape.encoding.group();
         let mut quantized = vec![0i8; group];
@@ -110,7 +111,7 @@ impl Format for Int8 {
             .zip(values.chunks_exact_mut(group))
             .zip(scales.as_chunks_mut().0)
         {
-            *scale = quantize_group(row, &mut quantized).to_le_bytes();
+            *scale = quantize_group(row, &mut quantized, round_half_even).to_le_bytes();
             for (value, quantized) in values.iter_mut().zip(&quantized) {
                 *value = *quantized as u8;
             }
