@@ -140,8 +140,8 @@ fn start_up(start: &Start, looking: Duration, loaded: &Loaded) -> StartUp {
 
 fn banner(terminal: &mut Terminal<'_>) {
     let version = env!("CARGO_PKG_VERSION");
-    terminal.write(&format!("\x1b[1mbootllm {version}\x1b[0m: this machine runs a language model"));
-    terminal.write(" and nothing else.\n");
+    terminal
+        .write(&format!("\x1b[1mbootllm {version}\x1b[0m: a language model and nothing else\n"));
     terminal
         .quiet("after llama2.c by Andrej Karpathy, for models of Meta's LLaMA architecture\n\n");
 }
