@@ -1,3 +1,40 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! Line editor, screen of cells, fonts: keys in, cells and pixels out
+//! Line editor, screen of cells, fonts: keys in, cells and pixels out.
+//!
+//! Nothing here does I/O. A device's driver hands what it received to a [`KeyDecoder`] and takes
+//! keys out. A program hands keys to a [`LineEditor`] and writes the text that comes out to its
+//! console. Where that console is a framebuffer, the text goes into a [`Screen`], and a
+//! [`Painter`] says which pixels changed.
+//!
+//! ```text
+//! bytes, scan codes ─► KeyDecoder ─► Key ─► LineEditor ─► text ─► Screen ─► Painter ─► pixels
+//! ```
+//!
+//! All of them count the width of a character in the same way, by [`char_width`], so that the
+//! cursor is where the text is.
+
+extern crate alloc;
+
+mod csi;
+mod editor;
+mod keys;
+mod painter;
+mod screen;
+
+pub use editor::{Edit, LineEditor};
+pub use keys::{KeyDecoder, Modifiers};
+pub use painter::{Painter, Rectangle, Update};
+pub use screen::{Cell, Position, Screen, Style};
+
+/// Credits and licence of the fonts that are part of every program with a [`Painter`].
+///
+/// The SIL Open Font License asks that this text goes along with every copy.
+pub const FONT_LICENSE: &str = include_str!("../FONTS.txt");
+
+/// How many columns a terminal gives to a character: 0, 1 or 2.
+///
+/// The widths are those of Unicode's annex 11. A control character has none.
+pub fn char_width(character: char) -> usize {
+    unicode_width::UnicodeWidthChar::width(character).unwrap_or(0)
+}
