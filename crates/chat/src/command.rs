@@ -17,6 +17,8 @@ pub enum Command {
     Models,
     /// Describes the machine.
     Diag,
+    /// Shows the licences of the program and its fonts.
+    Licenses,
     /// Leaves.
     Exit,
 }
@@ -77,6 +79,12 @@ impl Command {
             names: &["/diag"],
             arguments: "",
             help: "describe this machine",
+        },
+        CommandInfo {
+            command: Command::Licenses,
+            names: &["/licenses"],
+            arguments: "",
+            help: "show the credits, and the licences of the program and its fonts",
         },
         CommandInfo {
             command: Command::Exit,

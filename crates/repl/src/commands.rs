@@ -29,6 +29,7 @@ pub(crate) fn run(
         Command::Stats => stats(prompt, world),
         Command::Logits => logits(prompt, world),
         Command::Diag => diag(prompt, world),
+        Command::Licenses => licenses(world),
         Command::Models => return Some(After::Menu),
         Command::Exit if arguments == "firmware" => return Some(After::Leave(Leave::Firmware)),
         Command::Exit => return Some(After::Leave(Leave::PowerOff)),
@@ -145,6 +146,12 @@ fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>) {
             Err(error) => return world.terminal.problem(&format!("{error}")),
         }
     }
+}
+
+fn licenses(world: &mut World<'_>) {
+    world.terminal.write(include_str!("../../../LICENSE"));
+    world.terminal.write("\n");
+    world.terminal.write(bootllm_terminal::FONT_LICENSE);
 }
 
 fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
