@@ -1,1 +1,37 @@
-//! What the tests across crates share: a small model made by the tests themselves.
+#![forbid(unsafe_code)]
+//! What the tests across crates share.
+//!
+//! [`SmallModel`] is a model that the tests make themselves and [`vocabulary`] its tokenizer, so
+//! that nothing has to be fetched. [`Reference`] computes a model's logits in the plainest way
+//! there is. [`Stage`] is a machine on which the program of the stick runs from a [`Script`], and
+//! [`Program`] is the program on Linux. What only a real model can show is tested where
+//! [`shared`] finds one.
+
+mod machine;
+mod model;
+mod program;
+mod reference;
+mod script;
+mod threads;
+mod vocabulary;
+
+pub use machine::{Fault, Played, Stage};
+pub use model::{SmallModel, VERSIONS};
+pub use program::{Folder, Outcome, Program};
+pub use reference::Reference;
+pub use script::{Script, typed};
+pub use threads::Threads;
+pub use vocabulary::{vocabulary, vocabulary_of};
+
+use std::path::{Path, PathBuf};
+
+/// The folder `shared` beside the repository, with a real model and what llama2.c makes of it, if
+/// it stands there. If not, says that `what` is skipped.
+pub fn shared(what: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    if folder.join("models/stories260K.bin").is_file() {
+        return Some(folder);
+    }
+    eprintln!("skipped, for there is no folder `shared` beside the repository: {what}");
+    None
+}

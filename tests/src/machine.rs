@@ -1,0 +1,228 @@
+//! A machine made of nothing but memory, on which the program of the stick runs.
+
+use crate::script::{Script, ScriptedConsole};
+use bootllm_cores::OneCore;
+use bootllm_platform::{Clock, Entropy, Entry, Fact, Machine, ReadAt, Size, Storage, StorageError};
+use bootllm_repl::{Leave, Platform, Start};
+use bootllm_terminal::Screen;
+use core::cell::Cell;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A machine with files on its volume.
+#[derive(Clone)]
+pub struct Stage {
+    volume: Volume,
+    memory_free: u64,
+    size: Size,
+}
+
+/// What is wrong with a file's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Reading fails from this byte on.
+    From(u64),
+    /// The file is listed but cannot be opened.
+    Gone,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Stage {
+    /// A machine with an empty volume, 1 GB of memory and a terminal of 80 by 24.
+    pub fn new() -> Self {
+        Stage {
+            volume: Volume::default(),
+            memory_free: 1_000_000_000,
+            size: Size { columns: 80, rows: 24 },
+        }
+    }
+
+    /// With one more file on the volume.
+    pub fn file(self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.put(name, bytes, None)
+    }
+
+    /// With one more file on the volume, on a bad spot of the disk.
+    pub fn bad_file(self, name: &str, bytes: impl Into<Vec<u8>>, fault: Fault) -> Self {
+        self.put(name, bytes, Some(fault))
+    }
+
+    fn put(mut self, name: &str, bytes: impl Into<Vec<u8>>, fault: Option<Fault>) -> Self {
+        let file = MemoryFile { bytes: Rc::new(bytes.into()), fault };
+        self.volume.files.insert(name.into(), file);
+        self
+    }
+
+    /// With a volume that cannot be listed.
+    pub fn broken_volume(mut self, reason: &str) -> Self {
+        self.volume.broken = Some(reason.into());
+        self
+    }
+
+    /// With so many bytes of memory free.
+    pub fn memory(mut self, free: u64) -> Self {
+        self.memory_free = free;
+        self
+    }
+
+    /// With a terminal of this size.
+    pub fn terminal(mut self, columns: usize, rows: usize) -> Self {
+        self.size = Size { columns, rows };
+        self
+    }
+
+    /// Runs the program of the stick, with the script's person at the console.
+    pub fn play(&self, script: Script) -> Played {
+        let mut console = ScriptedConsole::new(script, self.size);
+        let platform = Platform {
+            console: &mut console,
+            storage: &mut self.volume.clone(),
+            clock: &TickingClock::default(),
+            entropy: &mut Counter(0),
+            machine: &mut Memory(self.memory_free),
+            cores: &OneCore,
+        };
+        let leave = bootllm_repl::run(platform, &Start::default());
+        let done = console.is_done();
+        Played { leave, output: console.output, size: self.size, done }
+    }
+}
+
+/// What came of a script.
+pub struct Played {
+    /// How the program was left.
+    pub leave: Leave,
+    /// All that it showed, with its escape sequences.
+    pub output: String,
+    /// Whether the script was played to its end.
+    pub done: bool,
+    size: Size,
+}
+
+impl Played {
+    /// What was shown, without styles.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut rest = self.output.as_str();
+        while let Some((before, sequence)) = rest.split_once("\x1b[") {
+            text.push_str(before);
+            let end = sequence.find(|c: char| c.is_ascii_alphabetic()).expect("a whole sequence");
+            rest = &sequence[end + 1..];
+        }
+        text + rest
+    }
+
+    /// The rows of the screen at the end, without blanks at their ends.
+    pub fn screen(&self) -> Vec<String> {
+        let mut screen = Screen::new(self.size);
+        screen.write(&self.output);
+        let row = |row| screen.row(row).iter().map(|cell| cell.character()).collect::<String>();
+        (0..self.size.rows).map(|number| row(number).trim_end().into()).collect()
+    }
+
+    /// The story that was told unasked.
+    pub fn first_story(&self) -> &str {
+        self.between("or /help.\x1b[0m\n\n")
+    }
+
+    /// What followed this line at the prompt, up to the figures.
+    pub fn reply_to(&self, line: &str) -> &str {
+        self.between(&format!(">>> {line}\n"))
+    }
+
+    fn between(&self, start: &str) -> &str {
+        let found = self.output.split_once(start);
+        let (_, rest) = found.unwrap_or_else(|| panic!("no {start:?} in {:?}", self.output));
+        rest.split_once("\n\x1b[2mprompt ").expect("the figures of a text").0
+    }
+}
+
+/// Files in memory.
+#[derive(Clone, Default)]
+struct Volume {
+    files: BTreeMap<String, MemoryFile>,
+    broken: Option<String>,
+}
+
+#[derive(Clone)]
+struct MemoryFile {
+    bytes: Rc<Vec<u8>>,
+    fault: Option<Fault>,
+}
+
+impl Storage for Volume {
+    fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
+        if let Some(reason) = &self.broken {
+            return Err(StorageError::Volume { reason: reason.clone() });
+        }
+        let entry = |(name, file): (&String, &MemoryFile)| Entry {
+            name: name.clone(),
+            size: file.bytes.len() as u64,
+        };
+        Ok(self.files.iter().map(entry).collect())
+    }
+
+    fn open(&mut self, name: &str) -> Result<Box<dyn ReadAt>, StorageError> {
+        match self.files.get(name) {
+            Some(file) if file.fault != Some(Fault::Gone) => Ok(Box::new(file.clone())),
+            _ => Err(StorageError::NotFound { name: name.into() }),
+        }
+    }
+}
+
+impl ReadAt for MemoryFile {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        if let Some(Fault::From(bad)) = self.fault
+            && offset.saturating_add(buffer.len() as u64) > bad
+        {
+            return Err(StorageError::Device { offset: bad, reason: "a bad sector".into() });
+        }
+        self.bytes.as_slice().read_at(offset, buffer)
+    }
+}
+
+/// A clock on which every look takes a millisecond.
+#[derive(Default)]
+struct TickingClock(Cell<u64>);
+
+impl Clock for TickingClock {
+    fn now(&self) -> Duration {
+        self.0.set(self.0.get() + 1);
+        Duration::from_millis(self.0.get())
+    }
+}
+
+struct Counter(u64);
+
+impl Entropy for Counter {
+    fn seed(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+struct Memory(u64);
+
+impl Machine for Memory {
+    fn memory_free(&self) -> u64 {
+        self.0
+    }
+
+    fn memory_total(&self) -> u64 {
+        2 * self.0
+    }
+
+    fn facts(&mut self) -> Vec<Fact> {
+        vec![Fact { label: "machine", value: "made of nothing but memory".into() }]
+    }
+}

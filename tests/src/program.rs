@@ -1,0 +1,137 @@
+//! The program on Linux, run as a person runs it.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The built program `bootllm`.
+pub struct Program(PathBuf);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Program {
+    /// The program of this checkout, built first if need be.
+    ///
+    /// Cargo names a program only to tests of its own package, so it is built here, into the
+    /// folder and by the profile of the tests. That costs nothing if nothing has changed.
+    pub fn get() -> &'static Self {
+        static PROGRAM: OnceLock<Program> = OnceLock::new();
+        PROGRAM.get_or_init(|| {
+            let test = std::env::current_exe().expect("a path of this test");
+            // TARGET/PROFILE/deps/TEST, or TARGET/TRIPLE/PROFILE/deps/TEST.
+            let folder = test.parent().and_then(Path::parent).expect("a folder of this profile");
+            let profile = match folder.file_name().and_then(OsStr::to_str) {
+                Some("debug") | None => "dev",
+                Some(other) => other,
+            };
+            let output = Command::new(env!("CARGO"))
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .args(["build", "--quiet", "--package", "bootllm", "--bin", "bootllm"])
+                .args(["--profile", profile, "--message-format", "json-render-diagnostics"])
+                .output()
+                .expect("cargo");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let messages = String::from_utf8(output.stdout).expect("UTF-8 from cargo");
+            let (_, path) = messages.rsplit_once(r#""executable":""#).expect("a program");
+            let path = path.split('"').next().unwrap_or_default().replace(r"\\", r"\");
+            Program(path.into())
+        })
+    }
+
+    /// Runs it with nothing on standard input.
+    pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
+        self.run_with(arguments, b"")
+    }
+
+    /// Runs it with this on standard input.
+    pub fn run_with(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        input: &[u8],
+    ) -> Outcome {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a program that starts");
+        // It may end before it has read everything.
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        let output = child.wait_with_output().expect("an exit status");
+        Outcome {
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
+            err: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
+        }
+    }
+
+    /// The command, to be run in another way.
+    pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(&self.0);
+        command.args(arguments);
+        command
+    }
+}
+
+/// A folder of a test's own, gone at its end.
+pub struct Folder(PathBuf);
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Folder {
+    /// An empty folder.
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bootllm-tests-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a new folder");
+        Folder(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Puts a file into it; gives its path.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).expect("a file that can be written");
+        path
+    }
+
+    /// The names of the files in it, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("a folder that can be read");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.expect("an entry").file_name().to_string_lossy().into_owned()
+        };
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,254 @@
+//! A forward pass as plain as it can be, to hold the engine against.
+
+use bootllm_model_file::{Config, Version};
+use bootllm_simd::{RopeTable, exp};
+
+/// A model's forward pass in llama2.c's order, straight from the bytes of its file: loops over
+/// one number at a time, no packing, no tiles. It finds the tensors by itself. Only what C leaves
+/// to its library is taken from `bootllm-simd`.
+pub struct Reference {
+    config: Config,
+    weights: Weights,
+    rope: RopeTable,
+    /// (layer, position): keys and values.
+    cache: Vec<Vec<[Vec<f32>; 2]>>,
+}
+
+/// Matrices by layer, each row after row.
+#[derive(Default)]
+struct Weights {
+    embedding: Matrix,
+    attention_norm: Vec<Vec<f32>>,
+    query: Vec<Matrix>,
+    key: Vec<Matrix>,
+    value: Vec<Matrix>,
+    attention_output: Vec<Matrix>,
+    feed_forward_norm: Vec<Vec<f32>>,
+    w1: Vec<Matrix>,
+    w2: Vec<Matrix>,
+    w3: Vec<Matrix>,
+    output_norm: Vec<f32>,
+    output: Matrix,
+}
+
+/// Weights as the file has them.
+#[derive(Clone, Default)]
+struct Matrix {
+    /// `f32`, or whole numbers that a scale belongs to.
+    values: Vec<f32>,
+    scales: Vec<f32>,
+    /// Values that share a scale; 0 if there are none.
+    group: usize,
+}
+
+impl Reference {
+    /// Reads a file of this shape and version.
+    pub fn new(file: &[u8], config: Config, version: Version) -> Self {
+        let rope = RopeTable::new(config.head_size(), config.context, Config::ROPE_BASE);
+        Reference {
+            weights: Weights::read(file, &config, version),
+            rope: rope.expect("memory for a small table"),
+            cache: vec![Vec::new(); config.layers],
+            config,
+        }
+    }
+
+    /// Feeds the token of the next position; gives the logits of the one after it.
+    pub fn forward(&mut self, token: u32) -> Vec<f32> {
+        let Reference { config, weights, rope, cache } = self;
+        let (head_size, heads_per_key) = (config.head_size(), config.heads / config.kv_heads);
+        let mut x = weights.embedding.row(token as usize, config.dim);
+        for (layer, cache) in cache.iter_mut().enumerate() {
+            let normed = rms_norm(&x, &weights.attention_norm[layer]);
+            let mut query = weights.query[layer].multiply(&normed);
+            let mut key = weights.key[layer].multiply(&normed);
+            let value = weights.value[layer].multiply(&normed);
+            let position = cache.len();
+            rotate(&mut query, rope.turns(position));
+            rotate(&mut key, rope.turns(position));
+            cache.push([key, value]);
+
+            let mut heads = vec![0.0f32; config.dim];
+            for head in 0..config.heads {
+                let start = head / heads_per_key * head_size;
+                let own = |vector: &[f32], i: usize| vector[start + i];
+                let mut scores = Vec::new();
+                for [key, _] in cache.iter() {
+                    let mut score = 0.0f32;
+                    for i in 0..head_size {
+                        score += query[head * head_size + i] * own(key, i);
+                    }
+                    scores.push(score / (head_size as f32).sqrt());
+                }
+                softmax(&mut scores);
+                for ([_, value], score) in cache.iter().zip(scores) {
+                    for i in 0..head_size {
+                        heads[head * head_size + i] += score * own(value, i);
+                    }
+                }
+            }
+            add(&mut x, &weights.attention_output[layer].multiply(&heads));
+
+            let normed = rms_norm(&x, &weights.feed_forward_norm[layer]);
+            let mut hidden = weights.w1[layer].multiply(&normed);
+            let up = weights.w3[layer].multiply(&normed);
+            for (gate, up) in hidden.iter_mut().zip(up) {
+                *gate *= 1.0 / (1.0 + exp(-*gate));
+                *gate *= up;
+            }
+            add(&mut x, &weights.w2[layer].multiply(&hidden));
+        }
+        weights.output.multiply(&rms_norm(&x, &weights.output_norm))
+    }
+}
+
+impl Matrix {
+    fn row(&self, row: usize, columns: usize) -> Vec<f32> {
+        let indices = row * columns..(row + 1) * columns;
+        match self.group {
+            0 => self.values[indices].to_vec(),
+            group => indices.map(|i| self.values[i] * self.scales[i / group]).collect(),
+        }
+    }
+
+    fn multiply(&self, x: &[f32]) -> Vec<f32> {
+        let rows = self.values.chunks(x.len());
+        if self.group == 0 {
+            return rows
+                .map(|row| row.iter().zip(x).fold(0.0, |sum, (w, x)| sum + w * x))
+                .collect();
+        }
+        let (integers, x_scales) = quantize(x, self.group);
+        let scales = self.scales.chunks(x.len() / self.group);
+        let product = |(row, scales): (&[f32], &[f32])| {
+            let groups = row.chunks(self.group).zip(integers.chunks(self.group));
+            let mut sum = 0.0f32;
+            for ((weights, x), (scale, x_scale)) in groups.zip(scales.iter().zip(&x_scales)) {
+                let exact: i32 = weights.iter().zip(x).map(|(w, x)| *w as i32 * x).sum();
+                sum += exact as f32 * scale * x_scale;
+            }
+            sum
+        };
+        rows.zip(scales).map(product).collect()
+    }
+}
+
+/// `quantize` of llama2.c's `runq.c`.
+fn quantize(x: &[f32], group: usize) -> (Vec<i32>, Vec<f32>) {
+    let (mut integers, mut scales) = (Vec::new(), Vec::new());
+    for values in x.chunks(group) {
+        let scale = values.iter().fold(0.0f32, |max, value| max.max(value.abs())) / 127.0;
+        integers.extend(values.iter().map(|value| (value / scale).round() as i32));
+        scales.push(scale);
+    }
+    (integers, scales)
+}
+
+fn rms_norm(x: &[f32], weight: &[f32]) -> Vec<f32> {
+    let sum = x.iter().fold(0.0f32, |sum, value| sum + value * value);
+    let scale = 1.0 / (sum / x.len() as f32 + 1e-5).sqrt();
+    x.iter().zip(weight).map(|(value, weight)| weight * (scale * value)).collect()
+}
+
+fn softmax(x: &mut [f32]) {
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0f32;
+    for value in x.iter_mut() {
+        *value = exp(*value - max);
+        sum += *value;
+    }
+    for value in x {
+        *value /= sum;
+    }
+}
+
+fn rotate(heads: &mut [f32], turns: &[(f32, f32)]) {
+    for (pair, (cos, sin)) in heads.chunks_mut(2).zip(turns.iter().cycle()) {
+        let (a, b) = (pair[0], pair[1]);
+        pair[0] = a * cos - b * sin;
+        pair[1] = a * sin + b * cos;
+    }
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// The tensors in the order of `memory_map_weights` in `run.c`, and of its twin in `runq.c`.
+impl Weights {
+    fn read(file: &[u8], config: &Config, version: Version) -> Self {
+        let &Config { dim, hidden_dim, layers, vocab_size, .. } = config;
+        let (kv_dim, vocabulary) = (config.kv_dim(), vocab_size * dim);
+        let start = if version == Version::V0 { 28 } else { 256 };
+        let group = if let Version::V2 { group } = version { group } else { 0 };
+        let mut r = Reader { bytes: &file[start..], group };
+        let mut w = Weights::default();
+        if version == Version::V0 {
+            w.embedding = r.matrix(vocabulary);
+            w.attention_norm = r.norms(layers, dim);
+            w.query = r.matrices(layers, dim * dim);
+            w.key = r.matrices(layers, kv_dim * dim);
+            w.value = r.matrices(layers, kv_dim * dim);
+            w.attention_output = r.matrices(layers, dim * dim);
+            w.feed_forward_norm = r.norms(layers, dim);
+            w.w1 = r.matrices(layers, hidden_dim * dim);
+            w.w2 = r.matrices(layers, dim * hidden_dim);
+            w.w3 = r.matrices(layers, hidden_dim * dim);
+            w.output_norm = r.norms(1, dim).remove(0);
+            r.norms(2, config.context * config.head_size() / 2);
+        } else {
+            w.attention_norm = r.norms(layers, dim);
+            w.feed_forward_norm = r.norms(layers, dim);
+            w.output_norm = r.norms(1, dim).remove(0);
+            w.embedding = r.matrix(vocabulary);
+            w.query = r.matrices(layers, dim * dim);
+            w.key = r.matrices(layers, kv_dim * dim);
+            w.value = r.matrices(layers, kv_dim * dim);
+            w.attention_output = r.matrices(layers, dim * dim);
+            w.w1 = r.matrices(layers, hidden_dim * dim);
+            w.w2 = r.matrices(layers, dim * hidden_dim);
+            w.w3 = r.matrices(layers, hidden_dim * dim);
+        }
+        w.output =
+            if config.shared_classifier { w.embedding.clone() } else { r.matrix(vocabulary) };
+        assert!(r.bytes.is_empty(), "{} bytes are left", r.bytes.len());
+        w
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    group: usize,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, count: usize) -> &[u8] {
+        let (taken, rest) = self.bytes.split_at(count);
+        self.bytes = rest;
+        taken
+    }
+
+    fn floats(&mut self, count: usize) -> Vec<f32> {
+        let bytes = self.take(4 * count).as_chunks().0;
+        bytes.iter().map(|&number| f32::from_le_bytes(number)).collect()
+    }
+
+    fn norms(&mut self, count: usize, length: usize) -> Vec<Vec<f32>> {
+        (0..count).map(|_| self.floats(length)).collect()
+    }
+
+    fn matrix(&mut self, length: usize) -> Matrix {
+        let group = self.group;
+        if group == 0 {
+            return Matrix { values: self.floats(length), ..Matrix::default() };
+        }
+        let values = self.take(length).iter().map(|&value| f32::from(value as i8)).collect();
+        Matrix { values, scales: self.floats(length / group), group }
+    }
+
+    fn matrices(&mut self, count: usize, length: usize) -> Vec<Matrix> {
+        (0..count).map(|_| self.matrix(length)).collect()
+    }
+}

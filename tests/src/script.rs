@@ -1,0 +1,124 @@
+//! A person who types what a test has written down.
+
+use bootllm_platform::{Console, Input, Key, Size};
+use core::time::Duration;
+use std::collections::VecDeque;
+
+/// What a person does, step by step. When nothing is left, the console is closed.
+#[derive(Clone, Debug, Default)]
+pub struct Script(VecDeque<Step>);
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Keys, each pressed when the program waits for one.
+    Keys(VecDeque<Key>),
+    /// Keys that are pressed as soon as the program has shown this since the step before, even if
+    /// it only looks whether there are any.
+    Once(String, VecDeque<Key>),
+    /// Nobody does anything until the program has waited so often in vain.
+    Idle(u32),
+    /// The console is closed, and whoever looks can know.
+    HangUp,
+}
+
+/// The keys of a line, Enter included.
+pub fn typed(line: &str) -> Vec<Key> {
+    line.chars().map(Key::Char).chain([Key::Enter]).collect()
+}
+
+impl Script {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Presses keys when the program waits for them.
+    pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.0.push_back(Step::Keys(keys.into_iter().collect()));
+        self
+    }
+
+    /// Types a line and Enter when the program waits for it.
+    pub fn line(self, line: &str) -> Self {
+        self.keys(typed(line))
+    }
+
+    /// Presses keys as soon as the program has shown `text`.
+    pub fn once(mut self, text: &str, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.0.push_back(Step::Once(text.into(), keys.into_iter().collect()));
+        self
+    }
+
+    /// Lets the program wait in vain, `times` times.
+    pub fn idle(mut self, times: u32) -> Self {
+        self.0.push_back(Step::Idle(times));
+        self
+    }
+
+    /// Closes the console for good.
+    pub fn hang_up(mut self) -> Self {
+        self.0.push_back(Step::HangUp);
+        self
+    }
+}
+
+/// The console at which a [`Script`] is played.
+pub(crate) struct ScriptedConsole {
+    script: Script,
+    pub(crate) output: String,
+    /// Where in the output the present step began.
+    begun: usize,
+    size: Size,
+}
+
+impl ScriptedConsole {
+    pub(crate) fn new(script: Script, size: Size) -> Self {
+        ScriptedConsole { script, output: String::new(), begun: 0, size }
+    }
+
+    /// Whether the script was played to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.script.0.front(), None | Some(Step::HangUp))
+    }
+
+    /// The next of these keys, and whether it was the last.
+    fn take(keys: &mut VecDeque<Key>) -> (Input, bool) {
+        let key = keys.pop_front().map_or(Input::Nothing, Input::Key);
+        (key, keys.is_empty())
+    }
+}
+
+impl Console for ScriptedConsole {
+    fn write(&mut self, text: &str) {
+        self.output.push_str(text);
+    }
+
+    fn read_key(&mut self, wait: Option<Duration>) -> Input {
+        let only_looks = wait == Some(Duration::ZERO);
+        let shown = &self.output[self.begun..];
+        let (input, done) = match self.script.0.front_mut() {
+            Some(Step::HangUp) => return Input::Closed,
+            Some(Step::Once(text, keys)) if shown.contains(text.as_str()) => Self::take(keys),
+            _ if only_looks => return Input::Nothing,
+            Some(Step::Once(text, _)) => {
+                panic!("a key is waited for, but {text:?} was not shown; only {shown:?}")
+            }
+            Some(Step::Keys(keys)) => Self::take(keys),
+            Some(Step::Idle(times)) => {
+                assert!(wait.is_some(), "nobody presses a key and the program waits for ever");
+                *times -= 1;
+                (Input::Nothing, *times == 0)
+            }
+            None => return Input::Closed,
+        };
+        if done {
+            self.script.0.pop_front();
+            self.begun = self.output.len();
+        }
+        input
+    }
+
+    fn size(&self) -> Size {
+        self.size
+    }
+}
