@@ -1,0 +1,105 @@
+//! The console: the screen and all serial lines at once.
+
+mod keys;
+mod screen;
+mod serial;
+mod text;
+
+use super::clock::TickClock;
+use super::has_text_output;
+use alloc::vec;
+use alloc::vec::Vec;
+use bootllm_platform::{Console, Fact, Input, Size};
+use core::time::Duration;
+use keys::Keyboard;
+use screen::ScreenOutput;
+use serial::SerialLines;
+use text::TextOutput;
+use uefi::system;
+
+/// The size of a serial terminal, which does not tell it: that of a VT100.
+const SERIAL_SIZE: Size = Size { columns: 80, rows: 24 };
+
+/// Everything that text is shown on and keys come from.
+pub struct FirmwareConsole<'a> {
+    clock: &'a TickClock,
+    keys: Keyboard,
+    screen: Option<ScreenOutput>,
+    serial: SerialLines,
+    /// Only where there is nothing else.
+    text: Option<TextOutput>,
+}
+
+impl<'a> FirmwareConsole<'a> {
+    /// Takes the console over from the firmware.
+    pub fn open(clock: &'a TickClock) -> Self {
+        if has_text_output() {
+            system::with_stdout(|out| {
+                let _ = out.clear();
+                let _ = out.enable_cursor(false);
+            });
+        }
+        Self {
+            clock,
+            keys: Keyboard::open(),
+            screen: ScreenOutput::open(),
+            serial: SerialLines::open(),
+            text: None,
+        }
+    }
+
+    /// What it consists of.
+    pub fn facts(&self) -> Vec<Fact> {
+        let none = Fact { label: "screen", value: "none".into() };
+        vec![
+            self.screen.as_ref().map_or(none, ScreenOutput::fact),
+            Fact { label: "serial lines", value: self.serial.in_words() },
+        ]
+    }
+
+    /// Gives the console back to the firmware, as it was.
+    pub fn close(self) {
+        if has_text_output() {
+            system::with_stdout(|out| {
+                let _ = out.reset(false);
+                let _ = out.clear();
+                let _ = out.enable_cursor(true);
+            });
+        }
+    }
+}
+
+impl Console for FirmwareConsole<'_> {
+    fn write(&mut self, text: &str) {
+        if let Some(screen) = &mut self.screen {
+            screen.write(text);
+        }
+        self.serial.write(text, self.clock);
+        if self.screen.is_none() && !self.serial.any() {
+            if self.text.is_none() {
+                self.text = TextOutput::open();
+            }
+            if let Some(output) = &mut self.text {
+                output.write(text);
+            }
+        }
+    }
+
+    fn read_key(&mut self, wait: Option<Duration>) -> Input {
+        self.keys.read(wait, self.clock)
+    }
+
+    fn size(&self) -> Size {
+        let sizes = [
+            self.screen.as_ref().map(ScreenOutput::size),
+            self.serial.any().then_some(SERIAL_SIZE),
+            self.text.as_ref().map(TextOutput::size),
+        ];
+        // What is shown on all of them must fit each.
+        sizes
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| Size { columns: a.columns.min(b.columns), rows: a.rows.min(b.rows) })
+            .unwrap_or(SERIAL_SIZE)
+    }
+}

@@ -1,0 +1,10 @@
+//! The processor: vector registers switched on, its counter, what it is.
+
+#[cfg(target_arch = "aarch64")]
+#[path = "aarch64.rs"]
+mod this;
+#[cfg(target_arch = "x86_64")]
+#[path = "x86_64.rs"]
+mod this;
+
+pub use this::{described_ticks_per_second, facts, prepare, random, ticks, ticks_are_steady};
