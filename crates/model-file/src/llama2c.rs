@@ -160,7 +160,7 @@ pub(crate) fn read(file: &mut dyn ReadAt) -> Result<ModelFile, ReadError> {
     let (version, config) = match i32_at(&header, 0).cast_unsigned() {
         MAGIC if size < HEADER => return Err(ReadError::TooShort { found: size }),
         MAGIC => read_header(&header)?,
-        _ => (Version::V0, read_header_v0(&header)?),
+        _ => (Version::V0, read_header_v0(&header, size)?),
     };
     let expected = file_bytes(version, &config);
     if expected != u128::from(size) {
@@ -188,7 +188,10 @@ fn reject_foreign(header: &[u8]) -> Result<(), ReadError> {
         [b'P', b'K', 3, 4, ..] => {
             foreign("a zip archive or a PyTorch checkpoint", "convert it with llama2.c's export.py")
         }
-        [0x80, 2..=5, ..] => foreign("a Python pickle", "convert it with llama2.c's export.py"),
+        // An operation follows, never 0; in v0, 0x0280 to 0x0580 are fine dimensions.
+        [0x80, 2..=5, 1..=255, ..] => {
+            foreign("a Python pickle", "convert it with llama2.c's export.py")
+        }
         [0x1f, 0x8b, ..] => foreign("gzip data", "unpack it first"),
         [_, _, _, _, _, 0, 0, 0, b'{', b'"', ..] => {
             foreign("a safetensors file", "convert it with llama2.c's export.py")
@@ -222,20 +225,24 @@ fn read_header(header: &[u8]) -> Result<(Version, Config), ReadError> {
 }
 
 /// The header of v0, whose vocabulary is negative if the classifier is a tensor of its own.
-fn read_header_v0(header: &[u8]) -> Result<Config, ReadError> {
+fn read_header_v0(header: &[u8], size: u64) -> Result<Config, ReadError> {
     let check = |numbers: [i32; NUMBERS]| {
         let mut numbers = numbers.map(i64::from);
         let shared_classifier = numbers[5] > 0;
         numbers[5] = numbers[5].abs();
         Config::check(numbers, shared_classifier)
     };
+    let fits = |config: &Config| file_bytes(Version::V0, config) == u128::from(size);
     let numbers = numbers_at(header, 0);
-    // A dimension of 2^24 or more is a smaller one whose bytes lie the other way round, if all
-    // the numbers make sense that way.
-    if numbers[0] >= 1 << 24 && check(numbers.map(i32::swap_bytes)).is_ok() {
-        return Err(ReadError::BigEndian);
+    match check(numbers) {
+        Ok(config) if fits(&config) => Ok(config),
+        // No magic number shows the order of the bytes. But if the numbers make sense the other
+        // way round, down to the last byte of the file, it is that way.
+        _ if check(numbers.map(i32::swap_bytes)).is_ok_and(|config| fits(&config)) => {
+            Err(ReadError::BigEndian)
+        }
+        checked => checked.map_err(ReadError::NotAModel),
     }
-    check(numbers).map_err(ReadError::NotAModel)
 }
 
 /// The tensors that a model has, in the order of the file.
