@@ -6,16 +6,22 @@ mod disk;
 mod efi;
 mod fat32;
 mod firmware;
+mod guest;
 mod image;
+mod machine;
 mod models;
+mod monitor;
 mod packages;
 mod process;
 mod program;
 mod project;
+mod run;
+mod script;
 mod setup;
 mod sysroot;
 mod target;
 mod toolchain;
+mod transcript;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +72,8 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Boots the image in QEMU, with this terminal as its console.
+    Run(Box<run::Options>),
 }
 
 fn main() -> ExitCode {
@@ -93,5 +101,6 @@ fn work(arguments: &Arguments) -> Result<()> {
             let target = setup::target(&project, arguments.core)?;
             image::task(&project, &target, named, output.as_deref())
         }
+        Task::Run(options) => run::task(&project, arguments.core, options),
     }
 }

@@ -71,11 +71,11 @@ impl Model {
         Ok(Self { model: model.to_owned(), tokenizer: found })
     }
 
-    /// The files that go onto the disk, the tokenizer under the model's own name.
-    fn entries(&self) -> Result<[Entry; 2]> {
+    /// What the two files are called on the disk: the tokenizer goes by the model's name.
+    pub fn names(&self) -> Result<[String; 2]> {
         let name = file_name(&self.model)?;
         let [tokenizer, _] = names_beside(&name);
-        Ok([Entry::new(name, &self.model)?, Entry::new(tokenizer, &self.tokenizer)?])
+        Ok([name, tokenizer])
     }
 }
 
@@ -119,7 +119,9 @@ impl Named {
 pub fn entries(models: &[Model]) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for model in models {
-        entries.extend(model.entries()?);
+        let [name, tokenizer] = model.names()?;
+        entries.push(Entry::new(name, &model.model)?);
+        entries.push(Entry::new(tokenizer, &model.tokenizer)?);
     }
     Ok(entries)
 }

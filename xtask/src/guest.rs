@@ -1,0 +1,318 @@
+//! A running virtual PC, typed at and read by a program.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::machine::Machine;
+use crate::monitor::{Monitor, Socket};
+use crate::process;
+use crate::project::Project;
+use crate::setup::Emulator;
+use crate::transcript::Transcript;
+
+/// What the program shows when it waits for a line.
+const PROMPT: &str = ">>> ";
+/// A prompt that nothing follows for so long is one; it could be a part of a text until then.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// Where the transcript goes, as it comes.
+pub type Output = Box<dyn FnMut(&str)>;
+
+/// A running machine. It is switched off when this is dropped.
+pub struct Guest {
+    child: Child,
+    keys: Option<ChildStdin>,
+    serial: Receiver<Vec<u8>>,
+    /// Every byte that came over the serial port.
+    pub received: Vec<u8>,
+    transcript: Transcript,
+    output: Output,
+    /// QEMU's monitor, if the machine has one.
+    pub monitor: Option<Monitor>,
+    /// How long nothing may come while something is waited for.
+    pub patience: Duration,
+    /// Lines there were when something was last typed: a prompt from before it is not the answer.
+    lines_before: Option<usize>,
+    ended: bool,
+}
+
+/// What came of waiting for a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// The program waits for a line.
+    Prompt,
+    /// The machine has stopped.
+    End,
+}
+
+impl Guest {
+    /// Switches a machine on. Its transcript goes to `output`.
+    pub fn start(
+        machine: &Machine,
+        project: &Project,
+        emulator: &Emulator,
+        output: Output,
+    ) -> Result<Self> {
+        let mut command = machine.command(project, emulator)?;
+        if !machine.monitor {
+            return Self::spawn(&mut command, output);
+        }
+        let socket = Socket::open()?;
+        command.arg("-qmp").arg(format!("tcp:{}", socket.address()?));
+        let mut guest = Self::spawn(&mut command, output)?;
+        guest.monitor = Some(Monitor::accept(&socket)?);
+        Ok(guest)
+    }
+
+    fn spawn(command: &mut Command, output: Output) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", process::line(command)))?;
+        let mut stdout = child.stdout.take().context("QEMU has no standard output")?;
+        let (sender, serial) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            keys: child.stdin.take(),
+            child,
+            serial,
+            received: Vec::new(),
+            transcript: Transcript::new(),
+            output,
+            monitor: None,
+            patience: Duration::from_secs(180),
+            lines_before: None,
+            ended: false,
+        })
+    }
+
+    /// Waits until the program waits for a line, or the machine stops.
+    pub fn wait_for_prompt(&mut self) -> Result<Reached> {
+        loop {
+            let (before, after) = self.transcript.at_cursor();
+            let answered = self.lines_before.is_none_or(|lines| self.transcript.lines() > lines);
+            let at_prompt = answered && before == PROMPT && after.trim().is_empty();
+            let wait = if at_prompt { QUIET } else { self.patience };
+            match self.read(wait)? {
+                Heard::Text => {}
+                Heard::End => return Ok(Reached::End),
+                Heard::Nothing if at_prompt => return Ok(Reached::Prompt),
+                Heard::Nothing => self.lost("the prompt")?,
+            }
+        }
+    }
+
+    /// Waits until this text has come after what was last typed (or from the start).
+    pub fn wait_for(&mut self, text: &str, from: usize) -> Result<()> {
+        loop {
+            let received = &self.received[from.min(self.received.len())..];
+            if received.windows(text.len()).any(|window| window == text.as_bytes()) {
+                return Ok(());
+            }
+            match self.read(self.patience)? {
+                Heard::Text => {}
+                Heard::End => bail!(
+                    "the machine stopped before it said {text:?}; last seen:\n{}",
+                    self.transcript.tail(8)
+                ),
+                Heard::Nothing => self.lost(&format!("{text:?}"))?,
+            }
+        }
+    }
+
+    /// Types text, without a key after it.
+    pub fn type_text(&mut self, text: &str) -> Result<()> {
+        self.lines_before = Some(self.transcript.lines());
+        let keys = self.keys.as_mut().context("the machine has no keys")?;
+        keys.write_all(text.as_bytes())
+            .and_then(|()| keys.flush())
+            .context("the machine takes no more keys")
+    }
+
+    /// Types a line and presses Enter.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        self.type_text(&format!("{line}\r"))
+    }
+
+    /// Waits until the machine stops by itself.
+    pub fn wait_for_end(&mut self) -> Result<ExitStatus> {
+        loop {
+            match self.read(self.patience)? {
+                Heard::Text => {}
+                Heard::End => break,
+                Heard::Nothing => self.lost("the end")?,
+            }
+        }
+        // Its output has ended, so it is about to.
+        let started = Instant::now();
+        while started.elapsed() < self.patience {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        bail!("QEMU closed its output but does not end")
+    }
+
+    /// An error unless the machine was switched off from within.
+    pub fn expect_power_off(&mut self) -> Result<()> {
+        let status = self.wait_for_end()?;
+        if !status.success() {
+            bail!("QEMU failed ({status})");
+        }
+        if let Some(monitor) = &mut self.monitor {
+            match monitor.shutdown_reason() {
+                Some("guest-shutdown") => {}
+                Some("guest-reset") => bail!("the machine was reset instead of switched off"),
+                other => bail!("the machine stopped otherwise ({})", other.unwrap_or("unknown")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what is left of the transcript, settled or not.
+    pub fn finish_transcript(&mut self) {
+        let text = self.transcript.take_all();
+        if !text.is_empty() {
+            (self.output)(&text);
+        }
+    }
+
+    fn lost(&self, what: &str) -> Result<()> {
+        bail!(
+            "waited {} s for {what}, and nothing came; last seen:\n{}",
+            self.patience.as_secs(),
+            self.transcript.tail(8)
+        )
+    }
+
+    /// Reads what comes, for this long at most.
+    fn read(&mut self, wait: Duration) -> Result<Heard> {
+        if self.ended {
+            return Ok(Heard::End);
+        }
+        let started = Instant::now();
+        loop {
+            let left = wait.saturating_sub(started.elapsed());
+            // Rows settle while nothing comes.
+            let heard = self.serial.recv_timeout(left.min(Duration::from_millis(200)));
+            if let Ok(bytes) = &heard {
+                self.transcript.write(bytes);
+                self.received.extend(bytes);
+            }
+            let settled = self.transcript.take_settled(Instant::now());
+            if !settled.is_empty() {
+                (self.output)(&settled);
+            }
+            match heard {
+                Ok(_) => return Ok(Heard::Text),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.ended = true;
+                    return Ok(Heard::End);
+                }
+                Err(RecvTimeoutError::Timeout) if started.elapsed() >= wait => {
+                    return Ok(Heard::Nothing);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+enum Heard {
+    Text,
+    Nothing,
+    End,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// A program of the shell in the place of a machine, and its transcript.
+    fn guest(script: &str) -> (Guest, Rc<RefCell<String>>) {
+        let transcript = Rc::new(RefCell::new(String::new()));
+        let copy = Rc::clone(&transcript);
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let output = Box::new(move |text: &str| copy.borrow_mut().push_str(text));
+        let mut guest = Guest::spawn(&mut command, output).unwrap();
+        guest.patience = Duration::from_secs(20);
+        (guest, transcript)
+    }
+
+    /// Prints a prompt after a while, reads a line, answers, and so on.
+    const PROGRAM: &str = r#"
+        printf 'firmware\r\n>>> is not a prompt\r\n'
+        while printf '>>> '; read line; do
+            sleep 0.3
+            printf '%s\r\n' "$line"
+            [ "$line" = /exit ] && exit 0
+            printf 'you said: '
+            sleep 0.05
+            printf '%s\r\n' "$line"
+        done"#;
+
+    #[test]
+    fn lines_are_typed_at_prompts() {
+        let (mut guest, transcript) = guest(PROGRAM);
+        for line in ["one\n", "two\n"] {
+            assert_eq!(guest.wait_for_prompt().unwrap(), Reached::Prompt);
+            guest.type_text(line).unwrap();
+        }
+        assert_eq!(guest.wait_for_prompt().unwrap(), Reached::Prompt);
+        guest.type_text("/exit\n").unwrap();
+        guest.expect_power_off().unwrap();
+        guest.finish_transcript();
+        assert_eq!(
+            *transcript.borrow(),
+            "firmware\n>>> is not a prompt\n>>> one\nyou said: one\n>>> two\nyou said: two\n\
+             >>> /exit\n"
+        );
+    }
+
+    #[test]
+    fn a_machine_that_stops_early_is_no_prompt() {
+        let (mut guest, _) = guest("echo only this");
+        assert_eq!(guest.wait_for_prompt().unwrap(), Reached::End);
+        let error = guest.wait_for("more", 0).unwrap_err().to_string();
+        assert!(error.contains("before it said \"more\"; last seen:\nonly this"), "{error}");
+    }
+
+    #[test]
+    fn silence_ends_the_waiting_and_the_last_lines_are_told() {
+        let (mut guest, _) = guest("echo loading; exec sleep 600");
+        guest.patience = Duration::from_millis(300);
+        let error = guest.wait_for_prompt().unwrap_err().to_string();
+        assert!(error.contains("for the prompt"), "{error}");
+        assert!(error.ends_with("last seen:\nloading"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_that_fails_did_not_power_off() {
+        let (mut guest, _) = guest("exit 3");
+        assert!(guest.expect_power_off().is_err());
+    }
+}
