@@ -20,6 +20,10 @@ const PROMPT: &str = ">>> ";
 /// A prompt that nothing follows for so long is one; it could be a part of a text until then.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// Firmware waits two seconds after an ESC for the rest of a sequence: what is typed within them is
+/// taken for that.
+const AFTER_ESCAPE: Duration = Duration::from_millis(2500);
+
 /// Where the transcript goes, as it comes.
 pub type Output = Box<dyn FnMut(&str)>;
 
@@ -38,6 +42,7 @@ pub struct Guest {
     pub patience: Duration,
     /// Lines there were when something was last typed: a prompt from before it is not the answer.
     lines_before: Option<usize>,
+    escaped: Option<Instant>,
     ended: bool,
 }
 
@@ -95,6 +100,7 @@ impl Guest {
             monitor: None,
             patience: Duration::from_secs(180),
             lines_before: None,
+            escaped: None,
             ended: false,
         })
     }
@@ -135,6 +141,12 @@ impl Guest {
 
     /// Types text, without a key after it.
     pub fn type_text(&mut self, text: &str) -> Result<()> {
+        if let Some(escaped) = self.escaped.take() {
+            while escaped.elapsed() < AFTER_ESCAPE && !self.ended {
+                self.read(AFTER_ESCAPE.saturating_sub(escaped.elapsed()))?;
+            }
+        }
+        self.escaped = text.ends_with('\x1b').then(Instant::now);
         self.lines_before = Some(self.transcript.lines());
         let keys = self.keys.as_mut().context("the machine has no keys")?;
         keys.write_all(text.as_bytes())
