@@ -1,6 +1,7 @@
 //! `bootllm convert`: a model in another of llama2.c's formats.
 
 use crate::model::{self, ProgressBar};
+use crate::output::remark;
 use crate::platform::StdClock;
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report::bytes;
@@ -9,7 +10,7 @@ use bootllm_platform::Clock;
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is converted to what.
 #[derive(Args)]
@@ -48,21 +49,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         _ => bail!("only v2 has groups"),
     };
     let output = &arguments.output;
-    if output.canonicalize().ok() == Some(arguments.model.canonicalize()?) {
-        bail!("{}: a model cannot be converted into its own file", output.display());
-    }
+    check_output(output, &arguments.model)?;
     // Under another name until it is whole, so that an existing file is lost only to a good one.
     let mut part = output.clone().into_os_string();
-    part.push(".part");
+    part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
-    let written = write(&mut opened, version, &part).and_then(|size| {
+    let file = File::create_new(&part).with_context(|| part.display().to_string())?;
+    let written = write(&mut opened, version, file, &part).and_then(|size| {
         std::fs::rename(&part, output).with_context(|| output.display().to_string())?;
         Ok(size)
     });
     match written {
         Ok(size) => {
             let name = output.display();
-            eprintln!("{name}: {version}, {} (it was {})", bytes(size), bytes(opened.file.size));
+            let (size, before) = (bytes(size), bytes(opened.file.size));
+            remark(&format!("{name}: {version}, {size} (it was {before})"));
             Ok(())
         }
         Err(error) => {
@@ -72,10 +73,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-fn write(opened: &mut model::Opened, version: Version, part: &PathBuf) -> Result<u64> {
+/// Refuses to replace the model itself, and what is not a file: a device under this name would be
+/// gone.
+fn check_output(output: &Path, model: &Path) -> Result<()> {
+    let name = output.display();
+    if output.canonicalize().ok() == Some(model.canonicalize()?) {
+        bail!("{name}: a model cannot be converted into its own file");
+    }
+    match std::fs::metadata(output) {
+        Ok(metadata) if metadata.is_dir() => bail!("{name}: it is a folder"),
+        Ok(metadata) if !metadata.is_file() => {
+            bail!("{name}: it is a device or a pipe, not a file")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(opened: &mut model::Opened, version: Version, file: File, part: &Path) -> Result<u64> {
     let context = || part.display().to_string();
-    let mut sink =
-        FileSink { file: BufWriter::new(File::create(part).with_context(context)?), size: 0 };
+    let mut sink = FileSink { file: BufWriter::new(file), size: 0 };
     let (clock, mut bar) = (StdClock::new(), ProgressBar::new("converting"));
     let total = opened.file.size;
     let result = convert(&opened.file, &mut opened.source, version, &mut sink, &mut |done| {

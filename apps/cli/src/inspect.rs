@@ -1,12 +1,14 @@
 //! `bootllm inspect`: what a model file holds and what it would need.
 
 use crate::model;
+use crate::output::print_line;
 use crate::platform::memory_available;
 use anyhow::Result;
 use bootllm_chat::report::{bytes, count};
 use bootllm_engine::Memory;
 use bootllm_model_file::{Config, ModelFile};
 use clap::Args;
+use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
 /// What is inspected.
@@ -26,62 +28,81 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let opened = model::open(&arguments.model)?;
     let file = &opened.file;
-    let line = |label: &str, value: String| println!("{label:<12} {value}");
-    line("file", arguments.model.display().to_string());
-    line("format", file.version.to_string());
-    line("size", format!("{} ({} bytes)", bytes(file.size), file.size));
+    let mut table = Table::default();
+    table.row("file", arguments.model.display());
+    table.row("format", file.version);
+    table.row("size", format_args!("{} ({} bytes)", bytes(file.size), file.size));
     let Config { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, .. } = file.config;
-    line("parameters", count(file.parameters()));
-    line("shape", format!("dim {dim}, hidden {hidden_dim}, {layers} layers"));
-    line(
-        "heads",
-        format!("{heads} of {}, {kv_heads} for keys and values", file.config.head_size()),
-    );
-    line("vocabulary", format!("{vocab_size} tokens"));
-    line("context", format!("{context} tokens"));
+    table.row("parameters", count(file.parameters()));
+    table.row("shape", format_args!("dim {dim}, hidden {hidden_dim}, {layers} layers"));
+    let head_size = file.config.head_size();
+    table.row("heads", format_args!("{heads} of {head_size}, {kv_heads} for keys and values"));
+    table.row("vocabulary", format_args!("{vocab_size} tokens"));
+    table.row("context", format_args!("{context} tokens"));
     let shared = file.config.shared_classifier;
-    line("classifier", if shared { "the token embedding" } else { "its own" }.into());
+    table.row("classifier", if shared { "the token embedding" } else { "its own" });
     match opened.tokenizer(arguments.tokenizer.as_deref()) {
-        Ok(tokenizer) => line(
+        Ok(tokenizer) => table.row(
             "tokenizer",
-            format!("{} pieces of up to {} bytes", tokenizer.len(), tokenizer.longest()),
+            format_args!("{} pieces of up to {} bytes", tokenizer.len(), tokenizer.longest()),
         ),
-        Err(error) if arguments.tokenizer.is_none() => line("tokenizer", format!("{error:#}")),
+        Err(error) if arguments.tokenizer.is_none() => {
+            table.row("tokenizer", format_args!("{error:#}"));
+        }
         Err(error) => return Err(error),
     }
-    memory(file);
+    table.memory(file);
     if arguments.tensors {
-        tensors(file);
+        table.tensors(file);
     }
-    Ok(())
+    print_line(table.0.trim_end())
 }
 
-fn memory(file: &ModelFile) {
-    let needed = Memory::needed(file, file.config.context);
-    let free = memory_available()
-        .map_or(String::new(), |free| format!("; this machine has {} free", bytes(free)));
-    println!("{:<12} {} with the whole context{free}", "memory", bytes(needed.total()));
-    for (what, size) in [
-        ("weights", needed.weights),
-        ("KV cache", needed.kv_cache),
-        ("activations", needed.buffers),
-        ("loading", needed.chunk),
-    ] {
-        println!("{:<12} {:>10}  {what}", "", bytes(size));
-    }
-}
+/// Lines of a label and a value.
+#[derive(Default)]
+struct Table(String);
 
-fn tensors(file: &ModelFile) {
-    println!();
-    println!("{:<26} {:>7} {:>8}  {:<6} {:>12}", "tensor", "rows", "columns", "format", "offset");
-    for tensor in file.tensors() {
-        println!(
+impl Table {
+    fn line(&mut self, line: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+
+    fn row(&mut self, label: &str, value: impl Display) {
+        self.line(format_args!("{label:<12} {value}"));
+    }
+
+    fn memory(&mut self, file: &ModelFile) {
+        let needed = Memory::needed(file, file.config.context);
+        let free = memory_available()
+            .map_or(String::new(), |free| format!("; this machine has {} free", bytes(free)));
+        let total = bytes(needed.total());
+        self.row("memory", format_args!("{total} with the whole context{free}"));
+        for (what, size) in [
+            ("weights", needed.weights),
+            ("KV cache", needed.kv_cache),
+            ("activations", needed.buffers),
+            ("loading", needed.chunk),
+        ] {
+            self.row("", format_args!("{:>10}  {what}", bytes(size)));
+        }
+    }
+
+    fn tensors(&mut self, file: &ModelFile) {
+        self.line("");
+        self.line(format_args!(
             "{:<26} {:>7} {:>8}  {:<6} {:>12}",
-            tensor.to_string(),
-            tensor.shape.rows,
-            tensor.shape.columns,
-            tensor.shape.encoding.format().name(),
-            tensor.planes[0].offset
-        );
+            "tensor", "rows", "columns", "format", "offset"
+        ));
+        for tensor in file.tensors() {
+            self.line(format_args!(
+                "{:<26} {:>7} {:>8}  {:<6} {:>12}",
+                tensor.to_string(),
+                tensor.shape.rows,
+                tensor.shape.columns,
+                tensor.shape.encoding.format().name(),
+                tensor.planes[0].offset
+            ));
+        }
     }
 }

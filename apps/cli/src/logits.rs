@@ -1,6 +1,7 @@
 //! `bootllm logits`: a model's outputs, to see where two engines part.
 
 use crate::model;
+use crate::output::print_line;
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
 use bootllm_cores::OneCore;
@@ -16,7 +17,7 @@ pub struct Arguments {
     /// A model in one of llama2.c's formats
     model: PathBuf,
     /// Positions; what follows the prompt is fed greedily [default: 3, or the reference's]
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, value_parser = positive)]
     positions: Option<usize>,
     /// Feed the tokens of this text first, after BOS
     #[arg(short = 'i', long, allow_hyphen_values = true)]
@@ -31,8 +32,16 @@ pub struct Arguments {
     #[arg(long)]
     compare: Option<PathBuf>,
     /// With --compare: fail if a difference is larger than this
-    #[arg(long, default_value_t = f32::INFINITY)]
+    #[arg(long, default_value_t = f32::INFINITY, value_parser = tolerance, requires = "compare")]
     tolerance: f32,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or("it must be 1 or more".into())
+}
+
+fn tolerance(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|&number: &f32| number >= 0.0).ok_or("it must be 0 or more".into())
 }
 
 /// Runs the command.
@@ -45,18 +54,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => vec![BOS],
     };
     let in_reference = reference.as_ref().map(|reference| reference.len() / vocab_size);
-    let positions = arguments.positions.or(in_reference).unwrap_or(3);
+    let positions =
+        arguments.positions.or(in_reference).unwrap_or(3.min(opened.file.config.context));
 
     let model = opened.load(None)?;
     if positions > model.context() {
         bail!("the context of this model has {} positions, not {positions}", model.context());
     }
-    let mut session = Session::new(&model, &OneCore)?;
+    let mut session =
+        Session::new(&model, &OneCore).with_context(|| arguments.model.display().to_string())?;
     let mut all = Vec::new();
     let mut token = prompt[0];
     for position in 0..positions {
         let logits = session.decode(token)?;
-        println!("{}", report::logits(position, token, logits));
+        print_line(&report::logits(position, token, logits))?;
         all.extend_from_slice(logits);
         token = prompt.get(position + 1).copied().unwrap_or_else(|| likeliest(logits));
     }
@@ -97,20 +108,22 @@ fn compare(ours: &[f32], theirs: &[f32], vocab_size: usize, tolerance: f32) -> R
         }
     }
     let (difference, index) = largest;
-    println!(
+    print_line(&format!(
         "{compared} logits of {} positions compared: {equal} equal to the bit ({:.3} %)",
         compared / vocab_size,
         100.0 * equal as f64 / compared as f64
-    );
+    ))?;
     let (position, token) = (index / vocab_size, index % vocab_size);
-    println!(
+    print_line(&format!(
         "largest difference {difference:e} at position {position}, token {token}: {} and {}",
         ours[index], theirs[index]
-    );
+    ))?;
     let choices = ours.chunks(vocab_size).zip(theirs.chunks(vocab_size));
     match choices.clone().position(|(a, b)| likeliest(a) != likeliest(b)) {
-        Some(position) => println!("the likeliest token differs first at position {position}"),
-        None => println!("the likeliest token is the same at every position"),
+        Some(position) => {
+            print_line(&format!("the likeliest token differs first at position {position}"))?;
+        }
+        None => print_line("the likeliest token is the same at every position")?,
     }
     if difference > tolerance || difference.is_nan() {
         bail!("the largest difference, {difference:e}, is above the tolerance of {tolerance:e}");

@@ -8,6 +8,7 @@ mod convert;
 mod inspect;
 mod logits;
 mod model;
+mod output;
 mod platform;
 mod repl;
 mod run;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bootllm: {error:#}");
+            output::remark(&format!("bootllm: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -110,8 +110,8 @@ impl ProgressBar {
     pub fn show(&mut self, done: u64, total: u64, time: Duration) {
         let due = self.shown.unwrap_or(Duration::from_millis(200)) + Duration::from_millis(100);
         if self.visible && time >= due {
-            eprint!("\r{}\x1b[K", report::progress(self.what, done, total, time, 80));
-            let _ = std::io::stderr().flush();
+            let line = report::progress(self.what, done, total, time, 80);
+            let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
             self.shown = Some(time);
         }
     }
@@ -119,7 +119,7 @@ impl ProgressBar {
     /// Takes the bar away again.
     pub fn clear(&mut self) {
         if self.shown.take().is_some() {
-            eprint!("\r\x1b[K");
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -15,12 +15,15 @@ pub struct FileReader {
 impl FileReader {
     /// Opens a file.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
+        // Opening a pipe would wait for its other end.
+        let metadata = std::fs::metadata(path)?;
         if metadata.is_dir() {
             return Err(std::io::Error::other("it is a folder"));
         }
-        Ok(FileReader { file, size: metadata.len() })
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("it is a device or a pipe, not a file"));
+        }
+        Ok(FileReader { file: File::open(path)?, size: metadata.len() })
     }
 }
 

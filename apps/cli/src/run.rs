@@ -1,6 +1,7 @@
 //! `bootllm run`: writes a text, or answers in turns.
 
 use crate::model;
+use crate::output::{Output, remark};
 use crate::platform::{StdClock, random_seed};
 use anyhow::{Context, Result};
 use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
@@ -10,7 +11,6 @@ use bootllm_sampling::{Sampler, Settings};
 use bootllm_tokenizer::Tokenizer;
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// The letters are those of llama2.c's `run`.
@@ -83,7 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
     let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
     let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
-    let mut session = Session::new(&model, &OneCore)?;
+    let mut session =
+        Session::new(&model, &OneCore).with_context(|| arguments.model.display().to_string())?;
     let length = if arguments.length == 0 { model.context() } else { arguments.length };
     match arguments.mode {
         Mode::Generate => {
@@ -93,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Mode::Chat => chat(&mut session, &tokenizer, &mut sampler, arguments, length)?,
     }
     if arguments.seed == 0 && arguments.temperature != 0.0 {
-        eprintln!("seed {seed}");
+        remark(&format!("seed {seed}"));
     }
     Ok(())
 }
@@ -112,7 +113,7 @@ fn write_text(
         generate(session, tokenizer, sampler, &prompt, length, &clock, &mut |t| output.show(t))?;
     let _ = output.show("\n");
     output.result()?;
-    eprintln!("{}", report::summary(&report));
+    remark(&report::summary(&report));
     Ok(())
 }
 
@@ -127,7 +128,7 @@ fn chat(
 ) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let mut ask = |question: &str| -> Result<Option<String>> {
-        eprint!("{question}");
+        prompt(question);
         lines.next().transpose().context("standard input")
     };
     let mut system = match &arguments.system {
@@ -141,7 +142,7 @@ fn chat(
         let Some(user) = first.take().map_or_else(|| ask("User: "), |user| Ok(Some(user)))? else {
             break;
         };
-        eprint!("Assistant: ");
+        prompt("Assistant: ");
         let rendered = render_llama2(system.take().as_deref(), &user);
         let turn = conversation.turn(&rendered, &mut |text| output.show(text))?;
         if turn != Turn::Stopped {
@@ -152,28 +153,6 @@ fn chat(
     Ok(())
 }
 
-/// Standard output, piece by piece. After an error nothing more is written.
-#[derive(Default)]
-struct Output {
-    error: Option<std::io::Error>,
-}
-
-impl Output {
-    fn show(&mut self, text: &str) -> ControlFlow<()> {
-        let mut stdout = std::io::stdout().lock();
-        if self.error.is_none() && !text.is_empty() {
-            let result = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-            self.error = result.err();
-        }
-        if self.error.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    /// The first error; a reader who has seen enough is none.
-    fn result(&mut self) -> Result<()> {
-        match self.error.take() {
-            Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-            Some(error) => Err(error).context("standard output"),
-            None => Ok(()),
-        }
-    }
+fn prompt(text: &str) {
+    let _ = write!(std::io::stderr(), "{text}");
 }

@@ -114,7 +114,7 @@ pub enum ConfigError {
     #[error("a group has {found} values; it must have 1 to {largest}")]
     GroupSize {
         /// Its value.
-        found: i32,
+        found: i64,
         /// The largest that can be computed with.
         largest: usize,
     },

@@ -53,11 +53,15 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// Checks that groups do not run across the ends of rows.
+    /// Checks that groups can be computed with and do not run across the ends of rows.
     pub(crate) fn check_group(self, config: &Config) -> Result<(), ConfigError> {
         let Version::V2 { group } = self else {
             return Ok(());
         };
+        if !(1..=LARGEST_GROUP).contains(&group) {
+            let found = i64::try_from(group).unwrap_or(i64::MAX);
+            return Err(ConfigError::GroupSize { found, largest: LARGEST_GROUP });
+        }
         match [config.dim, config.hidden_dim].into_iter().find(|n| !n.is_multiple_of(group)) {
             None => Ok(()),
             Some(columns) => Err(ConfigError::GroupDoesNotDivide { group, columns }),
@@ -206,10 +210,10 @@ fn read_header(header: &[u8]) -> Result<(Version, Config), ReadError> {
         1 => Version::V1,
         2 => {
             let found = i32_at(header, 37);
-            let group = usize::try_from(found).unwrap_or(0);
-            if !(1..=LARGEST_GROUP).contains(&group) {
-                return Err(ConfigError::GroupSize { found, largest: LARGEST_GROUP }.into());
-            }
+            let group = usize::try_from(found).map_err(|_| ConfigError::GroupSize {
+                found: found.into(),
+                largest: LARGEST_GROUP,
+            })?;
             Version::V2 { group }
         }
         found => return Err(ReadError::Version { found }),

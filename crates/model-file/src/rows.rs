@@ -1,8 +1,10 @@
 //! Streaming a tensor's rows through a chunk of memory.
 
 use crate::Tensor;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bootllm_platform::{ReadAt, StorageError};
+use bootllm_quant::NotFinite;
 
 /// Bytes of a chunk. Large reads are fast and some firmware fails on very large ones; 1 MiB is
 /// safe and near a disk's speed.
@@ -20,6 +22,21 @@ pub enum RowError {
     /// The device or its driver failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A number in the file is none.
+    #[error(
+        "the file is damaged: number {index} in row {row} of {tensor} is {}",
+        if *nan { "not a number" } else { "infinite" }
+    )]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Its row.
+        row: usize,
+        /// The value's place in the row, or the scale's among the row's scales.
+        index: usize,
+        /// Whether it is NaN; infinite otherwise.
+        nan: bool,
+    },
     /// There is no memory for the chunk.
     #[error("no memory for a chunk of {bytes} bytes")]
     OutOfMemory {
@@ -37,7 +54,8 @@ impl Chunk {
     }
 }
 
-/// Calls `each` with every row of a tensor, in order, as the row lies in the file's planes.
+/// Calls `each` with every row of a tensor, in order, as the row lies in the file's planes. Every
+/// number has been seen to be finite before.
 ///
 /// The first error, of the file or of `each`, ends it.
 pub fn for_each_row<E: From<RowError>>(
@@ -51,6 +69,7 @@ pub fn for_each_row<E: From<RowError>>(
     chunk.bytes.try_reserve_exact(missing).map_err(|_| RowError::OutOfMemory { bytes })?;
     chunk.bytes.resize(chunk.bytes.len() + missing, 0);
 
+    let format = tensor.shape.encoding.format();
     // A row lies within the chunk, so its bytes fit a usize.
     let row_bytes = tensor.row_bytes().map(|bytes| bytes as usize);
     let rows_at_once = (bytes / row_bytes.iter().sum::<usize>()).max(1);
@@ -67,7 +86,14 @@ pub fn for_each_row<E: From<RowError>>(
         }
         for row in 0..rows {
             let own = |plane: usize| &planes[plane][row * row_bytes[plane]..][..row_bytes[plane]];
-            each(first + row, [own(0), own(1)])?;
+            let (row, own) = (first + row, [own(0), own(1)]);
+            format.check_row(own).map_err(|NotFinite { index, nan }| RowError::NotFinite {
+                tensor: tensor.to_string(),
+                row,
+                index,
+                nan,
+            })?;
+            each(row, own)?;
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ pub enum WriteError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The rows of the model that is converted could not be read.
-    #[error("reading: {0}")]
+    #[error(transparent)]
     Read(#[from] RowError),
     /// The sink could not take the bytes.
     #[error("writing: {0}")]
