@@ -119,7 +119,7 @@ fn numbers_that_make_no_model_are_named() {
 fn groups_that_cannot_be_computed_with_are_refused() {
     let largest = 1 << 15;
     for found in [0, -1, i32::MIN, i32::MAX, largest + 1] {
-        let error = ConfigError::GroupSize { found, largest: largest as usize };
+        let error = ConfigError::GroupSize { found: found.into(), largest: largest as usize };
         let result = read_claim(header(2, GOOD, found), 1_000_000);
         assert_eq!(result, Err(ReadError::Config(error)));
     }
