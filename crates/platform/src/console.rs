@@ -15,6 +15,11 @@ pub trait Console {
     /// 2, 7, 30 to 37, 39 and 90 to 97 (styles and colours).
     fn write(&mut self, text: &str);
 
+    /// Whether words that do not fit a row go to the next one as a whole, if this console can do
+    /// that. It is for text that is read; a line that is being typed needs it off, as it is at
+    /// first.
+    fn set_word_wrap(&mut self, _on: bool) {}
+
     /// The next key, waiting for it asleep, never in a busy loop.
     ///
     /// `wait` is how long at most: `None` for as long as it takes, zero to only look.

@@ -28,6 +28,7 @@ pub(crate) struct Terminal<'a> {
 
 impl<'a> Terminal<'a> {
     pub(crate) fn new(console: &'a mut dyn Console) -> Self {
+        console.set_word_wrap(true);
         Terminal { console, ahead: VecDeque::with_capacity(TYPED_AHEAD), closed: false }
     }
 
@@ -84,6 +85,13 @@ impl<'a> Terminal<'a> {
 
     /// Lets the person type a line.
     pub(crate) fn line(&mut self, editor: &mut LineEditor, prompt: &str) -> Typed {
+        self.console.set_word_wrap(false);
+        let typed = self.edit(editor, prompt);
+        self.console.set_word_wrap(true);
+        typed
+    }
+
+    fn edit(&mut self, editor: &mut LineEditor, prompt: &str) -> Typed {
         let mut out = String::new();
         editor.begin(prompt, self.size(), &mut out);
         self.console.write(&out);

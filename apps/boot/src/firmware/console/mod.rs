@@ -70,6 +70,12 @@ impl<'a> FirmwareConsole<'a> {
 }
 
 impl Console for FirmwareConsole<'_> {
+    fn set_word_wrap(&mut self, on: bool) {
+        if let Some(screen) = &mut self.screen {
+            screen.set_word_wrap(on);
+        }
+    }
+
     fn write(&mut self, text: &str) {
         if let Some(screen) = &mut self.screen {
             screen.write(text);

@@ -45,6 +45,11 @@ impl ScreenOutput {
         self.show();
     }
 
+    /// Whether words stay whole at the ends of rows.
+    pub fn set_word_wrap(&mut self, on: bool) {
+        self.screen.set_word_wrap(on);
+    }
+
     fn show(&mut self) {
         let update = self.painter.paint(&mut self.screen);
         let sent = resolution(self.device) == Some(self.resolution)
