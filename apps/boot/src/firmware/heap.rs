@@ -41,6 +41,11 @@ fn bytes(pages: usize) -> u64 {
     pages as u64 * PAGE as u64
 }
 
+/// Gives the firmware all pages that were kept, for whatever runs after this program.
+pub fn hand_back() {
+    HEAP.hand_back();
+}
+
 impl Heap {
     /// `None` if another core is at the heap, which none should: it then gets no memory rather
     /// than memory that is someone else's.

@@ -18,7 +18,7 @@ use clock::TickClock;
 use console::FirmwareConsole;
 use entropy::MixedEntropy;
 use machine::FirmwareMachine;
-use storage::BootVolume;
+use storage::BootStorage;
 use uefi::prelude::entry;
 use uefi::runtime::{self, ResetType};
 use uefi::{Handle, Status, boot, table};
@@ -33,7 +33,7 @@ fn main() -> Status {
 
     let clock = TickClock::measure();
     let mut console = FirmwareConsole::open(&clock);
-    let mut storage = BootVolume::find();
+    let mut storage = BootStorage::find();
     let mut machine = FirmwareMachine::new(storage.device(), &clock, console.facts());
     let platform = Platform {
         console: &mut console,
@@ -47,9 +47,12 @@ fn main() -> Status {
     let start = Start { firmware_time: Some(clock.at(begun)) };
     match bootllm_repl::run(platform, &start) {
         Leave::PowerOff => runtime::reset(ResetType::SHUTDOWN, Status::SUCCESS, None),
-        Leave::Firmware => console.close(),
+        Leave::Firmware => {
+            console.close();
+            heap::hand_back();
+            Status::SUCCESS
+        }
     }
-    Status::SUCCESS
 }
 
 /// The device that keys come from.

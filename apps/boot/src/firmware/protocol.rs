@@ -51,7 +51,7 @@ pub fn first_device<P: ProtocolPointer + ?Sized>() -> Option<Handle> {
 pub fn reason(status: Status) -> &'static str {
     match status {
         Status::NO_MEDIA => "there is no disk in the drive",
-        Status::MEDIA_CHANGED => "the disk was changed",
+        Status::MEDIA_CHANGED => "the disk was pulled out or changed",
         Status::DEVICE_ERROR => "the device failed",
         Status::VOLUME_CORRUPTED => "its file system is damaged",
         Status::NOT_FOUND => "it was not found",

@@ -39,12 +39,21 @@ impl<'a> FirmwareConsole<'a> {
                 let _ = out.enable_cursor(false);
             });
         }
-        Self {
+        let mut console = Self {
             clock,
             keys: Keyboard::open(),
             screen: ScreenOutput::open(),
             serial: SerialLines::open(),
             text: None,
+        };
+        console.open_text_if_needed();
+        console
+    }
+
+    /// Falls back to the firmware's text console if nothing else is left.
+    fn open_text_if_needed(&mut self) {
+        if self.screen.is_none() && !self.serial.any() && self.text.is_none() {
+            self.text = TextOutput::open();
         }
     }
 
@@ -81,13 +90,9 @@ impl Console for FirmwareConsole<'_> {
             screen.write(text);
         }
         self.serial.write(text, self.clock);
-        if self.screen.is_none() && !self.serial.any() {
-            if self.text.is_none() {
-                self.text = TextOutput::open();
-            }
-            if let Some(output) = &mut self.text {
-                output.write(text);
-            }
+        self.open_text_if_needed();
+        if let Some(output) = &mut self.text {
+            output.write(text);
         }
     }
 

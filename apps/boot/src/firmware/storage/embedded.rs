@@ -20,17 +20,22 @@ static TOKENIZER: &[u8] = include_bytes!(env!(
     "BOOTLLM_EMBED_TOKENIZER",
     "the feature `embed` needs the path of the model's tokenizer in BOOTLLM_EMBED_TOKENIZER"
 ));
-/// The model's name. Only this much of the path becomes part of the program.
-const NAME: &str = file_name(env!("BOOTLLM_EMBED_MODEL"));
+/// The model's name, copied so that the rest of its path is no part of the program.
+static NAME: [u8; file_name(PATH).len()] = match file_name(PATH).first_chunk() {
+    Some(name) => *name,
+    None => unreachable!(),
+};
+const PATH: &str = env!("BOOTLLM_EMBED_MODEL");
 
 /// The model and its tokenizer, which is called so that it is found beside the model.
 pub fn files() -> [File; 2] {
-    let [own_tokenizer, _] = names_beside(NAME);
-    [File { name: NAME.to_owned(), bytes: MODEL }, File { name: own_tokenizer, bytes: TOKENIZER }]
+    let name = str::from_utf8(&NAME).unwrap_or("model.bin");
+    let [own_tokenizer, _] = names_beside(name);
+    [File { name: name.to_owned(), bytes: MODEL }, File { name: own_tokenizer, bytes: TOKENIZER }]
 }
 
 /// What follows the last separator of a path of Linux or Windows.
-const fn file_name(path: &str) -> &str {
+const fn file_name(path: &str) -> &[u8] {
     let (mut rest, mut name) = (path.as_bytes(), path.as_bytes());
     while let [first, others @ ..] = rest {
         if matches!(first, b'/' | b'\\') {
@@ -38,9 +43,5 @@ const fn file_name(path: &str) -> &str {
         }
         rest = others;
     }
-    match str::from_utf8(name) {
-        Ok(name) => name,
-        // A separator is no part of another character.
-        Err(_) => path,
-    }
+    name
 }

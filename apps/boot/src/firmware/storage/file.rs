@@ -1,6 +1,8 @@
 //! Reading a file of a volume.
 
+use super::volume::Volume;
 use super::with_code;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::{ReadAt, StorageError};
 use uefi::Status;
@@ -16,7 +18,10 @@ const PIECES: [usize; 3] = [BLOCK as usize, FIRST as usize, 4 << 10];
 /// An open file. It is read in aligned blocks into a buffer that is aligned: many drivers are
 /// slow otherwise. And so a header that is read number by number costs one access to the disk.
 pub struct VolumeFile {
-    file: RegularFile,
+    volume: Volume,
+    name: String,
+    /// `None` if it could not be opened again after an error.
+    file: Option<RegularFile>,
     size: u64,
     /// The bytes of the file from `start` on, up to a block.
     block: Vec<u8>,
@@ -24,8 +29,17 @@ pub struct VolumeFile {
 }
 
 impl VolumeFile {
-    pub fn new(file: RegularFile, size: u64) -> Self {
-        Self { file, size, block: Vec::new(), start: 0 }
+    pub fn open(mut volume: Volume, name: String) -> Result<Self, StorageError> {
+        let (file, size) = volume.open(&name)?;
+        Ok(Self { volume, name, file: Some(file), size, block: Vec::new(), start: 0 })
+    }
+
+    /// Opens the file anew: after an error, the FAT driver of edk2 refuses to read on for as long
+    /// as it is open. False if it is not there any more.
+    fn open_again(&mut self) -> bool {
+        self.file = None;
+        self.file = self.volume.open(&self.name).ok().map(|(file, _)| file);
+        self.file.is_some()
     }
 
     /// Reads a block that holds the byte at `offset`.
@@ -41,14 +55,12 @@ impl VolumeFile {
             .map_err(|_| failed("there is no memory left to read into".into()))?;
         self.block.resize(length, 0);
         self.start = start;
-        let mut outcome = Ok(());
-        for piece in PIECES {
-            outcome = self.read_block(piece);
-            match outcome {
-                Err((_, Status::DEVICE_ERROR | Status::TIMEOUT | Status::OUT_OF_RESOURCES))
-                | Err((_, Status::INVALID_PARAMETER | Status::BAD_BUFFER_SIZE)) => {}
-                _ => break,
+        let mut outcome = self.read_block(PIECES[0]);
+        for &piece in &PIECES[1..] {
+            if outcome.is_ok() || !self.open_again() {
+                break;
             }
+            outcome = self.read_block(piece);
         }
         outcome.map_err(|(offset, status)| {
             self.block.clear();
@@ -60,10 +72,11 @@ impl VolumeFile {
     fn read_block(&mut self, piece: usize) -> Result<(), (u64, Status)> {
         let mut done = 0;
         let at = |done| self.start + done as u64;
-        self.file.set_position(self.start).map_err(|error| (at(0), error.status()))?;
+        let file = self.file.as_mut().ok_or((at(0), Status::NO_MEDIA))?;
+        file.set_position(self.start).map_err(|error| (at(0), error.status()))?;
         while done < self.block.len() {
             let end = self.block.len().min(done + piece);
-            match self.file.read(&mut self.block[done..end]) {
+            match file.read(&mut self.block[done..end]) {
                 Ok(0) => return Err((at(done), Status::END_OF_FILE)),
                 Ok(read) => done += read,
                 Err(error) => return Err((at(done), error.status())),

@@ -3,114 +3,39 @@
 #[cfg(feature = "embed")]
 mod embedded;
 mod file;
+mod volume;
 
 use super::protocol;
-use crate::words;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::{Entry, ReadAt, Storage, StorageError};
 use file::VolumeFile;
-use uefi::boot;
-use uefi::proto::device_path::DevicePath;
-use uefi::proto::loaded_image::LoadedImage;
-use uefi::proto::media::file::{
-    Directory, File, FileAttribute, FileHandle, FileInfo, FileMode, FileType,
-};
-use uefi::proto::media::fs::SimpleFileSystem;
-use uefi::{CStr16, Handle, Status};
+use uefi::{Handle, Status};
+use volume::Volume;
 
-/// Folders within folders that are looked into.
-const DEPTH: usize = 6;
-/// Files and folders that are looked at. A damaged file system may have no end.
-const ENTRIES: usize = 10_000;
-
-/// The boot volume.
-pub struct BootVolume {
-    device: Option<Handle>,
-    /// Where the device is plugged in: it is found by this when it was pulled out and put back.
-    place: Option<Box<DevicePath>>,
+/// All files that the program can read.
+pub struct BootStorage {
+    volume: Volume,
 }
 
-impl BootVolume {
-    /// The volume that this program was started from.
+impl BootStorage {
+    /// Finds the volume that the program was started from.
     pub fn find() -> Self {
-        let device = protocol::with::<LoadedImage, _>(boot::image_handle(), |image| image.device());
-        let device = device.ok().flatten();
-        let place = device.and_then(|device| {
-            protocol::with::<DevicePath, _>(device, |path| path.to_boxed()).ok()
-        });
-        Self { device, place }
+        Self { volume: Volume::of_this_program() }
     }
 
-    /// The device, if it still is there or is there again.
+    /// The device that the program was started from.
     pub fn device(&mut self) -> Option<Handle> {
-        if let Some(device) = self.device
-            && protocol::has::<SimpleFileSystem>(device)
-        {
-            return Some(device);
-        }
-        let mut rest: &DevicePath = self.place.as_deref()?;
-        let device = boot::locate_device_path::<SimpleFileSystem>(&mut rest).ok()?;
-        // What is left over of the path says that this is only something on the way there.
-        let found = rest.node_iter().next().is_none();
-        found.then_some(device).inspect(|&device| self.device = Some(device))
-    }
-
-    fn root(&mut self) -> Result<Directory, StorageError> {
-        let device = self.device().ok_or_else(|| {
-            let reason = if self.device.is_none() {
-                "the program was not started from a disk with files"
-            } else {
-                "the disk that the program was started from is gone; put it back"
-            };
-            StorageError::Volume { reason: reason.to_owned() }
-        })?;
-        protocol::with::<SimpleFileSystem, _>(device, |files| files.open_volume())
-            .and_then(|root| root)
-            .map_err(|error| volume_error(error.status()))
-    }
-
-    fn list_volume(&mut self) -> Result<Vec<Entry>, StorageError> {
-        let root = self.root()?;
-        let mut found = Vec::new();
-        let mut seen = 0;
-        let mut folders = Vec::from([(root, String::new())]);
-        while let Some((mut folder, path)) = folders.pop() {
-            loop {
-                let info = match folder.read_entry_boxed() {
-                    Ok(Some(info)) => info,
-                    Ok(None) => break,
-                    Err(error) if path.is_empty() => return Err(volume_error(error.status())),
-                    // A folder that cannot be read does not hide the others.
-                    Err(_) => break,
-                };
-                seen += 1;
-                if seen > ENTRIES {
-                    break;
-                }
-                let Some(name) = shown_name(&info) else { continue };
-                let name = path.clone() + &name;
-                if !info.is_directory() {
-                    found.push(Entry { name, size: info.file_size() });
-                } else if name.matches('/').count() < DEPTH
-                    && let Ok(folder) = open_in(&mut folder, info.file_name())
-                    && let Ok(FileType::Dir(folder)) = folder.into_type()
-                {
-                    folders.push((folder, name + "/"));
-                }
-            }
-        }
-        found.sort();
-        Ok(found)
+        self.volume.device()
     }
 }
 
-impl Storage for BootVolume {
+impl Storage for BootStorage {
     fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
-        let on_volume = self.list_volume();
+        let on_volume = self.volume.list();
         #[cfg(feature = "embed")]
         {
             // The program works alone: a volume that cannot be read only has no more to offer.
@@ -132,57 +57,15 @@ impl Storage for BootVolume {
         if let Some(file) = embedded::files().into_iter().find(|file| file.name == name) {
             return Ok(Box::new(file.bytes));
         }
-        let not_found = || StorageError::NotFound { name: name.to_owned() };
-        // The firmware wants UTF-16 and its own separator.
-        let mut path: Vec<u16> = name.replace('/', "\\").encode_utf16().collect();
-        if path.contains(&0) {
-            return Err(not_found());
-        }
-        path.push(0);
-        // SAFETY: the only zero is the last. Names with characters beyond the BMP hold surrogates,
-        // which a `CStr16` is not meant to; this one is only passed on to the firmware, whose file
-        // systems compare the units of a name and nothing more.
-        let path = unsafe { CStr16::from_u16_with_nul_unchecked(&path) };
-        let file = open_in(&mut self.root()?, path).map_err(|status| match status {
-            Status::NOT_FOUND => not_found(),
-            _ => volume_error(status),
-        })?;
-        match file.into_type() {
-            Ok(FileType::Regular(mut file)) => {
-                let info = file
-                    .get_boxed_info::<FileInfo>()
-                    .map_err(|error| volume_error(error.status()))?;
-                Ok(Box::new(VolumeFile::new(file, info.file_size())))
-            }
-            Ok(FileType::Dir(_)) => Err(not_found()),
-            Err(error) => Err(volume_error(error.status())),
-        }
+        Ok(Box::new(VolumeFile::open(self.volume.clone(), name.to_owned())?))
     }
-}
-
-fn open_in(folder: &mut Directory, name: &CStr16) -> Result<FileHandle, Status> {
-    folder.open(name, FileMode::Read, FileAttribute::empty()).map_err(|error| error.status())
-}
-
-/// The name of a file or folder that may hold a model; `None` for the firmware's and the system's
-/// own.
-fn shown_name(info: &FileInfo) -> Option<String> {
-    let name = words::utf16(info.file_name().to_u16_slice());
-    let own = info.attribute().intersects(FileAttribute::HIDDEN | FileAttribute::SYSTEM)
-        || name.starts_with('.')
-        || (info.is_directory() && name.eq_ignore_ascii_case("EFI"));
-    (!own).then_some(name)
-}
-
-fn volume_error(status: Status) -> StorageError {
-    StorageError::Volume { reason: with_code(status) }
 }
 
 /// What a status means, and its number for those who look it up.
 fn with_code(status: Status) -> String {
     let reason = protocol::reason(status);
     match status {
-        Status::NO_MEDIA | Status::MEDIA_CHANGED => reason.to_string(),
+        Status::NO_MEDIA | Status::MEDIA_CHANGED => reason.to_owned(),
         _ => format!("{reason} ({status})"),
     }
 }
