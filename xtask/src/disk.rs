@@ -174,6 +174,10 @@ where
     let identity = Identity::of(entries, progress)?;
     let sectors = size / SECTOR;
     let geometry = Geometry::filling(sectors - FIRST_SECTOR - LAST_SECTORS);
+    // Whatever was before and after the partition: an old table or file system would be found.
+    for sector in [0, sectors - LAST_SECTORS] {
+        fat32::put(&mut device, sector * SECTOR, &vec![0; (FIRST_SECTOR * SECTOR) as usize])?;
+    }
     write_table(&mut device, sectors, geometry.sectors, &identity)
         .context("cannot write the GPT")?;
     let start = FIRST_SECTOR * SECTOR;

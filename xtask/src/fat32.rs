@@ -418,7 +418,8 @@ fn padded(stem: &[u8], extension: &[u8]) -> [u8; 11] {
     short
 }
 
-fn put<D: Write + Seek>(device: &mut D, at: u64, bytes: &[u8]) -> io::Result<()> {
+/// Writes bytes at a place.
+pub fn put<D: Write + Seek>(device: &mut D, at: u64, bytes: &[u8]) -> io::Result<()> {
     device.seek(SeekFrom::Start(at))?;
     device.write_all(bytes)
 }

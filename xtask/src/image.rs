@@ -71,8 +71,12 @@ pub fn content_size(entries: &[Entry]) -> u64 {
     entries.iter().map(|entry| entry.size).sum()
 }
 
-/// A bar of bytes on a terminal; nothing elsewhere.
+/// A bar of bytes on a terminal; nothing elsewhere, nor for what is done at once.
 pub fn progress_bar(what: &'static str, bytes: u64) -> ProgressBar {
+    const WORTH_A_BAR: u64 = 64 << 20;
+    if bytes < WORTH_A_BAR {
+        return ProgressBar::hidden();
+    }
     let style =
         "{prefix:8} [{bar:40}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
     ProgressBar::new(bytes)

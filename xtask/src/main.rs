@@ -1,11 +1,14 @@
 #![forbid(unsafe_code)]
 //! Tasks of the repository: `cargo xtask --help`.
 
+mod clean;
 mod debian;
 mod disk;
 mod efi;
 mod fat32;
+mod fetch;
 mod firmware;
+mod flash;
 mod guest;
 mod image;
 mod machine;
@@ -18,10 +21,12 @@ mod project;
 mod run;
 mod script;
 mod setup;
+mod sticks;
 mod sysroot;
 mod target;
 mod toolchain;
 mod transcript;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +79,25 @@ enum Task {
     },
     /// Boots the image in QEMU, with this terminal as its console.
     Run(Box<run::Options>),
+    /// Fetches a model from its public home: stories260K, stories15M, stories42M, stories110M, or
+    /// Llama 2's tokenizer.
+    Fetch {
+        /// What to fetch.
+        name: String,
+    },
+    /// Compares a fetched model's first logits with the known ones.
+    Verify {
+        /// A model that was fetched.
+        name: String,
+    },
+    /// Makes a stick bootable, which erases it.
+    Flash(Box<flash::Options>),
+    /// Removes what was built.
+    Clean {
+        /// Fetched models and the built core library too.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -102,5 +126,9 @@ fn work(arguments: &Arguments) -> Result<()> {
             image::task(&project, &target, named, output.as_deref())
         }
         Task::Run(options) => run::task(&project, arguments.core, options),
+        Task::Fetch { name } => fetch::task(&project, name),
+        Task::Verify { name } => verify::task(&project, name),
+        Task::Flash(options) => flash::task(&project, arguments.core, options),
+        Task::Clean { all } => clean::task(&project, *all),
     }
 }

@@ -1,0 +1,39 @@
+#![forbid(unsafe_code)]
+//! Downloads one file: `xtask-fetch URL FILE`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use xtask_fetch::{Checked, fetch};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, file] = arguments.as_slice() else {
+        eprintln!("usage: xtask-fetch URL FILE");
+        return ExitCode::FAILURE;
+    };
+    let bar = ProgressBar::no_length().with_style(style());
+    let result = fetch(url, Path::new(file), &mut |done, total| {
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    match result {
+        Ok(Checked::Hash(hash)) => println!("{file}: SHA-256 {hash}, as the server says"),
+        Ok(Checked::Nothing) => println!("{file}: the server gives no SHA-256 to compare with"),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn style() -> ProgressStyle {
+    let template =
+        "  [{bar:40}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+    ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar())
+}
