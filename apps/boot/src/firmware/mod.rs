@@ -1,5 +1,11 @@
 //! The part that runs on firmware: entry, platform, and the way out.
 
+#[cfg(all(target_os = "uefi", target_arch = "x86_64"))]
+compile_error!(
+    "x86_64-unknown-uefi has no hardware floating point: build for x86_64-pc-windows-msvc, which \
+     `cargo xtask build` does"
+);
+
 mod clock;
 mod console;
 mod cpu;
@@ -22,6 +28,7 @@ use storage::BootStorage;
 use uefi::prelude::entry;
 use uefi::runtime::{self, ResetType};
 use uefi::{Handle, Status, boot, table};
+use uefi_raw::table::system::SystemTable;
 
 #[entry]
 fn main() -> Status {
@@ -55,29 +62,31 @@ fn main() -> Status {
     }
 }
 
+/// What the firmware gave the program to begin with.
+fn system_table() -> Option<&'static SystemTable> {
+    // SAFETY: the firmware keeps the table for the life of the program, and all it changes in it
+    // while boot services are on is the list of configuration tables, which is not looked at here.
+    table::system_table_raw().map(|table| unsafe { table.as_ref() })
+}
+
 /// The device that keys come from.
 fn console_in() -> Option<Handle> {
-    let table = table::system_table_raw()?;
-    // SAFETY: the firmware gave the system table for the life of the program, and its handles are
-    // handles or null.
-    unsafe { Handle::from_ptr(table.as_ref().stdin_handle) }
+    // SAFETY: what is called a handle there is one, or null.
+    unsafe { Handle::from_ptr(system_table()?.stdin_handle) }
 }
 
 /// The device that the firmware shows text on.
 fn console_out() -> Option<Handle> {
-    let table = table::system_table_raw()?;
     // SAFETY: as above.
-    unsafe { Handle::from_ptr(table.as_ref().stdout_handle) }
+    unsafe { Handle::from_ptr(system_table()?.stdout_handle) }
 }
 
 /// Whether the firmware has a text console at all.
 fn has_text_output() -> bool {
-    // SAFETY: as above.
-    table::system_table_raw().is_some_and(|table| unsafe { !table.as_ref().stdout.is_null() })
+    system_table().is_some_and(|table| !table.stdout.is_null())
 }
 
 /// Whether the firmware reads keys at all.
 fn has_text_input() -> bool {
-    // SAFETY: as above.
-    table::system_table_raw().is_some_and(|table| unsafe { !table.as_ref().stdin.is_null() })
+    system_table().is_some_and(|table| !table.stdin.is_null())
 }

@@ -19,7 +19,7 @@ fn panic(info: &PanicInfo) -> ! {
     if super::has_text_output() {
         system::with_stdout(|out| {
             let _ = out.reset(false);
-            let _ = write!(out, "\n\nbootllm stopped: {}\n", info.message(),);
+            let _ = write!(out, "\n\nbootllm stopped: {}\n", info.message());
             if let Some(place) = info.location() {
                 let _ = writeln!(out, "at {}:{}", place.file(), place.line());
             }
@@ -45,10 +45,15 @@ fn wait_for_key() {
             let _ = keys.reset(false);
             keys.wait_for_key_event()
         });
-        if let Ok(key) = key
-            && boot::wait_for_event(&[key]).is_ok()
-        {
-            return;
+        if let Ok(key) = key {
+            let events = [key];
+            while boot::wait_for_event(&events).is_ok() {
+                if system::with_stdin(|keys| keys.read_key()).is_ok_and(|key| key.is_some()) {
+                    return;
+                }
+                // The event was from a key that was read before.
+                boot::stall(Duration::from_millis(10));
+            }
         }
     }
     // No keyboard: long enough to read, or to take a picture.

@@ -38,20 +38,24 @@ pub struct Keyboard {
 }
 
 impl Keyboard {
-    /// Finds the devices.
+    /// Finds the devices. Keys that were pressed before are dropped: they were meant for the
+    /// firmware, to choose what to start.
     pub fn open() -> Self {
         let uart = (DeviceType::MESSAGING, DeviceSubType::MESSAGING_UART);
         let mut serial = protocol::devices::<text::InputEx>();
         serial.retain(|&device| protocol::leads_through(device, uart));
         // SAFETY: the event has no function that the firmware would call.
         let timer = unsafe { boot::create_event(EventType::TIMER, Tpl::APPLICATION, None, None) };
-        Self {
+        let mut keyboard = Self {
             serial,
             merged: console_in(),
             timer: timer.ok(),
             decoder: KeyDecoder::new(),
             last: Duration::ZERO,
-        }
+        };
+        keyboard.take_all();
+        keyboard.decoder = KeyDecoder::new();
+        keyboard
     }
 
     /// The next key, for which it waits asleep; see `Console::read_key`.
@@ -106,11 +110,8 @@ impl Keyboard {
             let modifiers = Modifiers::from_uefi(data.key_state.key_shift_state.bits());
             // It may be from a serial line after all, one that is not known here.
             let maybe_byte = matches!(data.key.unicode_char, 0x80..=0xFF);
-            push(
-                &mut self.decoder,
-                data.key,
-                if maybe_byte { Modifiers::default() } else { modifiers },
-            );
+            let modifiers = if maybe_byte { Modifiers::default() } else { modifiers };
+            push(&mut self.decoder, data.key, modifiers);
             any = true;
         }
         any

@@ -83,6 +83,9 @@ impl Console for FirmwareConsole<'_> {
         if let Some(screen) = &mut self.screen {
             screen.set_word_wrap(on);
         }
+        if let Some(output) = &mut self.text {
+            output.set_word_wrap(on);
+        }
     }
 
     fn write(&mut self, text: &str) {

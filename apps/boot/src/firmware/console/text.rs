@@ -46,6 +46,11 @@ impl TextOutput {
         }
     }
 
+    /// Whether words stay whole at the ends of rows.
+    pub fn set_word_wrap(&mut self, on: bool) {
+        self.screen.set_word_wrap(on);
+    }
+
     /// Shows what changed. What the firmware does not do cannot be helped here.
     fn show(&mut self, out: &mut Output) {
         let Size { rows, .. } = self.screen.size();
