@@ -25,7 +25,7 @@ const QUIET: Duration = Duration::from_millis(150);
 const AFTER_ESCAPE: Duration = Duration::from_millis(2500);
 
 /// Where the transcript goes, as it comes.
-pub type Output = Box<dyn FnMut(&str)>;
+pub type Output = Box<dyn FnMut(&str) + Send>;
 
 /// A running machine. It is switched off when this is dropped.
 pub struct Guest {
@@ -95,7 +95,7 @@ impl Guest {
             child,
             serial,
             received: Vec::new(),
-            transcript: Transcript::new(),
+            transcript: Transcript::default(),
             output,
             monitor: None,
             patience: Duration::from_secs(180),
@@ -260,16 +260,15 @@ impl Drop for Guest {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::{Arc, Mutex};
 
     /// A program of the shell in the place of a machine, and its transcript.
-    fn guest(script: &str) -> (Guest, Rc<RefCell<String>>) {
-        let transcript = Rc::new(RefCell::new(String::new()));
-        let copy = Rc::clone(&transcript);
+    fn guest(script: &str) -> (Guest, Arc<Mutex<String>>) {
+        let transcript = Arc::new(Mutex::new(String::new()));
+        let copy = Arc::clone(&transcript);
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let output = Box::new(move |text: &str| copy.borrow_mut().push_str(text));
+        let output = Box::new(move |text: &str| copy.lock().unwrap().push_str(text));
         let mut guest = Guest::spawn(&mut command, output).unwrap();
         guest.patience = Duration::from_secs(20);
         (guest, transcript)
@@ -299,7 +298,7 @@ mod tests {
         guest.expect_power_off().unwrap();
         guest.finish_transcript();
         assert_eq!(
-            *transcript.borrow(),
+            *transcript.lock().unwrap(),
             "firmware\n>>> is not a prompt\n>>> one\nyou said: one\n>>> two\nyou said: two\n\
              >>> /exit\n"
         );

@@ -102,6 +102,9 @@ impl Machine {
         command.arg(if accelerator.starts_with("tcg") { "max" } else { "host" });
         command.args(["-m", &self.memory, "-smp", &self.cpus.to_string()]);
         command.arg("-bios").arg(unified(&emulator.firmware, project)?);
+        if self.keyboard || self.attachment == Attachment::Usb {
+            command.args(["-device", "qemu-xhci"]);
+        }
         self.add_disk(&mut command);
         match self.serial {
             Serial::None => {}
@@ -119,9 +122,6 @@ impl Machine {
             Screen::Hidden => command.args(["-display", "none", "-vga", "std"]),
             Screen::Window(display) => command.args(["-display", display, "-vga", "std"]),
         };
-        if self.keyboard || self.attachment == Attachment::Usb {
-            command.args(["-device", "qemu-xhci"]);
-        }
         if self.keyboard {
             command.args(["-device", "usb-kbd"]);
         }

@@ -1,42 +1,15 @@
 #![forbid(unsafe_code)]
 //! Tasks of the repository: `cargo xtask --help`.
 
-mod clean;
-mod debian;
-mod disk;
-mod efi;
-mod fat32;
-mod fetch;
-mod firmware;
-mod flash;
-mod guest;
-mod image;
-mod machine;
-mod models;
-mod monitor;
-mod packages;
-mod process;
-mod program;
-mod project;
-mod run;
-mod script;
-mod setup;
-mod sticks;
-mod sysroot;
-mod target;
-mod toolchain;
-mod transcript;
-mod verify;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-
-use crate::models::Named;
-use crate::project::Project;
-use crate::target::CoreFrom;
+use xtask::models::Named;
+use xtask::project::Project;
+use xtask::target::CoreFrom;
+use xtask::{clean, fetch, flash, image, program, run, setup, test, verify};
 
 /// Sets up, builds, makes the bootable image, runs it in QEMU, tests.
 #[derive(Parser)]
@@ -92,6 +65,12 @@ enum Task {
     },
     /// Makes a stick bootable, which erases it.
     Flash(Box<flash::Options>),
+    /// Tests everything: format, lints, unit tests, the UEFI build, and booting in QEMU.
+    Test {
+        /// Leave out what takes long: booting and fuzzing.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Removes what was built.
     Clean {
         /// Fetched models and the built core library too.
@@ -129,6 +108,7 @@ fn work(arguments: &Arguments) -> Result<()> {
         Task::Fetch { name } => fetch::task(&project, name),
         Task::Verify { name } => verify::task(&project, name),
         Task::Flash(options) => flash::task(&project, arguments.core, options),
+        Task::Test { quick } => test::task(&project, arguments.core, *quick),
         Task::Clean { all } => clean::task(&project, *all),
     }
 }

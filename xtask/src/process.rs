@@ -19,16 +19,21 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and gives its standard output, without the last line's end.
 pub fn output(command: &mut Command) -> Result<String> {
+    Ok(output_exact(command)?.trim_end().to_owned())
+}
+
+/// Runs a command and gives its standard output as it is.
+pub fn output_exact(command: &mut Command) -> Result<String> {
     let output = command
-        .stderr(Stdio::inherit())
+        .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start `{}`", line(command)))?;
     if !output.status.success() {
-        bail!("`{}` failed ({})", line(command), output.status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed ({}): {}", line(command), output.status, said.trim());
     }
-    let text = String::from_utf8(output.stdout)
-        .with_context(|| format!("`{}` printed something that is not text", line(command)))?;
-    Ok(text.trim_end().to_owned())
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("`{}` printed something that is not text", line(command)))
 }
 
 /// Whether a command succeeds; what it prints is not seen.

@@ -44,9 +44,6 @@ pub fn build(project: &Project, target: &Target, embedded: Option<&Model>) -> Re
         command.args(["--features", "embed"]);
         command.env("BOOTLLM_EMBED_MODEL", absolute(&embedded.model)?);
         command.env("BOOTLLM_EMBED_TOKENIZER", absolute(&embedded.tokenizer)?);
-        let [model, tokenizer] = embedded.names()?;
-        command.env("BOOTLLM_EMBED_MODEL_NAME", model);
-        command.env("BOOTLLM_EMBED_TOKENIZER_NAME", tokenizer);
     }
     command.arg("--");
     command.arg(option("-Clinker=", &target.linker));

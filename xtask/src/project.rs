@@ -19,12 +19,17 @@ impl Project {
         // `cargo run` tells where the package lies now, which may not be where it was compiled.
         let package = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = package.parent().context("the package xtask lies in no repository")?.to_owned();
+        let root = package.parent().context("the package xtask lies in no repository")?;
+        Self::at(root)
+    }
+
+    /// The repository in this folder, with cargo's target folder where cargo has it.
+    pub fn at(root: &Path) -> Result<Self> {
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(folder) => env::current_dir()?.join(folder),
             None => root.join("target"),
         };
-        Ok(Self { root, target })
+        Ok(Self { root: root.to_owned(), target })
     }
 
     /// Where the built program, the disk image and QEMU's files go.

@@ -40,9 +40,9 @@ enum State {
     Sequence(String),
 }
 
-impl Transcript {
+impl Default for Transcript {
     /// An empty screen.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             rows: VecDeque::from([Row::new()]),
             row: 0,
@@ -53,7 +53,9 @@ impl Transcript {
             lines: 0,
         }
     }
+}
 
+impl Transcript {
     /// Shows what was sent.
     pub fn write(&mut self, bytes: &[u8]) {
         self.partial.extend(bytes);
@@ -251,7 +253,7 @@ mod tests {
     use super::*;
 
     fn read(sent: &str) -> String {
-        let mut transcript = Transcript::new();
+        let mut transcript = Transcript::default();
         transcript.write(sent.as_bytes());
         transcript.take_all()
     }
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn bytes_come_in_any_portions() {
         let sent = "caf\u{e9} \u{1b}[1m\u{1f600}\u{1b}[0m\r\n";
-        let mut transcript = Transcript::new();
+        let mut transcript = Transcript::default();
         for byte in sent.bytes() {
             transcript.write(&[byte]);
         }
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_row_settles_when_it_has_stayed_for_a_while() {
-        let mut transcript = Transcript::new();
+        let mut transcript = Transcript::default();
         transcript.write(b"starts in 3 s\r\n");
         let now = Instant::now();
         assert_eq!(transcript.take_settled(now), "");
@@ -316,7 +318,7 @@ mod tests {
     #[test]
     fn a_hostile_stream_does_no_harm() {
         let mut state = 1u32;
-        let mut transcript = Transcript::new();
+        let mut transcript = Transcript::default();
         for _ in 0..200_000 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let bytes = b"ab \r\n\x08\x1b[[[0123456789;;;ABCDHJKm\xff\xc3\xa9";

@@ -1,0 +1,80 @@
+//! The disk boots however it is attached and however it was made.
+
+use std::fs::File;
+
+use xtask::disk::Entry;
+use xtask::fat32::{self, Geometry};
+use xtask::image;
+use xtask::machine::{Attachment, Machine};
+use xtask::program;
+
+use crate::bench::bench;
+
+const SCRIPT: &str = "/set temperature 0\n/set length 40\nThe\n/diag\n";
+
+/// Boots a machine and compares a text with the host's.
+fn boots(machine: &Machine) -> String {
+    let bench = bench();
+    let transcript = bench.play(machine, SCRIPT);
+    let host = bench.host("run", &bench.model, &["-t", "0", "-n", "40", "-i", "The"]);
+    assert_eq!(transcript.text("The"), host.strip_suffix('\n').unwrap_or(&host));
+    transcript.answer("/diag").to_owned()
+}
+
+fn boots_from(attachment: Attachment) {
+    let bench = bench();
+    let name = format!("disk-{attachment:?}");
+    let mut machine = bench.machine(&name, &bench.entries(&[&bench.model]));
+    machine.attachment = attachment;
+    let diag = boots(&machine);
+    assert!(diag.contains("BOOTLLM"), "{diag}");
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn boots_from_ahci() {
+    boots_from(Attachment::Ahci);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn boots_from_nvme() {
+    boots_from(Attachment::Nvme);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn boots_from_usb() {
+    boots_from(Attachment::Usb);
+}
+
+/// A stick as it is bought: one FAT32 volume and no partitions, filled by hand.
+#[test]
+#[ignore = "boots a machine"]
+fn boots_from_a_stick_filled_by_hand() {
+    let bench = bench();
+    let entries = [
+        Entry::new("EFI/BOOT/BOOTX64.EFI", &bench.program.file).unwrap(),
+        Entry::new("a model.bin", &bench.model.model).unwrap(),
+        Entry::new("tokenizer.bin", &bench.model.tokenizer).unwrap(),
+    ];
+    let file = bench.file("stick.img");
+    let mut device = File::create(&file).unwrap();
+    let geometry = Geometry::filling((64 << 20) / 512);
+    device.set_len(64 << 20).unwrap();
+    fat32::write(&mut device, 0, &geometry, 0x1234_5678, &entries, &mut |_| ()).unwrap();
+    let mut machine = Machine::new(file);
+    machine.monitor = true;
+    machine.attachment = Attachment::Usb;
+    boots(&machine);
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn boots_as_one_file_with_the_model_inside() {
+    let bench = bench();
+    let program = program::build(&bench.project, &bench.target, Some(&bench.model)).unwrap();
+    let entries = image::gather(&program, Some(&bench.model), &[]).unwrap().entries;
+    assert_eq!(entries.len(), 1);
+    boots(&bench.machine("embedded", &entries));
+}

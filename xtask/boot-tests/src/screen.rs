@@ -1,0 +1,84 @@
+//! A machine without a serial port: a keyboard on USB, a screen, and nothing else.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xtask::guest::Guest;
+use xtask::machine::{Screen, Serial};
+
+use crate::bench::bench;
+use crate::screenshot::{Screenshot, rows_of};
+
+/// How long the screen may take to show something.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two keys: a USB keyboard is asked for keys only so often, and remembers few.
+const BETWEEN_KEYS: Duration = Duration::from_millis(150);
+
+fn look(guest: &mut Guest) -> Screenshot {
+    let file = bench().file("screen.ppm");
+    guest.monitor.as_mut().unwrap().screenshot(&file).unwrap();
+    // QEMU answers when it has begun to write.
+    let mut size = None;
+    loop {
+        let now = fs::metadata(&file).map(|data| data.len()).ok();
+        if now.is_some_and(|size| size > 0) && now == size {
+            return Screenshot::read(&file);
+        }
+        size = now;
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn wait_until_shown(guest: &mut Guest, what: &str, rows: impl Fn(&Screenshot) -> Vec<String>) {
+    let begun = Instant::now();
+    loop {
+        let screenshot = look(guest);
+        if screenshot.shows(&rows(&screenshot)) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the screen never showed {what}; see screen.ppm");
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+fn type_line(guest: &mut Guest, line: &str) {
+    let monitor = guest.monitor.as_mut().unwrap();
+    for c in line.chars() {
+        let key = match c {
+            ' ' => "spc".to_owned(),
+            '/' => "slash".to_owned(),
+            'A'..='Z' => format!("shift-{}", c.to_ascii_lowercase()),
+            c => c.to_string(),
+        };
+        monitor.press(&key).unwrap();
+        thread::sleep(BETWEEN_KEYS);
+    }
+    monitor.press("ret").unwrap();
+}
+
+#[test]
+#[ignore = "boots a machine"]
+fn a_keyboard_and_a_screen_are_enough() {
+    let bench = bench();
+    let mut machine = bench.machine("screen", &bench.entries(&[&bench.model]));
+    machine.serial = Serial::None;
+    machine.screen = Screen::Hidden;
+    machine.keyboard = true;
+    let (mut guest, _) = bench.start(&machine);
+
+    wait_until_shown(&mut guest, "the prompt", |_| vec![">>> ".to_owned()]);
+    type_line(&mut guest, "/set temperature 0");
+    wait_until_shown(&mut guest, "that it was set", |_| vec![">>> /set temperature 0".to_owned()]);
+    type_line(&mut guest, "/set length 60");
+    type_line(&mut guest, "Once upon a time");
+    let text = bench.host("run", &bench.model, &["-t", "0", "-n", "60", "-i", "Once upon a time"]);
+    let text = text.trim_end();
+    wait_until_shown(&mut guest, text, |screenshot| rows_of(text, screenshot.size()));
+    // For people to look at.
+    let picture = bench.file("screen.png");
+    guest.monitor.as_mut().unwrap().screenshot(&picture).unwrap();
+
+    type_line(&mut guest, "/exit");
+    guest.expect_power_off().unwrap();
+}
