@@ -17,6 +17,8 @@ const BOOT_FILE: &str = "EFI/BOOT/BOOTX64.EFI";
 
 /// What goes onto a disk.
 pub struct Contents {
+    /// The program's file.
+    pub program: PathBuf,
     /// The program and the files beside it.
     pub entries: Vec<Entry>,
     /// What a person is told of them.
@@ -44,7 +46,7 @@ pub fn gather(program: &Program, embedded: Option<&Model>, models: &[Model]) -> 
         .chain(models.iter().map(|model| describe("model", model)))
         .collect();
     disk::check(&entries)?;
-    Ok(Contents { entries, described })
+    Ok(Contents { program: program.file.clone(), entries, described })
 }
 
 /// Writes the image, and gives its size in bytes.
@@ -98,7 +100,7 @@ pub fn task(
     if contents.described.is_empty() {
         eprintln!("  no model: add some with --model FILE, or copy them onto the disk later");
     }
-    let file = output.map_or_else(|| project.boot().join("bootllm.img"), PathBuf::from);
+    let file = output.map_or_else(|| contents.program.with_extension("img"), PathBuf::from);
     let size = write(&file, &contents.entries)?;
     eprintln!("made {} ({})", project.shown(&file), DecimalBytes(size));
     Ok(())

@@ -192,8 +192,9 @@ mod tests {
         let project = Project { root: folder.clone(), target: folder };
         let emulator = Emulator {
             qemu: "qemu".into(),
+            qemu_how: String::new(),
             firmware: Firmware { code: "OVMF.fd".into(), variables: None },
-            how: String::new(),
+            firmware_how: String::new(),
         };
         line(&machine.command(&project, &emulator).unwrap())
     }

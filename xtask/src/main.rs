@@ -46,7 +46,7 @@ enum Task {
         #[command(flatten)]
         named: Named,
 
-        /// The image to make, instead of target/boot/bootllm.img.
+        /// The image to make, instead of one beside the program in target/boot.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },

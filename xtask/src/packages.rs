@@ -91,10 +91,12 @@ pub fn install(qemu: bool, ovmf: bool) -> Result<String> {
     } else if process::succeeds(Command::new("sudo").args(["-n", "true"])) {
         &["sudo", "-n"]
     } else {
-        bail!(
-            "installing needs root; type this, then try again:\n\n  sudo {}\n",
-            install.join(" ")
-        );
+        let refresh = match manager.refresh {
+            Some(refresh) => format!("sudo {} {refresh} && ", manager.program),
+            None => String::new(),
+        };
+        let install = install.join(" ");
+        bail!("installing needs root; type this, then try again:\n\n  {refresh}sudo {install}\n");
     };
     let run = |words: &[&str]| {
         let words: Vec<_> = prefix.iter().chain(words).copied().collect();

@@ -18,10 +18,12 @@ const QEMU: &str = "qemu-system-x86_64";
 pub struct Emulator {
     /// QEMU.
     pub qemu: PathBuf,
+    /// How it was got, for a person.
+    pub qemu_how: String,
     /// The firmware to boot it with.
     pub firmware: Firmware,
-    /// How they were got, for a person.
-    pub how: String,
+    /// How that was got.
+    pub firmware_how: String,
 }
 
 /// Finds or gets the target of the UEFI program.
@@ -31,16 +33,23 @@ pub fn target(project: &Project, from: CoreFrom) -> Result<Target> {
 
 /// Finds or gets QEMU and firmware for it.
 pub fn emulator(ovmf: Option<&Path>) -> Result<Emulator> {
-    let mut how = "present".to_owned();
+    let present = || "present".to_owned();
+    let (mut qemu_how, mut firmware_how) = (present(), present());
     let mut qemu = find_qemu();
     let mut firmware = Firmware::find(ovmf, qemu.as_deref())?;
     if qemu.is_none() || firmware.is_none() {
-        how = packages::install(qemu.is_none(), firmware.is_none())?;
+        let how = packages::install(qemu.is_none(), firmware.is_none())?;
+        if qemu.is_none() {
+            qemu_how.clone_from(&how);
+        }
+        if firmware.is_none() {
+            firmware_how = how;
+        }
         qemu = find_qemu();
         firmware = Firmware::find(ovmf, qemu.as_deref())?;
     }
     match (qemu, firmware) {
-        (Some(qemu), Some(firmware)) => Ok(Emulator { qemu, firmware, how }),
+        (Some(qemu), Some(firmware)) => Ok(Emulator { qemu, qemu_how, firmware, firmware_how }),
         (None, _) => bail!("{QEMU} is still missing after installing it"),
         (_, None) => bail!(
             "there is no UEFI firmware for QEMU in any place known here; name its file of code \
@@ -65,8 +74,9 @@ pub fn all(project: &Project, from: CoreFrom, ovmf: Option<&Path>) -> Result<()>
     let emulator = emulator(ovmf);
     match &emulator {
         Ok(emulator) => {
-            line("qemu", &format!("{}: {}", emulator.how, emulator.qemu.display()));
-            line("firmware", &format!("{}: {}", emulator.how, emulator.firmware.code.display()));
+            let (qemu, code) = (&emulator.qemu, &emulator.firmware.code);
+            line("qemu", &format!("{}: {}", emulator.qemu_how, qemu.display()));
+            line("firmware", &format!("{}: {}", emulator.firmware_how, code.display()));
         }
         Err(error) => line("qemu", &format!("MISSING: {error:#}")),
     }
