@@ -128,17 +128,24 @@ impl Played {
 
     /// The story that was told unasked.
     pub fn first_story(&self) -> &str {
-        self.between("or /help.\x1b[0m\n\n")
+        Self::story(&self.output, "or /help.\x1b[0m\n\n")
     }
 
-    /// What followed this line at the prompt, up to the figures.
+    /// What followed this line at the prompt when it was typed first, up to the figures.
     pub fn reply_to(&self, line: &str) -> &str {
-        self.between(&format!(">>> {line}\n"))
+        Self::story(&self.output, &format!(">>> {line}\n"))
     }
 
-    fn between(&self, start: &str) -> &str {
-        let found = self.output.split_once(start);
-        let (_, rest) = found.unwrap_or_else(|| panic!("no {start:?} in {:?}", self.output));
+    /// What followed this line at the prompt when it was typed last, up to the figures.
+    pub fn last_reply_to(&self, line: &str) -> &str {
+        let start = format!(">>> {line}\n");
+        let at = self.output.rfind(&start).unwrap_or_default();
+        Self::story(&self.output[at..], &start)
+    }
+
+    fn story<'a>(output: &'a str, start: &str) -> &'a str {
+        let found = output.split_once(start);
+        let (_, rest) = found.unwrap_or_else(|| panic!("no {start:?} in {output:?}"));
         rest.split_once("\n\x1b[2mprompt ").expect("the figures of a text").0
     }
 }
@@ -191,13 +198,13 @@ impl ReadAt for MemoryFile {
     }
 }
 
-/// A clock on which every look takes a millisecond.
+/// A clock on which every look takes 40 milliseconds.
 #[derive(Default)]
 struct TickingClock(Cell<u64>);
 
 impl Clock for TickingClock {
     fn now(&self) -> Duration {
-        self.0.set(self.0.get() + 1);
+        self.0.set(self.0.get() + 40);
         Duration::from_millis(self.0.get())
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct Loader<'a> {
     pub(crate) isa: Isa,
     progress: &'a mut dyn FnMut(Loading) -> ControlFlow<()>,
     loading: Loading,
+    /// Bytes read since `progress` was called.
+    unsaid: u64,
     chunk: Chunk,
 }
 
@@ -67,7 +69,7 @@ impl<'a> Loader<'a> {
     ) -> Self {
         let total = model.tensors().iter().map(Tensor::bytes).sum();
         let loading = Loading { done: 0, total };
-        Loader { model, file, isa, progress, loading, chunk: Chunk::default() }
+        Loader { model, file, isa, progress, loading, unsaid: 0, chunk: Chunk::default() }
     }
 
     /// A weight matrix, packed.
@@ -115,15 +117,14 @@ impl<'a> Loader<'a> {
     /// Streams the rows of a tensor, with progress.
     fn rows(&mut self, tensor: &Tensor, mut take: impl FnMut([&[u8]; 2])) -> Result<(), LoadError> {
         let row_bytes: u64 = tensor.row_bytes().iter().sum();
-        let (progress, loading) = (&mut *self.progress, &mut self.loading);
-        let mut unsaid = 0;
-        for_each_row(self.file, tensor, &mut self.chunk, |_, planes| {
+        let Loader { file, progress, loading, unsaid, chunk, .. } = self;
+        for_each_row(*file, tensor, chunk, |_, planes| {
             take(planes);
             loading.done += row_bytes;
-            unsaid += row_bytes;
+            *unsaid += row_bytes;
             // Often enough for an eye, seldom enough to cost nothing.
-            if unsaid >= 256 * 1024 || loading.done == loading.total {
-                unsaid = 0;
+            if *unsaid >= 256 * 1024 || loading.done == loading.total {
+                *unsaid = 0;
                 if progress(*loading).is_break() {
                     return Err(LoadError::Stopped);
                 }

@@ -35,7 +35,7 @@ pub trait ReadAt {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
     /// There is no such file.
-    #[error("{name}: no such file")]
+    #[error("there is no such file")]
     NotFound {
         /// The file that was asked for.
         name: String,

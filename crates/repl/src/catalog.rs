@@ -47,8 +47,8 @@ pub(crate) fn find(storage: &mut dyn Storage) -> Catalog {
         }
         match read(storage, name) {
             Ok(file) => {
-                let tokenizer = names_beside(name).into_iter().find(|tokenizer| {
-                    names.iter().any(|name| name.eq_ignore_ascii_case(tokenizer))
+                let tokenizer = names_beside(name).into_iter().find_map(|tokenizer| {
+                    names.iter().find(|name| name.eq_ignore_ascii_case(&tokenizer)).cloned()
                 });
                 catalog.models.push(Found { name: name.clone(), file, tokenizer });
             }

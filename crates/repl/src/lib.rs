@@ -102,6 +102,8 @@ pub fn run(platform: Platform<'_>, start: &Start) -> Leave {
             }
             Err(message) => {
                 world.terminal.problem(&format!("{}: {message}", found.name));
+                // It was meant for the prompt; in the menu, letters do things.
+                world.terminal.forget_typed();
                 After::Menu
             }
         };

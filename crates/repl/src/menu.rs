@@ -129,8 +129,9 @@ fn draw(
             format!("{} starts in {seconds} s; a number or an arrow key chooses", found.name)
         }
         (_, None) => "r: look again · q: power off · f: firmware".into(),
-        _ => "number, or arrows and Enter: choose · r: look again · q: power off · f: firmware"
-            .into(),
+        _ => {
+            "number or arrows and Enter: choose · r: look again · q: power off · f: firmware".into()
+        }
     };
     text += &format!("{}\x1b[K", cut(&help, size.columns));
     world.terminal.write(&text);

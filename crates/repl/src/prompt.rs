@@ -37,7 +37,9 @@ impl<'a> Prompt<'a> {
 
     /// Tells a story without being asked, and says what the time until its first word was spent on.
     pub(crate) fn first_story(&mut self, world: &mut World<'_>, start_up: StartUp) {
-        world.terminal.quiet("Esc or Ctrl+C stops the story. Then type how a story begins, or /help.\n\n");
+        world
+            .terminal
+            .quiet("Esc or Ctrl+C stops the story. Then type how a story begins, or /help.\n\n");
         self.tell(world, "");
         let Some((report, _)) = self.last else {
             return;

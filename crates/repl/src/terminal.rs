@@ -83,6 +83,11 @@ impl<'a> Terminal<'a> {
         false
     }
 
+    /// Forgets the keys that are kept for the next prompt.
+    pub(crate) fn forget_typed(&mut self) {
+        self.ahead.clear();
+    }
+
     /// Lets the person type a line.
     pub(crate) fn line(&mut self, editor: &mut LineEditor, prompt: &str) -> Typed {
         self.console.set_word_wrap(false);

@@ -39,6 +39,10 @@ impl Default for Settings {
     }
 }
 
+/// Below this, logits divided by the temperature could be infinite, and the likeliest token would
+/// have all of the probability anyway.
+const COLDEST: f32 = 1e-30;
+
 /// Why no token could be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
@@ -69,7 +73,7 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler for a vocabulary of this size. The same seed gives the same draws.
     pub fn new(settings: &Settings, seed: u64, vocab_size: usize) -> Result<Self, TryReserveError> {
-        let steps = (settings.temperature != 0.0).then(|| chain(settings));
+        let steps = (settings.temperature > COLDEST).then(|| chain(settings));
         let candidates = Candidates::with_room_for(vocab_size)?;
         Ok(Sampler { steps, random: Random::new(seed), candidates })
     }

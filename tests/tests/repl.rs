@@ -1,0 +1,587 @@
+//! The program of the stick, from menu to power-off, on a machine made of memory.
+
+use bootllm_chat::{Command, SETTINGS, generate, report};
+use bootllm_cores::OneCore;
+use bootllm_engine::{Memory, Session};
+use bootllm_model_file::{Config, Version};
+use bootllm_platform::{Clock, Key};
+use bootllm_repl::Leave;
+use bootllm_sampling::{Sampler, Settings};
+use bootllm_tests::{
+    Fault, Played, Script, SmallModel, Stage, VERSIONS, vocabulary, vocabulary_of,
+};
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+const ENTER: [Key; 1] = [Key::Enter];
+const ESCAPE: [Key; 1] = [Key::Escape];
+const PROMPT: &str = ">>> ";
+
+fn shared_classifier() -> Vec<u8> {
+    SmallModel::shared_classifier().file(Version::V1)
+}
+
+fn own_classifier() -> Vec<u8> {
+    let config = SmallModel::own_classifier().config;
+    SmallModel::own_classifier().file(VERSIONS[2](&config))
+}
+
+/// A machine with one model.
+fn one_model() -> Stage {
+    Stage::new().file("story.bin", shared_classifier()).file("tokenizer.bin", vocabulary().write())
+}
+
+/// A machine with three models, in the order of their names.
+fn three_models() -> Stage {
+    one_model()
+        .file("b.bin", own_classifier())
+        .file("z/c.bin", shared_classifier())
+        .file("z/c.tokenizer.bin", vocabulary().write())
+}
+
+/// Plays a script and checks that all of it was played.
+fn play(stage: &Stage, script: Script) -> Played {
+    let played = stage.play(script);
+    assert!(played.done, "the program was left before the script's end: {}", played.text());
+    played
+}
+
+/// Plays lines at the prompt of the only model, after its first story.
+fn type_lines(lines: &[&str]) -> Played {
+    let script = lines.iter().fold(Script::new(), |script, line| script.line(line));
+    play(&one_model(), script)
+}
+
+#[track_caller]
+fn assert_shows(played: &Played, expected: &str) {
+    let text = played.text();
+    assert!(text.contains(expected), "{expected:?} is not in {text}");
+}
+
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// What the program on Linux writes.
+fn expected_text(prompt: &str, settings: &Settings, seed: u64, length: usize) -> String {
+    let model = SmallModel::shared_classifier().load(Version::V1);
+    let (mut session, tokenizer) = (Session::new(&model, &OneCore).unwrap(), vocabulary());
+    let mut sampler = Sampler::new(settings, seed, tokenizer.len()).unwrap();
+    let prompt = tokenizer.encode(prompt, true, false);
+    let mut text = String::new();
+    let mut show = |piece: &str| {
+        text.push_str(piece);
+        ControlFlow::Continue(())
+    };
+    generate(&mut session, &tokenizer, &mut sampler, &prompt, length, &NoClock, &mut show).unwrap();
+    text
+}
+
+#[test]
+fn one_model_tells_a_story_by_itself() {
+    let played = play(&one_model(), Script::new());
+    assert_eq!(played.leave, Leave::PowerOff, "a closed console ends it");
+    assert_shows(&played, "after llama2.c by Andrej Karpathy, for models of Meta's LLaMA");
+    assert_shows(&played, "story.bin: 68.9 k parameters, 276.0 kB loaded in ");
+    assert_shows(&played, "to the first word: looking for models ");
+    // The first seed that this machine comes up with.
+    assert_eq!(played.first_story(), expected_text("", &Settings::default(), 2, 256));
+    assert!(played.text().trim_end().ends_with(PROMPT.trim_end()));
+}
+
+#[test]
+fn what_is_typed_goes_on_as_on_linux() {
+    let greedy = Settings { temperature: 0.0, ..Settings::default() };
+    let bold = Settings { temperature: 0.8, top_p: 0.5 };
+    let played = type_lines(&[
+        "/set temperature 0",
+        "Once upon a time",
+        "über 日本語 😀!",
+        "/set length 30",
+        "The dog",
+        "/set temperature 0.8",
+        "/set top_p 0.5",
+        "/set seed 42",
+        "/set length 0",
+        "on the time",
+    ]);
+    for (line, settings, length) in [
+        ("Once upon a time", greedy, 256),
+        ("über 日本語 😀!", greedy, 256),
+        ("The dog", greedy, 30),
+        ("on the time", bold, 100),
+    ] {
+        assert_eq!(played.reply_to(line), expected_text(line, &settings, 42, length), "{line}");
+    }
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story_and_no_seed_another() {
+    let played = type_lines(&["A", "B", "A", "/set seed 7", "C", "B", "C"]);
+    assert_ne!(played.reply_to("A"), played.last_reply_to("A"));
+    assert_eq!(played.reply_to("C"), played.last_reply_to("C"));
+    let again = type_lines(&["/set seed 7", "C"]);
+    assert_eq!(again.reply_to("C"), played.reply_to("C"));
+    assert_shows(&again, "· seed 7\n");
+    let (one, two) = (type_lines(&["A"]), type_lines(&["A"]));
+    assert_eq!(one.output, two.output, "the same machine does the same");
+}
+
+#[test]
+fn without_a_model_it_says_what_to_copy_and_looks_again() {
+    let played = play(&Stage::new(), Script::new().keys([Key::Enter, Key::Char('1')]));
+    assert_shows(&played, "There is no model on this volume. Copy one onto it");
+    assert_eq!(played.leave, Leave::PowerOff);
+    let played = play(&Stage::new(), Script::new().keys([Key::Char('r'), Key::Char('f')]));
+    assert_eq!(played.leave, Leave::Firmware);
+    let played =
+        play(&Stage::new().broken_volume("no medium"), Script::new().keys([Key::Char('q')]));
+    assert_shows(&played, "The volume cannot be read: the volume cannot be read: no medium");
+    assert_eq!(played.leave, Leave::PowerOff);
+}
+
+#[test]
+fn of_several_models_the_first_starts_after_a_countdown() {
+    let played = play(&three_models(), Script::new().idle(5));
+    assert_shows(&played, "b.bin starts in 5 s");
+    assert_shows(&played, "b.bin starts in 1 s");
+    assert_shows(&played, "b.bin: 42.2 k parameters");
+    assert!(!played.first_story().is_empty());
+}
+
+#[test]
+fn a_number_or_arrows_choose_a_model() {
+    let chosen = |script: Script| {
+        let text = play(&three_models(), script).text();
+        let line = text.lines().find(|line| line.contains(" loaded in ")).expect("a model");
+        line.split(':').next().unwrap_or_default().trim().to_string()
+    };
+    use Key::{Char, Down, End, Enter, Home, Up};
+    assert_eq!(chosen(Script::new().keys([Char('1')])), "b.bin");
+    assert_eq!(chosen(Script::new().keys([Char('2')])), "story.bin");
+    assert_eq!(chosen(Script::new().idle(3).keys([Char('3')])), "z/c.bin");
+    assert_eq!(chosen(Script::new().keys([Enter])), "b.bin");
+    assert_eq!(chosen(Script::new().keys([Down, Enter])), "story.bin");
+    assert_eq!(chosen(Script::new().keys([Up, Down, Down, Down, Down, Enter])), "z/c.bin");
+    assert_eq!(chosen(Script::new().keys([End, Up, Enter])), "story.bin");
+    assert_eq!(chosen(Script::new().keys([End, Home, Enter])), "b.bin");
+    // What means nothing chooses nothing.
+    assert_eq!(
+        chosen(Script::new().keys([Char('9'), Char('0'), Char('x'), Down, Enter])),
+        "story.bin"
+    );
+}
+
+#[test]
+fn any_key_stops_the_countdown() {
+    for key in [Key::Down, Key::Char('x'), Key::Char(' '), Key::Escape, Key::PageUp] {
+        // With the countdown gone the menu waits for ever, so that to be idle would be an error.
+        let played = play(&three_models(), Script::new().idle(2).keys([key, Key::Char('q')]));
+        assert_eq!(played.leave, Leave::PowerOff);
+        assert_shows(&played, "arrows and Enter: choose");
+    }
+}
+
+#[test]
+fn the_menu_is_drawn_in_one_place() {
+    let script = Script::new().idle(2).keys([Key::Down, Key::Down, Key::Up, Key::Char('q')]);
+    let screen = play(&three_models(), script).screen();
+    let rows: Vec<&String> = screen.iter().filter(|row| row.contains("parameters")).collect();
+    assert_eq!(rows.len(), 3, "{screen:#?}");
+    assert!(rows[0].starts_with("   1  b.bin") && rows[1].starts_with(">  2  story.bin"));
+    // More models than rows: the chosen one stays visible.
+    let many =
+        (0..30).fold(one_model(), |stage, n| stage.file(&format!("m{n:02}.bin"), own_classifier()));
+    let many = many.terminal(60, 12);
+    let keys = std::iter::repeat_n(Key::Down, 20).chain([Key::Char('q')]);
+    let screen = play(&many, Script::new().keys(keys)).screen();
+    assert!(screen.iter().any(|row| row.starts_with("> 21  m20.bin")), "{screen:#?}");
+    let rows = screen.iter().filter(|row| row.contains("m2"));
+    assert!(rows.map(|row| row.chars().count()).all(|count| count < 60), "{screen:#?}");
+}
+
+#[test]
+fn models_that_cannot_be_used_are_listed_with_the_reason() {
+    let stage = one_model()
+        .file("empty.bin", [])
+        .file("short.bin", &shared_classifier()[..1000])
+        .file("llama.gguf", b"GGUF\x03\0\0\0".repeat(9))
+        .file("notes.txt", "nothing to do with models")
+        .file("EFI/BOOT/BOOTX64.EFI", "MZ")
+        .bad_file("gone.bin", shared_classifier(), Fault::Gone)
+        .bad_file("bad.bin", shared_classifier(), Fault::From(0));
+    let played = play(&stage, Script::new());
+    assert_shows(&played, "empty.bin cannot be used: the file is empty");
+    assert_shows(&played, "short.bin cannot be used: the header describes 275968 bytes");
+    assert_shows(&played, "llama.gguf cannot be used: this is a GGUF file");
+    assert_shows(&played, "gone.bin cannot be used: there is no such file");
+    assert_shows(&played, "bad.bin cannot be used: reading failed at byte 0: a bad sector");
+    let text = played.text();
+    assert!(
+        !text.contains("notes.txt")
+            && !text.contains("BOOTX64")
+            && !text.contains("tokenizer.bin cannot")
+    );
+    assert!(!played.first_story().is_empty(), "the one good model starts");
+}
+
+/// What is said when a model does not load; then the menu comes, and another model can be chosen.
+fn assert_back_to_the_menu(stage: &Stage, expected: &[&str]) {
+    let played = play(stage, Script::new().once("r: look again", [Key::Char('q')]));
+    for expected in expected {
+        assert_shows(&played, expected);
+    }
+    assert_eq!(played.leave, Leave::PowerOff);
+    let stage = stage
+        .clone()
+        .file("a/good.bin", own_classifier())
+        .file("a/tokenizer.bin", vocabulary().write());
+    let script = Script::new().keys([Key::Char('2')]).once("look again · q", [Key::Char('1')]);
+    let played = play(&stage, script.line("/show"));
+    for expected in expected {
+        assert_shows(&played, expected);
+    }
+    assert_shows(&played, "model          a/good.bin");
+}
+
+#[test]
+fn what_is_wrong_with_a_tokenizer_is_said_in_the_menu() {
+    let model = || Stage::new().file("m.bin", shared_classifier());
+    let good = vocabulary().write();
+    assert_back_to_the_menu(
+        &model(),
+        &[
+            "m.bin: it has no tokenizer; copy its tokenizer beside it as m.tokenizer.bin or tokenizer.bin",
+        ],
+    );
+    assert_back_to_the_menu(
+        &model().file("tokenizer.bin", vocabulary_of(300).write()),
+        &["m.bin: its tokenizer tokenizer.bin: it has 300 tokens, the model 325"],
+    );
+    assert_back_to_the_menu(
+        &model().file("m.tokenizer.bin", []).file("tokenizer.bin", good.clone()),
+        &["m.bin: its tokenizer m.tokenizer.bin: the file is empty"],
+    );
+    assert_back_to_the_menu(
+        &model().bad_file("tokenizer.bin", good.clone(), Fault::From(100)),
+        &["m.bin: tokenizer.bin: reading failed at byte 100: a bad sector"],
+    );
+    assert_back_to_the_menu(
+        &model().bad_file("tokenizer.bin", good, Fault::Gone),
+        &["m.bin: tokenizer.bin: there is no such file"],
+    );
+}
+
+#[test]
+fn a_tokenizer_is_found_whatever_the_case_of_its_name() {
+    let stage = Stage::new().file("STORY.BIN", shared_classifier());
+    for name in ["TOKENIZER.BIN", "Story.Tokenizer.Bin"] {
+        let played = play(&stage.clone().file(name, vocabulary().write()), Script::new());
+        assert!(!played.first_story().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_read_error_in_the_middle_is_said_in_the_menu() {
+    let half = shared_classifier().len() as u64 / 2;
+    let tokenizer = vocabulary().write();
+    let stage = Stage::new().file("tokenizer.bin", tokenizer.clone());
+    assert_back_to_the_menu(
+        &stage.clone().bad_file("m.bin", shared_classifier(), Fault::From(half)),
+        &[&format!("m.bin: reading failed at byte {half}: a bad sector")],
+    );
+    let mut damaged = shared_classifier();
+    damaged[300_usize..304].copy_from_slice(&f32::NAN.to_le_bytes());
+    assert_back_to_the_menu(
+        &stage.file("m.bin", damaged),
+        &[
+            "m.bin: the file is damaged: number 11 in row 0 of blk.0.attn_norm.weight is not a number",
+        ],
+    );
+}
+
+#[test]
+fn too_little_memory_is_said_with_both_numbers() {
+    let bytes = shared_classifier();
+    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+    let needed = Memory::needed(&file, file.config.context).total();
+    let played = play(&one_model().memory(needed), Script::new());
+    assert!(!played.first_story().is_empty(), "exactly enough is enough");
+    let message = format!("needs {} of memory, this machine has", report::bytes(needed));
+    let played = play(&one_model().memory(needed - 1), Script::new().keys([Key::Char('q')]));
+    assert_shows(&played, &message);
+    // A tiny file that asks for a hundred gigabytes.
+    let config = Config { context: i32::MAX as usize, ..SmallModel::smallest().config };
+    let huge = SmallModel { config, seed: 1 }.file(Version::V1);
+    let stage = Stage::new().file("m.bin", huge).file("tokenizer.bin", vocabulary_of(3).write());
+    assert_back_to_the_menu(
+        &stage,
+        &["m.bin: it needs ", " GB of memory, this machine has 1.00 GB"],
+    );
+}
+
+#[test]
+fn escape_stops_loading() {
+    let config = Config { layers: 40, ..SmallModel::shared_classifier().config };
+    let slow = SmallModel { config, seed: 4 }.file(Version::V0);
+    let stage = Stage::new().file("slow.bin", slow).file("tokenizer.bin", vocabulary().write());
+    for key in [Key::Escape, Key::Ctrl('c')] {
+        let script = Script::new().once("loading [", [key]).keys([Key::Char('q')]);
+        let played = play(&stage, script);
+        assert_shows(&played, "slow.bin: loading was stopped");
+        assert_eq!(played.leave, Leave::PowerOff);
+    }
+    // Without it the same model loads.
+    assert!(!play(&stage, Script::new()).first_story().is_empty());
+}
+
+#[test]
+fn keys_typed_while_a_model_loads_in_vain_do_not_choose_in_the_menu() {
+    let config = Config { layers: 40, ..SmallModel::shared_classifier().config };
+    let slow = SmallModel { config, seed: 4 }.file(Version::V0);
+    // Just before the RoPE tables, which nobody reads: in the last layer.
+    let bad = slow.len() as u64 - 100 * 8 * 4 - 1;
+    let stage = Stage::new()
+        .bad_file("slow.bin", slow, Fault::From(bad))
+        .file("tokenizer.bin", vocabulary().write());
+    // "quick" would power the machine off with its first letter.
+    let keys = "quick".chars().map(Key::Char);
+    let script = Script::new().once("loading [", keys).keys([Key::Char('f')]);
+    assert_eq!(play(&stage, script).leave, Leave::Firmware);
+}
+
+#[test]
+fn escape_and_control_c_stop_a_story() {
+    for key in [Key::Escape, Key::Ctrl('c')] {
+        let script = Script::new()
+            .once("or /help.", [key])
+            .line("/set temperature 0")
+            .line("/set length 0")
+            .line("Once upon a time")
+            .once("upon a time", [key])
+            .line("/stats");
+        let played = play(&one_model(), script);
+        let greedy = Settings { temperature: 0.0, ..Settings::default() };
+        let whole = expected_text("Once upon a time", &greedy, 1, 100);
+        let told = played.reply_to("Once upon a time");
+        assert!(whole.starts_with(told) && told.len() < whole.len(), "{told:?} of {whole:?}");
+        assert_shows(&played, "· stopped");
+        assert_shows(&played, "positions      ");
+    }
+}
+
+#[test]
+fn what_is_typed_during_a_story_arrives_at_the_prompt() {
+    let keys =
+        bootllm_tests::typed("/set length 20").into_iter().chain(bootllm_tests::typed("The dog"));
+    let played = play(&one_model(), Script::new().once("or /help.", keys));
+    assert_shows(&played, ">>> /set length 20\nlength = 20\n>>> The dog\nThe dog");
+    // But not what was typed before the story was stopped.
+    let keys = "gone".chars().map(Key::Char).chain(ESCAPE);
+    let played = play(&one_model(), Script::new().once("or /help.", keys).line("/set length 5"));
+    assert_shows(&played, ">>> /set length 5\n");
+}
+
+#[test]
+fn every_command_does_what_help_says() {
+    let played = type_lines(&["/help"]);
+    for info in Command::ALL {
+        assert_shows(&played, &format!("  {:<9} ", info.names[0]));
+        // Every name of every command is known.
+        for name in info.names.iter().filter(|name| !["/exit", "/bye", "/quit"].contains(name)) {
+            let played = one_model().play(Script::new().line(name));
+            assert!(!played.text().contains("there is no command"), "{name}");
+        }
+    }
+    let played = type_lines(&["/show"]);
+    for expected in [
+        "  model          story.bin\n",
+        "  format         llama2.c v1 (f32)\n",
+        "  parameters     68.9 k\n",
+        "  shape          dim 48, hidden 80, 3 layers, 6 heads, 2 for keys and values\n",
+        "  context        100 tokens\n",
+        "  tokenizer      tokenizer.bin, 325 tokens\n",
+        "  temperature    1\n",
+        "  top_p          0.9\n",
+        "  seed           random\n",
+        "  length         256\n",
+    ] {
+        assert_shows(&played, expected);
+    }
+    let played = type_lines(&["/set seed 3", "/set temperature 0.001", "Once", "/stats"]);
+    for expected in [
+        "  loading        276.0 kB in ",
+        "  prompt         5 tokens in ",
+        "  first token    after ",
+        "  generation     95 tokens in ",
+        "  positions      100 of 100\n",
+        "  seed           3\n",
+    ] {
+        assert_shows(&played, expected);
+    }
+    let played = type_lines(&["/diag"]);
+    assert_shows(&played, "  machine        made of nothing but memory\n");
+    assert_shows(&played, "story.bin: weights ");
+}
+
+#[test]
+fn logits_are_those_of_linux() {
+    let played = type_lines(&["Once upon", "/logits", "Once upon"]);
+    let model = SmallModel::shared_classifier().load(Version::V1);
+    let mut session = Session::new(&model, &OneCore).unwrap();
+    let mut token = 1;
+    for position in 0..3 {
+        let logits = session.decode(token).unwrap();
+        assert_shows(&played, &format!("{}\n", report::logits(position, token, logits)));
+        token = bootllm_sampling::likeliest(logits);
+    }
+}
+
+#[test]
+fn settings_are_shown_changed_and_refused() {
+    for words in ["/set", "/set temperature", "/set  "] {
+        let played = type_lines(&[words]);
+        for setting in SETTINGS {
+            assert_shows(&played, setting.help);
+        }
+    }
+    for (line, expected) in [
+        ("/set temperature 0.5", "temperature = 0.5\n"),
+        ("/set   top_p    1  ", "top_p = 1\n"),
+        ("/set seed 18446744073709551615", "seed = 18446744073709551615\n"),
+        ("/set seed 0", "seed = random\n"),
+        ("/set length 7", "length = 7\n"),
+        ("/set temperature -1", "temperature cannot be \"-1\". It is 0 "),
+        ("/set temperature warm", "temperature cannot be \"warm\""),
+        ("/set temperature nan", "temperature cannot be \"nan\""),
+        ("/set temperature inf", "temperature cannot be \"inf\""),
+        ("/set top_p 1.1", "top_p cannot be \"1.1\""),
+        ("/set seed -1", "seed cannot be \"-1\""),
+        ("/set seed 18446744073709551616", "seed cannot be"),
+        ("/set length x", "length cannot be \"x\""),
+        ("/set length 99999999999999999999", "length cannot be"),
+        (
+            "/set volume 11",
+            "there is no setting \"volume\"; there are: temperature, top_p, seed, length",
+        ),
+        ("/set Temperature 1", "there is no setting"),
+        ("/fly", "there is no command /fly; /help lists them."),
+        ("/", "there is no command /;"),
+        ("/helpme", "there is no command /helpme;"),
+    ] {
+        assert_shows(&type_lines(&[line]), expected);
+    }
+    // Extreme settings still tell something.
+    for (name, value) in [("temperature", "1e-38"), ("temperature", "3e38"), ("top_p", "1e-30")] {
+        let played = type_lines(&[&format!("/set {name} {value}"), "/set seed 1", "Once"]);
+        assert!(played.reply_to("Once").starts_with("Once"), "{name} {value}");
+    }
+}
+
+#[test]
+fn a_tiny_temperature_is_as_good_as_none() {
+    let played = type_lines(&["/set temperature 1e-38", "/set seed 1", "Once"]);
+    let greedy = Settings { temperature: 0.0, ..Settings::default() };
+    assert_eq!(played.reply_to("Once"), expected_text("Once", &greedy, 1, 256));
+}
+
+#[test]
+fn there_are_many_ways_to_leave() {
+    let leave = |script: Script| play(&one_model(), script).leave;
+    for line in ["exit", "quit", " exit ", "/exit", "/quit", "/bye"] {
+        assert_eq!(leave(Script::new().line(line)), Leave::PowerOff, "{line}");
+    }
+    assert_eq!(leave(Script::new().line("/exit firmware")), Leave::Firmware);
+    assert_eq!(leave(Script::new().line("/exit   firmware ")), Leave::Firmware);
+    assert_eq!(leave(Script::new().keys([Key::Ctrl('d')])), Leave::PowerOff);
+    assert_eq!(leave(Script::new().keys([Key::Char('x')]).hang_up()), Leave::PowerOff);
+    assert_eq!(leave(Script::new().hang_up()), Leave::PowerOff);
+    assert_eq!(play(&three_models(), Script::new().hang_up()).leave, Leave::PowerOff);
+    // These are no ways to leave.
+    for line in ["exit the house", "Exit", "", "   ", " /exit"] {
+        let played = play(&one_model(), Script::new().line(line).line("/exit firmware"));
+        assert_eq!(played.leave, Leave::Firmware, "{line}");
+    }
+}
+
+#[test]
+fn another_model_can_be_chosen_and_the_prompt_is_its_own() {
+    let script = Script::new()
+        .keys([Key::Char('2')])
+        .line("/models")
+        .keys([Key::Char('1')])
+        .line("/show")
+        .line("/models")
+        .keys([Key::Down, Key::Down, Key::Enter])
+        .line("/show")
+        .line("/models")
+        .keys([Key::Char('f')]);
+    let played = play(&three_models(), script);
+    assert_eq!(played.leave, Leave::Firmware);
+    assert_shows(&played, "  model          b.bin\n");
+    assert_shows(&played, "  model          z/c.bin\n");
+    assert_shows(&played, "  tokenizer      z/c.tokenizer.bin, ");
+    let stories = played.output.matches("stops the story.").count();
+    assert_eq!(stories, 1, "only the first model tells a story unasked");
+}
+
+#[test]
+fn up_and_down_bring_back_what_was_typed() {
+    let script = Script::new()
+        .line("/set length 3")
+        .line("/set seed 9")
+        .keys([Key::Up, Key::Up, Key::Enter])
+        .keys([Key::Up, Key::Up, Key::Down, Key::Backspace, Key::Char('8'), Key::Enter]);
+    let text = play(&one_model(), script).text();
+    assert_eq!(text.matches("length = 3\n").count(), 2, "{text}");
+    assert!(text.contains("seed = 8\n") || text.contains("length = 8\n"), "{text}");
+}
+
+#[test]
+fn lines_are_edited_as_everywhere() {
+    use Key::{Alt, Backspace, Char, Ctrl, Delete, End, Enter, Home, Left, Right, Tab};
+    let cases: [&[Key]; 6] = [
+        &[Char('x'), Home, Delete, Char('/'), Char('s'), Char('h'), Tab, Enter],
+        &[Char('s'), Char('h'), Left, Left, Char('/'), End, Char('o'), Char('w'), Enter],
+        &[Char('a'), Char('b'), Ctrl('u'), Char('/'), Char('s'), Char('h'), Tab, Enter],
+        &[Char('/'), Char('s'), Char('h'), Char('o'), Char('w'), Char('é'), Backspace, Enter],
+        &[Char('/'), Char('s'), Char('h'), Char('o'), Char('w'), Left, Right, Alt('b'), Enter],
+        &[Char('z'), Ctrl('c'), Char('/'), Char('s'), Char('h'), Tab, Enter],
+    ];
+    for keys in cases {
+        let played = play(&one_model(), Script::new().keys(keys.iter().copied()));
+        assert_shows(&played, "  model          story.bin\n");
+    }
+}
+
+#[test]
+fn a_prompt_that_does_not_fit_is_refused_and_the_next_one_is_not() {
+    let long = "Once upon 日本".repeat(60);
+    let played = type_lines(&[&long, "/set temperature 0", "Once"]);
+    assert_shows(&played, "tokens, the context of this model only 100; make the prompt shorter");
+    let greedy = Settings { temperature: 0.0, ..Settings::default() };
+    assert_eq!(played.reply_to("Once"), expected_text("Once", &greedy, 1, 256));
+}
+
+#[test]
+fn the_smallest_model_runs_everything() {
+    let model = SmallModel::smallest().file(Version::V0);
+    let stage = Stage::new().file("m.bin", model).file("tokenizer.bin", vocabulary_of(3).write());
+    let script = Script::new().line("Once").line("").line("/logits").line("/stats").line("/diag");
+    let played = play(&stage, script.line("/set length 1").line("x").line("/show"));
+    // Without byte tokens every letter is unknown, so six tokens are too many for four positions.
+    assert_shows(&played, "the prompt has 6 tokens, the context of this model only 4");
+}
+
+#[test]
+fn enter_alone_does_nothing() {
+    let played = play(&one_model(), Script::new().keys(ENTER).keys(ESCAPE).keys([Key::Ctrl('c')]));
+    let text = played.text();
+    let (_, after) = text.split_once("to the first word").unwrap();
+    assert_eq!(after.matches(PROMPT).count(), 4, "{after:?}");
+    assert!(!after.contains("tok/s"));
+}
