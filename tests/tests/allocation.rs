@@ -1,0 +1,174 @@
+//! What is allocated, and when: everything before the first token, and no more than was announced.
+
+use bootllm_chat::generate;
+use bootllm_cores::OneCore;
+use bootllm_engine::{Memory, Model, Session};
+use bootllm_model_file::{Config, Version};
+use bootllm_platform::Clock;
+use bootllm_sampling::{Sampler, Settings};
+use bootllm_tests::{SmallModel, VERSIONS, vocabulary};
+use bootllm_tokenizer::Decoder;
+use core::cell::Cell;
+use core::ops::ControlFlow;
+use core::time::Duration;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// The system's allocator, with a count of what each thread asks of it.
+struct Counting;
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    /// How often memory was asked for.
+    calls: u64,
+    /// Bytes in use.
+    bytes: i64,
+    /// The most bytes that were in use.
+    peak: i64,
+}
+
+thread_local! {
+    static COUNT: Cell<Count> = const { Cell::new(Count { calls: 0, bytes: 0, peak: 0 }) };
+}
+
+fn count(calls: u64, bytes: i64) {
+    let mut count = COUNT.get();
+    count.calls += calls;
+    count.bytes += bytes;
+    count.peak = count.peak.max(count.bytes);
+    COUNT.set(count);
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches only a cell of the
+// thread, which needs no memory of its own.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size() as i64);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, -(layout.size() as i64));
+        // SAFETY: as in `alloc`; the pointer came from there.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SETTINGS: [Settings; 3] = [
+    Settings { temperature: 0.0, top_p: 0.9 },
+    Settings { temperature: 1.0, top_p: 0.9 },
+    Settings { temperature: 0.7, top_p: 1.0 },
+];
+
+/// What `work` asked for, and the most that it had beyond what was there before.
+fn counted<T>(work: impl FnOnce() -> T) -> (T, u64, i64) {
+    let before = COUNT.get();
+    COUNT.set(Count { peak: before.bytes, ..before });
+    let result = work();
+    let after = COUNT.get();
+    (result, after.calls - before.calls, after.peak - before.bytes)
+}
+
+#[test]
+fn the_counter_counts() {
+    let (vector, calls, peak) = counted(|| {
+        drop(vec![0u8; 1000]);
+        vec![0u8; 10]
+    });
+    assert_eq!((vector.len(), calls, peak), (10, 2, 1000));
+}
+
+#[test]
+fn no_token_allocates() {
+    let tokenizer = vocabulary();
+    for model in [SmallModel::shared_classifier(), SmallModel::own_classifier()] {
+        for version in VERSIONS.map(|version| version(&model.config)) {
+            let loaded = model.load(version);
+            for settings in SETTINGS {
+                let mut session = Session::new(&loaded, &OneCore).unwrap();
+                let mut sampler = Sampler::new(&settings, 5, tokenizer.len()).unwrap();
+                let mut decoder = Decoder::new(&tokenizer);
+                let (text, calls, _) = counted(|| {
+                    session.prefill(&[1, 20, 30, 40]).unwrap();
+                    let (mut token, mut text) = (50, 0);
+                    for _ in 0..50 {
+                        token = sampler.sample(session.decode(token).unwrap()).unwrap();
+                        text += decoder.push(&tokenizer, token).len();
+                    }
+                    text
+                });
+                assert!(text > 0);
+                assert_eq!(calls, 0, "{version}, {settings:?}");
+            }
+        }
+    }
+}
+
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn a_long_text_allocates_no_more_than_a_short_one() {
+    let model = SmallModel::shared_classifier().load(Version::V1);
+    let tokenizer = vocabulary();
+    let mut session = Session::new(&model, &OneCore).unwrap();
+    for settings in SETTINGS {
+        let mut calls = |length| {
+            let mut sampler = Sampler::new(&settings, 3, tokenizer.len()).unwrap();
+            let show = &mut |_: &str| ControlFlow::Continue(());
+            let ((), calls, _) = counted(|| {
+                generate(&mut session, &tokenizer, &mut sampler, &[1], length, &NoClock, show)
+                    .map(drop)
+                    .unwrap();
+            });
+            calls
+        };
+        assert_eq!(calls(80), calls(2));
+    }
+}
+
+/// Loading's peak against what was announced, for models of very different shapes.
+#[test]
+fn memory_is_what_was_announced() {
+    let small = SmallModel::shared_classifier().config;
+    let shapes = [
+        small,
+        SmallModel::own_classifier().config,
+        SmallModel::smallest().config,
+        Config { context: 5000, ..small },
+        Config { hidden_dim: 6000, ..small },
+        Config { vocab_size: 20_000, ..small },
+        Config { layers: 60, ..small },
+        Config { dim: 2, heads: 1, kv_heads: 1, layers: 500, ..small },
+    ];
+    for config in shapes {
+        let model = SmallModel { config, seed: 1 };
+        for version in VERSIONS.map(|version| version(&config)) {
+            let bytes = model.file(version);
+            let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+            for context in [config.context, config.context / 2] {
+                let announced = Memory::needed(&file, context);
+                let progress = &mut |_| ControlFlow::Continue(());
+                let ((), _, peak) = counted(|| {
+                    let model =
+                        Model::load(&file, &mut bytes.as_slice(), context, progress).unwrap();
+                    drop(Session::new(&model, &OneCore).unwrap());
+                });
+                // Beside its weights a layer takes less than 1 kB, for where they lie.
+                let most = announced.total() + 1000 * (config.layers as u64 + 1);
+                // The chunk is free again before the session is made.
+                let least = announced.total() - announced.chunk;
+                let context = format!("{version}, {config:?}, {context} of the context");
+                assert!((least..=most).contains(&(peak as u64)), "{context}: {peak} {announced:?}");
+            }
+        }
+    }
+}
