@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a command to its end; what it prints is seen. An error names the command.
+/// Runs a command to its end; what it prints is seen, on standard error, for standard output is
+/// for what was asked for. An error names the command.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
+    let status = command.stdout(std::io::stderr()).status().with_context(|| format!("cannot start `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));
     }
@@ -51,6 +52,7 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let started = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
+        .stdout(std::io::stderr())
         .spawn()
         .with_context(|| format!("cannot start `{}`", line(command)))?;
     loop {
