@@ -1,5 +1,6 @@
 //! Building the programs: the UEFI one and the one for Linux.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,7 +77,7 @@ pub fn build_host(project: &Project) -> Result<PathBuf> {
             .args(["build", "--release", "--bin", "bootllm", "--target-dir"])
             .arg(&project.target),
     )?;
-    Ok(project.target.join("release").join(format!("bootllm{}", std::env::consts::EXE_SUFFIX)))
+    Ok(project.target.join("release").join(format!("bootllm{}", env::consts::EXE_SUFFIX)))
 }
 
 /// A cargo command about the UEFI program.
@@ -88,10 +89,24 @@ fn cargo(project: &Project, target: &Target, verb: &str) -> Command {
         .arg(&project.target)
         // What a person sets for the programs of this machine does not fit this one.
         .env_remove("RUSTFLAGS");
-    let flags =
-        target.sysroot.as_ref().map(|sysroot| format!("--sysroot\x1f{}", sysroot.display()));
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.unwrap_or_default());
+    let mut flags = short_paths(project);
+    if let Some(sysroot) = &target.sysroot {
+        flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
+    }
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     command
+}
+
+/// Flags that keep the folders of this machine out of the program: its panics name source files,
+/// and the same sources shall give the same bytes anywhere.
+fn short_paths(project: &Project) -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let folders = [(cargo, "cargo"), (Some(project.root.clone()), "bootllm")];
+    let remap = |(folder, name): (Option<PathBuf>, &str)| {
+        folder.map(|folder| format!("--remap-path-prefix={}={name}", folder.display()))
+    };
+    folders.into_iter().filter_map(remap).collect()
 }
 
 fn option(name: &str, value: &Path) -> std::ffi::OsString {
