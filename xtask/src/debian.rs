@@ -100,6 +100,8 @@ impl Apt {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("APT_CONFIG", self.folder.join("apt.conf"));
+        // What it says is looked at.
+        command.env("LC_ALL", "C");
         command.current_dir(&self.folder);
         command
     }
@@ -121,7 +123,11 @@ impl Apt {
                  newer debian-archive-keyring, then try again. apt said:\n{said}"
             );
         }
-        // A suite that the mirror does not have leaves no index, so nothing is found in it.
+        // A suite that the mirror does not have leaves no index, so nothing is found in it. That is
+        // no error to apt, nor is a mirror that cannot be reached.
+        if let Some(line) = said.lines().find(|line| line.contains("Failed to fetch")) {
+            eprintln!("  apt: {line}");
+        }
         let found = process::output(self.command("apt-cache").args(["madison", package]))?;
         let wanted = format!("{version}+");
         Ok(found

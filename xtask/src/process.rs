@@ -11,7 +11,10 @@ use anyhow::{Context, Result, bail};
 /// Runs a command to its end; what it prints is seen, on standard error, for standard output is
 /// for what was asked for. An error names the command.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.stdout(std::io::stderr()).status().with_context(|| format!("cannot start `{}`", line(command)))?;
+    let status = command
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));
     }

@@ -67,9 +67,7 @@ pub fn task(project: &Project, core: CoreFrom, quick: bool) -> Result<()> {
     let mut table = Table::default();
     table.step("format", || format(project));
     table.step("clippy", || clippy(project));
-    table.step("tests", || {
-        process::run(cargo(project, "test").arg("--workspace"))
-    });
+    table.step("tests", || process::run(cargo(project, "test").arg("--workspace")));
     let mut target = None;
     table.step("setup", || {
         setup::emulator(None)?;
