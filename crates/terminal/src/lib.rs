@@ -36,5 +36,21 @@ pub const FONT_LICENSE: &str = include_str!("../FONTS.txt");
 ///
 /// The widths are those of Unicode's annex 11. A control character has none.
 pub fn char_width(character: char) -> usize {
-    unicode_width::UnicodeWidthChar::width(character).unwrap_or(0)
+    match unicode_width::UnicodeWidthChar::width(character) {
+        Some(width @ 0..=2) => width,
+        // The table gives three columns to the three-em dash; the annex and terminals give it one.
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::char_width;
+
+    #[test]
+    fn no_character_has_more_than_two_columns() {
+        assert_eq!(['a', '日', '\u{301}', '\n', '\u{2e3b}'].map(char_width), [1, 2, 0, 0, 1]);
+        assert!(('\0'..=char::MAX).all(|character| char_width(character) <= 2));
+    }
 }
