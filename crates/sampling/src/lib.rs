@@ -80,7 +80,8 @@ impl Sampler {
 
     /// Chooses a token. What is in `logits` afterwards is of no use.
     pub fn sample(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
-        if logits.iter().any(|logit| logit.is_nan()) {
+        // Negative infinity only says that a token is impossible.
+        if logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) {
             return Err(SampleError::NotANumber);
         }
         let Some(steps) = &mut self.steps else {

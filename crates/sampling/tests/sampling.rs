@@ -103,13 +103,23 @@ fn equal_logits_give_the_first_and_nan_is_an_error() {
 }
 
 #[test]
-fn one_token_and_infinite_logits_are_survived() {
+fn one_token_and_impossible_ones_are_no_problem_and_infinity_is_an_error() {
     for top_p in [0.0, 0.5, 1.0] {
         let settings = Settings { temperature: 1.0, top_p };
         let mut sampler = Sampler::new(&settings, 5, 1).unwrap();
         assert_eq!(sampler.sample(&mut [3.0]), Ok(0));
         let mut sampler = Sampler::new(&settings, 5, 3).unwrap();
         assert!(sampler.sample(&mut [f32::NEG_INFINITY; 3]).is_ok_and(|token| token < 3));
-        assert!(sampler.sample(&mut [f32::INFINITY, 0.0, 1.0]).is_ok_and(|token| token < 3));
+        let overflowed = sampler.sample(&mut [f32::INFINITY, 0.0, 1.0]);
+        assert_eq!(overflowed, Err(SampleError::NotANumber));
+    }
+}
+
+#[test]
+fn a_temperature_too_small_to_divide_by_takes_the_likeliest() {
+    for temperature in [1e-45, 1e-38, 1e-31] {
+        let settings = Settings { temperature, ..Settings::default() };
+        let mut sampler = Sampler::new(&settings, 5, 3).unwrap();
+        assert_eq!(sampler.sample(&mut [-50.0, 49.9, 50.0]), Ok(2));
     }
 }

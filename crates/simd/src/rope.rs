@@ -21,12 +21,15 @@ impl RopeTable {
     /// of the frequencies (10,000 in Llama 2).
     pub fn new(head_size: usize, context: usize, base: f32) -> Result<Self, TryReserveError> {
         let pairs = head_size / 2;
-        let mut turns = Vec::new();
+        let (mut frequencies, mut turns) = (Vec::new(), Vec::new());
         turns.try_reserve_exact(context.saturating_mul(pairs))?;
+        frequencies.try_reserve_exact(pairs)?;
+        for pair in 0..pairs {
+            let exponent = (2 * pair) as f32 / head_size as f32;
+            frequencies.push(1.0 / libm::pow(f64::from(base), f64::from(exponent)) as f32);
+        }
         for position in 0..context {
-            for pair in 0..pairs {
-                let exponent = (2 * pair) as f32 / head_size as f32;
-                let frequency = 1.0 / libm::pow(f64::from(base), f64::from(exponent)) as f32;
+            for frequency in &frequencies {
                 let (sin, cos) = sin_cos(position as f32 * frequency);
                 turns.push((cos, sin));
             }

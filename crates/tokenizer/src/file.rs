@@ -32,7 +32,7 @@ pub enum FileError {
         /// The token's number.
         token: usize,
     },
-    /// A piece is empty or has a negative length.
+    /// A piece is empty, or has a length that is negative or that no word has.
     #[error("token {token} has a piece of {length} bytes")]
     PieceLength {
         /// The token's number.
@@ -62,38 +62,28 @@ pub enum FileError {
     },
 }
 
+/// Bytes of the longest piece that is read. Memory for a few pieces is needed at every text.
+const LONGEST_PIECE: usize = 1 << 16;
+
 impl Tokenizer {
     /// The largest file that [`Tokenizer::read`] is meant for: far more than any vocabulary has.
-    pub const LARGEST_FILE: u64 = 64 << 20;
+    pub const LARGEST_FILE: u64 = 16 << 20;
 
     /// Reads a `tokenizer.bin`.
-    pub fn read(mut bytes: &[u8]) -> Result<Self, FileError> {
-        let size = bytes.len();
-        if size as u64 > Self::LARGEST_FILE {
-            return Err(FileError::TooLarge { size: size as u64 });
-        }
-        if size == 0 {
-            return Err(FileError::Empty);
-        }
-        let longest = take(&mut bytes).map(i32::from_le_bytes).unwrap_or(0);
-        if !usize::try_from(longest).is_ok_and(|longest| (1..=size).contains(&longest)) {
-            return Err(FileError::LongestPiece { found: longest, size });
-        }
-        let mut pieces: Vec<(&[u8], f32)> = Vec::new();
-        while !bytes.is_empty() {
-            pieces.push(read_piece(&mut bytes, pieces.len())?);
-        }
-        Ok(Tokenizer::new(pieces))
+    pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
+        let pieces = Pieces::of(bytes)?;
+        // All of it is checked before anything is allocated.
+        pieces.clone().try_for_each(|piece| piece.map(drop))?;
+        Ok(Tokenizer::new(pieces.map_while(Result::ok)))
     }
 
     /// Reads a `tokenizer.bin` and checks that it has as many tokens as the model.
     pub fn read_for(bytes: &[u8], vocab_size: usize) -> Result<Self, FileError> {
-        let tokenizer = Self::read(bytes)?;
-        let found = tokenizer.len();
+        let found = Pieces::of(bytes)?.try_fold(0, |count, piece| piece.map(|_| count + 1))?;
         if found != vocab_size {
             return Err(FileError::VocabularySize { found, expected: vocab_size });
         }
-        Ok(tokenizer)
+        Self::read(bytes)
     }
 
     /// The vocabulary as a `tokenizer.bin`.
@@ -123,17 +113,57 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
-fn read_piece<'a>(bytes: &mut &'a [u8], token: usize) -> Result<(&'a [u8], f32), FileError> {
-    let cut_short = FileError::CutShort { token };
-    let score = take(bytes).map(f32::from_le_bytes).ok_or(cut_short.clone())?;
-    let length = take(bytes).map(i32::from_le_bytes).ok_or(cut_short.clone())?;
-    if score.is_nan() {
-        return Err(FileError::Score { token });
+/// The pieces of a file with their scores, as they come. After an error there are none.
+#[derive(Clone)]
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    token: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn of(mut bytes: &'a [u8]) -> Result<Self, FileError> {
+        let size = bytes.len();
+        if size as u64 > Tokenizer::LARGEST_FILE {
+            return Err(FileError::TooLarge { size: size as u64 });
+        }
+        if size == 0 {
+            return Err(FileError::Empty);
+        }
+        let longest = take(&mut bytes).map(i32::from_le_bytes).unwrap_or(0);
+        if !usize::try_from(longest).is_ok_and(|longest| (1..=size).contains(&longest)) {
+            return Err(FileError::LongestPiece { found: longest, size });
+        }
+        Ok(Pieces { bytes, token: 0 })
     }
-    if length <= 0 {
-        return Err(FileError::PieceLength { token, length });
+
+    fn read(&mut self) -> Result<(&'a [u8], f32), FileError> {
+        let token = self.token;
+        let cut_short = FileError::CutShort { token };
+        let score = take(&mut self.bytes).map(f32::from_le_bytes).ok_or(cut_short.clone())?;
+        let length = take(&mut self.bytes).map(i32::from_le_bytes).ok_or(cut_short.clone())?;
+        if score.is_nan() {
+            return Err(FileError::Score { token });
+        }
+        let bytes =
+            usize::try_from(length).ok().filter(|bytes| (1..=LONGEST_PIECE).contains(bytes));
+        let bytes = bytes.ok_or(FileError::PieceLength { token, length })?;
+        let (piece, rest) = self.bytes.split_at_checked(bytes).ok_or(cut_short)?;
+        (self.bytes, self.token) = (rest, token + 1);
+        Ok((piece, score))
     }
-    let (piece, rest) = bytes.split_at_checked(length as usize).ok_or(cut_short)?;
-    *bytes = rest;
-    Ok((piece, score))
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Result<(&'a [u8], f32), FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let piece = self.read();
+        if piece.is_err() {
+            self.bytes = &[];
+        }
+        Some(piece)
+    }
 }

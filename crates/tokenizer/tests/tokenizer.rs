@@ -168,7 +168,15 @@ fn what_is_wrong_with_a_file_is_said() {
     assert!(with(0, 0i32.to_le_bytes()).contains("pieces of up to 0 bytes"));
     assert!(with(4, f32::NAN.to_le_bytes()).contains("score of token 0"));
     assert!(with(8, (-5i32).to_le_bytes()).contains("token 0 has a piece of -5 bytes"));
-    assert!(with(8, i32::MAX.to_le_bytes()).contains("token 0 is cut off"));
+    assert!(with(8, i32::MAX.to_le_bytes()).contains("token 0 has a piece of 2147483647 bytes"));
+    assert!(with(8, 60_000i32.to_le_bytes()).contains("token 0 is cut off"));
+    let long = |length: i32| {
+        let header = [length.to_le_bytes(), [0; 4], length.to_le_bytes()].concat();
+        Tokenizer::read(&[header, vec![b'a'; length as usize]].concat())
+    };
+    assert!(long(1 << 16).is_ok());
+    let expected = FileError::PieceLength { token: 0, length: (1 << 16) + 1 };
+    assert_eq!(long((1 << 16) + 1).err(), Some(expected));
     for cut in [bytes.len() - 1, bytes.len() - 10, 9, 11] {
         assert!(matches!(Tokenizer::read(&bytes[..cut]), Err(FileError::CutShort { .. })), "{cut}");
     }
