@@ -1,0 +1,162 @@
+//! Model files: header, loading, a few tokens, converting.
+
+use crate::memory;
+use bootllm_cores::OneCore;
+use bootllm_engine::{LoadError, Memory, Model, Session};
+use bootllm_model_file::{ModelFile, RowError, Version, convert, largest_group, read};
+use bootllm_platform::{ReadAt, StorageError};
+use bootllm_sampling::{Sampler, Settings};
+use std::ops::ControlFlow;
+
+/// Positions that are made for a session. What a header asks for may be far more.
+const CONTEXT: usize = 40;
+/// Bytes that a model may take here.
+const SMALL: u64 = 8 << 20;
+
+/// Feeds a model file. The input is the file.
+pub fn model_file(mut bytes: &[u8]) {
+    let file = match read(&mut bytes) {
+        Ok(file) => file,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    check_tensors(&file);
+    check_memory(&file, bytes);
+    check_read_errors(&file, bytes);
+    if run(&file, bytes) {
+        check_conversions(&file, bytes);
+    }
+}
+
+/// All tensors lie in the file, none in another, and each is found.
+fn check_tensors(file: &ModelFile) {
+    let mut ranges = Vec::new();
+    for tensor in file.tensors() {
+        assert_eq!(file.tensor(tensor.part, tensor.layer), Some(tensor));
+        assert!(!tensor.to_string().is_empty());
+        for plane in tensor.planes {
+            let length = plane.row_bytes.checked_mul(tensor.shape.rows as u64).unwrap();
+            ranges.push(plane.offset..plane.offset.checked_add(length).unwrap());
+        }
+    }
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    assert!(ranges.last().is_some_and(|last| last.end <= file.size));
+    assert!(ranges.is_sorted_by(|a, b| a.end <= b.start), "tensors overlap");
+    assert!(file.parameters() <= 4 * file.size);
+}
+
+/// A context that the memory cannot hold is an error, not the end of the program.
+fn check_memory(file: &ModelFile, mut bytes: &[u8]) {
+    let context = file.config.context;
+    let (least, needed) = (Memory::needed(file, 1).total(), Memory::needed(file, context).total());
+    assert!(least <= needed);
+    // Without a limit the system would promise memory that it does not have.
+    if memory::limit().is_some_and(|limit| needed / 2 > limit as u64) && least < SMALL {
+        let model = Model::load(file, &mut bytes, context, &mut |_| ControlFlow::Continue(()));
+        let Ok(model) = model else {
+            return;
+        };
+        let session = Session::new(&model, &OneCore).map(drop);
+        assert!(matches!(session, Err(LoadError::OutOfMemory { .. })));
+    }
+}
+
+/// A file on a bad spot of the disk.
+struct Bad<'a> {
+    bytes: &'a [u8],
+    end: u64,
+}
+
+impl ReadAt for Bad<'_> {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        if offset + buffer.len() as u64 > self.end {
+            return Err(StorageError::Device { offset, reason: "bad".into() });
+        }
+        self.bytes.read_at(offset, buffer)
+    }
+}
+
+fn check_read_errors(file: &ModelFile, bytes: &[u8]) {
+    if Memory::needed(file, 1).total() > SMALL {
+        return;
+    }
+    // Within the first tensor in the file, whichever that is.
+    let first = file.tensors().iter().map(|tensor| tensor.planes[0].offset).min().unwrap_or(0);
+    for end in [0, first, file.size / 2] {
+        let result =
+            Model::load(file, &mut Bad { bytes, end }, 1, &mut |_| ControlFlow::Continue(()));
+        match result.map(drop) {
+            Err(LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })) => {}
+            // v0's tables are not read.
+            Ok(()) => assert!(file.version == Version::V0 && end > first),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Loads the model and feeds a few tokens. Gives whether its weights are numbers.
+fn run(file: &ModelFile, mut bytes: &[u8]) -> bool {
+    let context = file.config.context.min(CONTEXT);
+    let announced = Memory::needed(file, context).total();
+    if announced > SMALL {
+        return false;
+    }
+    let mut calls = 0;
+    let mut progress = |_| {
+        calls += 1;
+        ControlFlow::Continue(())
+    };
+    let (loaded, peak) = memory::peak(|| {
+        let model = Model::load(file, &mut bytes, context, &mut progress)?;
+        Session::new(&model, &OneCore).map(drop)?;
+        Ok::<_, LoadError>(model)
+    });
+    assert!(peak as u64 <= announced + 1000 * (file.config.layers as u64 + 1));
+    let model = match loaded {
+        Ok(model) => model,
+        Err(LoadError::Rows(RowError::NotFinite { .. })) => return false,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(calls > 0, "nobody would see that something is going on");
+
+    let mut session = Session::new(&model, &OneCore).unwrap();
+    let last = file.config.vocab_size as u32 - 1;
+    let mut sampler = Sampler::new(&Settings::default(), 1, file.config.vocab_size).unwrap();
+    let mut first_time = Vec::new();
+    for token in [last.min(1), last, 0].into_iter().take(context) {
+        let logits = session.decode(token).unwrap();
+        first_time.extend(logits.iter().map(|logit| logit.to_bits()));
+        if let Ok(token) = sampler.sample(logits) {
+            assert!(token <= last);
+        }
+    }
+    assert!(session.decode(last + 1).is_err());
+    session.rewind(0);
+    let mut second_time = Vec::new();
+    for token in [last.min(1), last, 0].into_iter().take(context) {
+        second_time.extend(session.decode(token).unwrap().iter().map(|logit| logit.to_bits()));
+    }
+    assert!(first_time == second_time);
+    true
+}
+
+fn check_conversions(file: &ModelFile, mut bytes: &[u8]) {
+    // v0 has tables of the size of the context.
+    if file.config.context > 4096 {
+        return;
+    }
+    let group = largest_group(&file.config);
+    for version in [Version::V0, Version::V1, Version::V2 { group }] {
+        let mut output = Vec::new();
+        convert(file, &mut bytes, version, &mut output, &mut |_| {}).unwrap();
+        let again = read(&mut output.as_slice()).unwrap();
+        assert_eq!((again.version, again.config), (version, file.config));
+    }
+}

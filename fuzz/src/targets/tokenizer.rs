@@ -1,0 +1,79 @@
+//! Tokenizers: reading, writing, encoding, decoding.
+
+use bootllm_tokenizer::{BOS, Decoder, EOS, Tokenizer};
+
+/// Bytes of text that are encoded in the slow way too.
+const TEXT: usize = 60;
+
+/// Feeds a tokenizer. The input is the file; its end is also the text that is encoded.
+pub fn tokenizer(bytes: &[u8]) {
+    let tokenizer = match Tokenizer::read(bytes) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    assert!(Tokenizer::read_for(bytes, tokenizer.len()).is_ok());
+    assert!(Tokenizer::read_for(bytes, tokenizer.len() + 1).is_err());
+    if !tokenizer.is_empty() {
+        let written = tokenizer.write();
+        let again = Tokenizer::read(&written).unwrap();
+        assert!(again.write() == written && again.len() == tokenizer.len());
+    }
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TEXT / 2)..]);
+    for text in [&*text, "Once upon a time é 日本\n😀", ""] {
+        let tokens = tokenizer.encode(text, false, false);
+        assert!(tokens == encode_slowly(&tokenizer, text), "{text:?}");
+        let framed = tokenizer.encode(text, true, true);
+        assert!(framed.len() == tokens.len() + 2 && framed[0] == BOS);
+        assert_eq!(framed.last(), Some(&EOS));
+        decode(&tokenizer, &framed);
+    }
+    let some: Vec<u32> = (0..tokenizer.len() as u32 + 2).take(1000).collect();
+    decode(&tokenizer, &some);
+}
+
+fn decode(tokenizer: &Tokenizer, tokens: &[u32]) {
+    let mut decoder = Decoder::new(tokenizer);
+    for &token in tokens {
+        let text = decoder.push(tokenizer, token);
+        assert!(text.len() <= 3 * (tokenizer.longest() + 4), "beyond the room that was made");
+        assert!(!text.contains(['\u{1b}', '\0', '\u{7f}', '\u{9b}']), "{text:?}");
+    }
+    assert!(["", "\u{fffd}"].contains(&decoder.finish()));
+}
+
+/// llama2.c's encoder in its own way: look at all pairs, merge the best, start again.
+fn encode_slowly(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let mut tokens = Vec::new();
+    let space = if text.is_empty() { "" } else { " " };
+    for character in space.chars().chain(text.chars()) {
+        let bytes = character.to_string().into_bytes();
+        match tokenizer.find(&bytes) {
+            Some(token) => tokens.push(token),
+            None => tokens.extend(bytes.iter().map(|&byte| {
+                let token = u32::from(byte) + 3;
+                if (token as usize) < tokenizer.len() { token } else { 0 }
+            })),
+        }
+    }
+    loop {
+        let mut best = (-1e10, None);
+        for index in 1..tokens.len() {
+            let pair =
+                [tokenizer.piece(tokens[index - 1]), tokenizer.piece(tokens[index])].concat();
+            if let Some(token) = tokenizer.find(&pair)
+                && let Some(score) = tokenizer.score(token)
+                && score > best.0
+            {
+                best = (score, Some((index, token)));
+            }
+        }
+        let (_, Some((index, token))) = best else {
+            return tokens;
+        };
+        tokens[index - 1] = token;
+        tokens.remove(index);
+    }
+}
