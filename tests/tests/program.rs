@@ -547,6 +547,30 @@ fn a_failed_conversion_loses_nothing() {
     assert!(std::fs::read(&other).unwrap() == original);
 }
 
+#[test]
+fn the_prompt_of_the_stick_works_in_a_folder_and_on_a_pipe() {
+    let (folder, model) = folder_with_model();
+    let repl = |input: &str| {
+        Program::get().run_with([OsStr::new("repl"), folder.path().as_os_str()], input.as_bytes())
+    };
+    let outcome = repl("/set temperature 0\nOnce upon a time\n/show\nexit\nnever read\n");
+    assert_eq!((outcome.status, outcome.err.as_str()), (Some(0), ""), "{outcome:?}");
+    let prompt = ["run", "-t0", "-i", "Once upon a time"].map(OsStr::new);
+    let told = Program::get().run(prompt.into_iter().chain([model.as_os_str()])).out;
+    let echoed = format!(">>> Once upon a time\n{told}");
+    assert!(outcome.out.contains(&echoed), "{echoed:?} is not in {}", outcome.out);
+    assert!(outcome.out.contains("story.tokenizer.bin, 325 tokens"));
+    assert!(!outcome.out.contains("never read"));
+    // The end of the input ends it, wherever it comes.
+    for input in ["", "On", "/help\n"] {
+        assert_eq!(repl(input).status, Some(0), "{input:?}");
+    }
+    let empty = Folder::new();
+    let outcome = bootllm("repl {}", &[empty.path()]);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(outcome.out.contains("There is no model on this volume"), "{outcome:?}");
+}
+
 /// A reader that has seen enough (`bootllm inspect MODEL | head -1`) is no fault of the program.
 #[cfg(target_os = "linux")]
 #[test]

@@ -212,6 +212,8 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
         .file("llama.gguf", b"GGUF\x03\0\0\0".repeat(9))
         .file("notes.txt", "nothing to do with models")
         .file("EFI/BOOT/BOOTX64.EFI", "MZ")
+        .file("\x1b[2Jclear.bin", shared_classifier())
+        .file("bell\x07.gguf", "bad")
         .bad_file("gone.bin", shared_classifier(), Fault::Gone)
         .bad_file("bad.bin", shared_classifier(), Fault::From(0));
     let played = play(&stage, Script::new());
@@ -226,6 +228,7 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
             && !text.contains("BOOTX64")
             && !text.contains("tokenizer.bin cannot")
     );
+    assert!(!text.contains("clear.bin") && !text.contains("bell"));
     assert!(!played.first_story().is_empty(), "the one good model starts");
 }
 

@@ -5,10 +5,14 @@ use crate::kv_cache::KvCache;
 use bootllm_model_file::{Chunk, ModelFile, Tensor};
 use bootllm_simd::RopeTable;
 
+/// Bytes that a tensor takes beside its weights, at most: its description, its place in the model,
+/// and what the allocator needs. It is little, unless a file claims a million layers.
+const BESIDE_WEIGHTS: u64 = 256;
+
 /// Bytes that a model takes while it runs, by purpose, and while it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The packed weights.
+    /// The packed weights, and what is kept of each tensor beside them.
     pub weights: u64,
     /// Keys and values of every position of the context.
     pub kv_cache: u64,
@@ -23,10 +27,12 @@ impl Memory {
     /// beyond `u64` stay at its end, which is more than any machine has.
     pub fn needed(file: &ModelFile, context: usize) -> Self {
         let packed = |tensor: &Tensor| {
-            if tensor.part.is_norm() {
-                return tensor.bytes();
-            }
-            tensor.shape.packed_bytes().map_or(u64::MAX, |bytes| bytes as u64)
+            let weights = if tensor.part.is_norm() {
+                tensor.bytes()
+            } else {
+                tensor.shape.packed_bytes().map_or(u64::MAX, |bytes| bytes as u64)
+            };
+            weights.saturating_add(BESIDE_WEIGHTS)
         };
         let tensors = file.tensors();
         Memory {

@@ -40,7 +40,10 @@ pub(crate) fn find(storage: &mut dyn Storage) -> Catalog {
             return catalog;
         }
     };
-    let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    // A name with control characters would do things to the console instead of being shown.
+    let can_be_shown = |name: &String| !name.contains(char::is_control);
+    let names: Vec<String> =
+        entries.into_iter().map(|entry| entry.name).filter(can_be_shown).collect();
     for name in &names {
         if is_tokenizer(name) {
             continue;
