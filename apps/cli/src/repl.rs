@@ -95,7 +95,9 @@ impl Console for TerminalConsole {
     }
 
     fn size(&self) -> Size {
-        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+        // A terminal whose size nobody has set says 0.
+        let size = terminal::size().ok().filter(|&(columns, rows)| columns > 0 && rows > 0);
+        let (columns, rows) = size.unwrap_or((80, 24));
         Size { columns: columns.into(), rows: rows.into() }
     }
 }
