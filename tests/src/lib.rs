@@ -17,7 +17,7 @@ mod vocabulary;
 
 pub use machine::{Fault, Played, Stage};
 pub use model::{SmallModel, VERSIONS};
-pub use program::{Folder, Outcome, Program};
+pub use program::{Folder, Outcome, Program, arguments, bootllm, folder_with_model, set};
 pub use reference::Reference;
 pub use script::{Script, typed};
 pub use threads::Threads;

@@ -1,6 +1,8 @@
 //! The program on Linux, run as a person runs it.
 
-use std::ffi::OsStr;
+use crate::{SmallModel, vocabulary};
+use bootllm_model_file::Version;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -134,4 +136,52 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A folder with a model, `story.bin`, and its tokenizer.
+pub fn folder_with_model() -> (Folder, PathBuf) {
+    let folder = Folder::new();
+    let model = folder.file("story.bin", &SmallModel::shared_classifier().file(Version::V1));
+    folder.file("story.tokenizer.bin", &vocabulary().write());
+    (folder, model)
+}
+
+/// Runs the program, the first argument being a list of words and the others whole arguments.
+pub fn bootllm(words: &str, paths: &[&Path]) -> Outcome {
+    Program::get().run(arguments(words, paths))
+}
+
+/// Words, with a path in place of each `{}`.
+pub fn arguments(words: &str, paths: &[&Path]) -> Vec<OsString> {
+    let mut paths = paths.iter();
+    let mut next = |word: &str| match word {
+        "{}" => paths.next().expect("a path for every {}").into(),
+        word => word.into(),
+    };
+    words.split(' ').map(&mut next).collect()
+}
+
+impl Outcome {
+    /// Checks that what was wrong was said in one line, which holds `expected`, and that nothing
+    /// else was done.
+    #[track_caller]
+    pub fn assert_refused(&self, expected: &str) {
+        assert_eq!((self.status, self.out.as_str()), (Some(1), ""), "{self:?}");
+        assert!(self.err.starts_with("bootllm: "), "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        assert!(self.err.contains(expected), "{expected:?} is not in {self:?}");
+    }
+
+    /// The outcome without what `chat` asks for on standard error.
+    pub fn without_questions(mut self) -> Self {
+        if let Some(start) = self.err.find("bootllm: ") {
+            self.err.drain(..start);
+        }
+        self
+    }
+}
+
+/// Overwrites four bytes of a file.
+pub fn set(bytes: &mut [u8], offset: usize, number: [u8; 4]) {
+    bytes[offset..offset + 4].copy_from_slice(&number);
 }
