@@ -115,7 +115,7 @@ pub fn generate(
     }
 
     let mut token = sampler.sample(session.decode(last)?)?;
-    report.prompt_time = clock.now() - start;
+    report.prompt_time = clock.now().saturating_sub(start);
     loop {
         if token == BOS {
             report.end = End::Finished;
@@ -123,7 +123,7 @@ pub fn generate(
         }
         report.generated += 1;
         if report.generated == 1 {
-            report.first_token = clock.now() - start;
+            report.first_token = clock.now().saturating_sub(start);
         }
         if show(decoder.push(tokenizer, token)).is_break() {
             report.end = End::Stopped;
@@ -135,7 +135,7 @@ pub fn generate(
         token = sampler.sample(session.decode(token)?)?;
         report.decoded += 1;
     }
-    report.decode_time = clock.now() - start - report.prompt_time;
+    report.decode_time = clock.now().saturating_sub(start + report.prompt_time);
     let _ = show(decoder.finish());
     Ok(report)
 }

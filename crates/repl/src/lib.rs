@@ -85,7 +85,7 @@ pub fn run(platform: Platform<'_>, start: &Start) -> Leave {
 
     let begun = world.clock.now();
     let mut catalog = catalog::find(world.storage);
-    let looked = world.clock.now() - begun;
+    let looked = world.clock.now().saturating_sub(begun);
     // The first time a model starts by itself and tells a story, so that a person who only
     // switches the machine on gets one.
     let mut first_time = true;

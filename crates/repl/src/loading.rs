@@ -45,8 +45,8 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     let mut shown = begun;
     let model = Model::load(&found.file, &mut *source, context, &mut |loading| {
         let now = clock.now();
-        let time = now - begun;
-        if now - shown >= Duration::from_millis(100) {
+        let time = now.saturating_sub(begun);
+        if now.saturating_sub(shown) >= Duration::from_millis(100) {
             shown = now;
             let columns = terminal.size().columns;
             let line = report::progress("loading", loading.done, loading.total, time, columns);
@@ -56,7 +56,7 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     });
     terminal.write("\r\x1b[K");
     let model = model.map_err(|error| error.to_string())?;
-    let time = clock.now() - begun;
+    let time = clock.now().saturating_sub(begun);
     terminal.quiet(&format!(
         "{}: {} parameters, {} loaded in {}, {}/s\n",
         found.name,
