@@ -1,0 +1,1 @@
+//! Documents to train on, and those held out.

@@ -1,0 +1,1 @@
+//! Making a tokenizer for a corpus.
