@@ -1,11 +1,9 @@
 //! `bootllm inspect`: what a model file holds and what it would need.
 
-use crate::model;
-use crate::output::print_line;
-use crate::platform::memory_available;
 use anyhow::Result;
 use bootllm_chat::report::{bytes, count};
 use bootllm_engine::Memory;
+use bootllm_host::{memory_available, print_line};
 use bootllm_model_file::{Config, ModelFile};
 use clap::Args;
 use std::fmt::{Display, Write};
@@ -26,7 +24,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let opened = model::open(&arguments.model)?;
+    let opened = bootllm_host::open(&arguments.model)?;
     let file = &opened.file;
     let mut table = Table::default();
     table.row("file", arguments.model.display());

@@ -1,11 +1,10 @@
 //! `bootllm logits`: a model's outputs, to see where two engines part.
 
-use crate::model;
-use crate::output::print_line;
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
 use bootllm_cores::OneCore;
 use bootllm_engine::Session;
+use bootllm_host::print_line;
 use bootllm_sampling::likeliest;
 use bootllm_tokenizer::BOS;
 use clap::Args;
@@ -46,7 +45,7 @@ fn tolerance(text: &str) -> Result<f32, String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut opened = model::open(&arguments.model)?;
+    let mut opened = bootllm_host::open(&arguments.model)?;
     let vocab_size = opened.file.config.vocab_size;
     let reference = arguments.compare.as_deref().map(|path| read(path, vocab_size)).transpose()?;
     let prompt = match &arguments.prompt {

@@ -7,9 +7,6 @@
 mod convert;
 mod inspect;
 mod logits;
-mod model;
-mod output;
-mod platform;
 mod repl;
 mod run;
 
@@ -56,7 +53,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::remark(&format!("bootllm: {error:#}"));
+            bootllm_host::remark(&format!("bootllm: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,9 +1,9 @@
 //! `bootllm repl`: the program of the stick, in a terminal, with a folder as its volume.
 
-use crate::platform::{FileReader, StdClock, memory_available, memory_info, random_seed};
 use anyhow::{Context, Result};
 use bootllm_chat::report::bytes;
 use bootllm_cores::OneCore;
+use bootllm_host::{FileReader, StdClock, memory_available, memory_total, random_seed};
 use bootllm_platform::{
     Console, Entropy, Entry, Fact, Input, Key, Machine, ReadAt, Size, Storage, StorageError,
 };
@@ -231,7 +231,7 @@ impl Machine for Host {
     }
 
     fn memory_total(&self) -> u64 {
-        memory_info("MemTotal:").unwrap_or(0)
+        memory_total().unwrap_or(0)
     }
 
     fn facts(&mut self) -> Vec<Fact> {

@@ -1,12 +1,10 @@
 //! `bootllm run`: writes a text, or answers in turns.
 
-use crate::model;
-use crate::output::{Output, remark};
-use crate::platform::{StdClock, random_seed};
 use anyhow::{Context, Result};
 use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
 use bootllm_cores::OneCore;
 use bootllm_engine::Session;
+use bootllm_host::{Output, StdClock, random_seed, remark};
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tokenizer::Tokenizer;
 use clap::{Args, ValueEnum};
@@ -77,7 +75,7 @@ fn seed(text: &str) -> Result<u64, String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut opened = model::open(&arguments.model)?;
+    let mut opened = bootllm_host::open(&arguments.model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
     let model = opened.load(arguments.context)?;
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };

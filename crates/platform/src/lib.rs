@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 //! What bootllm needs of a machine, as small traits.
 //!
-//! Everything above this crate runs unchanged on Linux and on bare metal: `apps/cli` implements
+//! Everything above this crate runs unchanged on Linux and on bare metal: `apps/host` implements
 //! these traits on std, `apps/boot` on UEFI firmware. Nothing here knows about models.
 
 extern crate alloc;

@@ -1,16 +1,14 @@
 //! Opening and loading models and their tokenizers.
 
-use crate::platform::{FileReader, StdClock, memory_available};
+use crate::{FileReader, ProgressBar, StdClock, memory_available};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
 use bootllm_engine::{Memory, Model};
 use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
 use bootllm_tokenizer::{Tokenizer, names_beside};
-use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A model file whose header has been read.
 pub struct Opened {
@@ -79,7 +77,8 @@ impl Opened {
     }
 }
 
-fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
+/// Reads a tokenizer file for a model with `vocab_size` tokens.
+pub fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
     let context = || path.display().to_string();
     let mut source = FileReader::open(path).with_context(context)?;
     let size = source.size();
@@ -90,36 +89,4 @@ fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
     let mut bytes = vec![0; size as usize];
     source.read_at(0, &mut bytes).with_context(context)?;
     Tokenizer::read_for(&bytes, vocab_size).with_context(context)
-}
-
-/// A line on standard error that shows how far something has come, if a person can see it and
-/// waits for longer than a moment.
-pub struct ProgressBar {
-    what: &'static str,
-    visible: bool,
-    shown: Option<Duration>,
-}
-
-impl ProgressBar {
-    /// A bar that is not shown yet.
-    pub fn new(what: &'static str) -> Self {
-        ProgressBar { what, visible: std::io::stderr().is_terminal(), shown: None }
-    }
-
-    /// Shows the bar, at most ten times a second.
-    pub fn show(&mut self, done: u64, total: u64, time: Duration) {
-        let due = self.shown.unwrap_or(Duration::from_millis(200)) + Duration::from_millis(100);
-        if self.visible && time >= due {
-            let line = report::progress(self.what, done, total, time, 80);
-            let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
-            self.shown = Some(time);
-        }
-    }
-
-    /// Takes the bar away again.
-    pub fn clear(&mut self) {
-        if self.shown.take().is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
 }
