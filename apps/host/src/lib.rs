@@ -11,7 +11,7 @@ mod model;
 mod output;
 mod progress;
 
-pub use file::{FileReader, FileSink, write_whole};
+pub use file::{FileReader, FileSink, read_text, write_whole};
 pub use machine::{StdClock, memory_available, memory_total, random_seed};
 pub use model::{Opened, open, read_tokenizer};
 pub use output::{Output, print_line, remark};

@@ -4,4 +4,5 @@
 //! tokenizer made for them) → training → a model file that `bootllm` and llama2.c run.
 
 pub mod corpus;
+pub mod log;
 pub mod vocabulary;
