@@ -14,8 +14,16 @@ struct Program {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Make a corpus of texts, a part of it held out
+    Data(commands::data::Arguments),
+    /// Make a tokenizer for a corpus
+    Tokenizer(commands::tokenizer::Arguments),
+}
 
 fn main() -> Result<()> {
-    match Program::parse().command {}
+    match Program::parse().command {
+        Command::Data(arguments) => commands::data::run(&arguments),
+        Command::Tokenizer(arguments) => commands::tokenizer::run(&arguments),
+    }
 }

@@ -1,1 +1,4 @@
 //! The commands, one file each: what the command line says, and what it does.
+
+pub mod data;
+pub mod tokenizer;

@@ -1,0 +1,55 @@
+//! `bootllm-train tokenizer`: a vocabulary for a corpus.
+
+use anyhow::Result;
+use bootllm_host::{print_line, write_whole};
+use bootllm_tokenizer::Tokenizer;
+use bootllm_train::corpus::Corpus;
+use bootllm_train::vocabulary::train;
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Which vocabulary is made of which corpus.
+#[derive(Args)]
+pub struct Arguments {
+    /// A corpus, as `data` makes it
+    corpus: PathBuf,
+    /// How many tokens: the 259 that every vocabulary has, the text's characters, and pieces
+    #[arg(long, default_value_t = 2048)]
+    vocab_size: usize,
+    /// The file to write [default: tokenizer.bin in the corpus's folder]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let corpus = Corpus::read(&arguments.corpus)?;
+    let trained = train(corpus.train.iter().map(String::as_str), arguments.vocab_size)?;
+    let output = arguments.output.clone();
+    let output = output.unwrap_or_else(|| arguments.corpus.join("tokenizer.bin"));
+    write_whole(&output, |file| Ok(file.write_all(&trained.tokenizer.write())?))?;
+    let name = output.display();
+    print_line(&format!("{name}: {} tokens", trained.tokenizer.len()))?;
+    for (part, documents) in [("train", &corpus.train), ("held out", &corpus.held_out)] {
+        if let Some(ratio) = bytes_per_token(&trained.tokenizer, documents) {
+            print_line(&format!("{part}: {ratio:.2} bytes a token"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of text a token, BOS not counted; `None` without text.
+fn bytes_per_token(tokenizer: &Tokenizer, documents: &[String]) -> Option<f64> {
+    // More would take long to say the same.
+    const ENOUGH: usize = 1 << 24;
+    let (mut bytes, mut tokens) = (0, 0);
+    for document in documents {
+        if bytes >= ENOUGH {
+            break;
+        }
+        bytes += document.len();
+        tokens += tokenizer.encode(document, false, false).len();
+    }
+    (tokens > 0).then(|| bytes as f64 / tokens as f64)
+}
