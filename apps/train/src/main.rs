@@ -19,11 +19,14 @@ enum Command {
     Data(commands::data::Arguments),
     /// Make a tokenizer for a corpus
     Tokenizer(commands::tokenizer::Arguments),
+    /// Train a model, from nothing or from another
+    Fit(commands::fit::Arguments),
 }
 
 fn main() -> Result<()> {
     match Program::parse().command {
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Tokenizer(arguments) => commands::tokenizer::run(&arguments),
+        Command::Fit(arguments) => commands::fit::run(&arguments),
     }
 }

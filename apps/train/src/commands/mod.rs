@@ -1,4 +1,5 @@
 //! The commands, one file each: what the command line says, and what it does.
 
 pub mod data;
+pub mod fit;
 pub mod tokenizer;

@@ -1,0 +1,92 @@
+//! The operations of the network, each with its forward and its backward pass side by side.
+//!
+//! Shapes in the comments: `n` tokens in a batch, `d` values a token, `h` heads of `s` values.
+//! A `d` before a name (`dx`) is the gradient of the loss with respect to it.
+
+pub mod attention;
+pub mod dropout;
+pub mod loss;
+pub mod product;
+pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
+pub mod vector;
+
+/// How the tokens of a batch are parted into sequences, one behind the other.
+#[derive(Clone, Debug)]
+pub struct Sequences {
+    lengths: Vec<usize>,
+    tokens: usize,
+}
+
+impl Sequences {
+    /// Sequences of these lengths.
+    pub fn new(lengths: impl IntoIterator<Item = usize>) -> Self {
+        let lengths: Vec<usize> = lengths.into_iter().collect();
+        Sequences { tokens: lengths.iter().sum(), lengths }
+    }
+
+    /// All tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The length of each sequence.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The sum of the squares of the lengths: weights of attention in one head.
+    pub fn squares(&self) -> usize {
+        self.lengths.iter().map(|length| length * length).sum()
+    }
+
+    /// The slice of each sequence, of `width` values a token.
+    fn split<'a>(&self, values: &'a [f32], width: usize) -> Vec<&'a [f32]> {
+        split(values, self.lengths.iter().map(|length| length * width))
+    }
+
+    fn split_mut<'a>(&self, values: &'a mut [f32], width: usize) -> Vec<&'a mut [f32]> {
+        split_mut(values, self.lengths.iter().map(|length| length * width))
+    }
+
+    /// For each sequence, `groups` slices of the weights of attention of `heads` heads each.
+    fn split_squares<'a>(&self, values: &'a [f32], groups: usize, heads: usize) -> Vec<&'a [f32]> {
+        split(values, self.square_lengths(groups, heads))
+    }
+
+    fn split_squares_mut<'a>(
+        &self,
+        values: &'a mut [f32],
+        groups: usize,
+        heads: usize,
+    ) -> Vec<&'a mut [f32]> {
+        split_mut(values, self.square_lengths(groups, heads))
+    }
+
+    fn square_lengths(&self, groups: usize, heads: usize) -> impl Iterator<Item = usize> {
+        let each = move |length: &usize| core::iter::repeat_n(heads * length * length, groups);
+        self.lengths.iter().flat_map(each)
+    }
+}
+
+fn split<'a>(mut values: &'a [f32], lengths: impl Iterator<Item = usize>) -> Vec<&'a [f32]> {
+    let parts = lengths.map(|length| {
+        let (part, rest) = values.split_at(length);
+        values = rest;
+        part
+    });
+    parts.collect()
+}
+
+fn split_mut<'a>(
+    mut values: &'a mut [f32],
+    lengths: impl Iterator<Item = usize>,
+) -> Vec<&'a mut [f32]> {
+    let parts = lengths.map(|length| {
+        let (part, rest) = core::mem::take(&mut values).split_at_mut(length);
+        values = rest;
+        part
+    });
+    parts.collect()
+}

@@ -1,0 +1,220 @@
+//! The weights of a model, and what has their shape: gradients, and the moments of the optimizer.
+
+use anyhow::{Context, Result, bail};
+use bootllm_model_file::{Chunk, Config, ModelFile, Part, RowError, Version, for_each_row};
+use bootllm_platform::ReadAt;
+use core::ops::Range;
+
+/// All tensors, one behind the other in the order of llama2.c's v0.
+#[derive(Clone)]
+pub struct Parameters {
+    config: Config,
+    values: Vec<f32>,
+}
+
+/// The tensors in the order in which they lie.
+const ORDER: [Part; 12] = [
+    Part::TokenEmbedding,
+    Part::AttentionNorm,
+    Part::Query,
+    Part::Key,
+    Part::Value,
+    Part::AttentionOutput,
+    Part::FeedForwardNorm,
+    Part::Gate,
+    Part::Down,
+    Part::Up,
+    Part::OutputNorm,
+    Part::Output,
+];
+
+/// Rows and columns of a tensor.
+fn shape(config: &Config, part: Part) -> (usize, usize) {
+    let &Config { dim, hidden_dim, vocab_size, .. } = config;
+    match part {
+        Part::TokenEmbedding => (vocab_size, dim),
+        Part::Output => (if config.shared_classifier { 0 } else { vocab_size }, dim),
+        Part::AttentionNorm | Part::FeedForwardNorm | Part::OutputNorm => (1, dim),
+        Part::Query | Part::AttentionOutput => (dim, dim),
+        Part::Key | Part::Value => (config.kv_dim(), dim),
+        Part::Gate | Part::Up => (hidden_dim, dim),
+        Part::Down => (dim, hidden_dim),
+    }
+}
+
+/// How many layers have the tensor.
+fn copies(config: &Config, part: Part) -> usize {
+    if part.in_layers() { config.layers } else { 1 }
+}
+
+/// The part that turns a token's vector into logits.
+pub fn classifier(config: &Config) -> Part {
+    if config.shared_classifier { Part::TokenEmbedding } else { Part::Output }
+}
+
+/// The parameters that a model of this shape has; `usize::MAX` if that is no number of a machine.
+pub fn count(config: &Config) -> usize {
+    let each = |&part: &Part| {
+        let (rows, columns) = shape(config, part);
+        // Numbers of a configuration are below 2^31.
+        rows as u128 * columns as u128 * copies(config, part) as u128
+    };
+    usize::try_from(ORDER.iter().map(each).sum::<u128>()).unwrap_or(usize::MAX)
+}
+
+/// Values of a tensor in one layer.
+fn size(config: &Config, part: Part) -> usize {
+    let (rows, columns) = shape(config, part);
+    rows * columns
+}
+
+impl Parameters {
+    /// Zeros.
+    pub fn zeros(config: &Config) -> Self {
+        Parameters { config: *config, values: vec![0.0; count(config)] }
+    }
+
+    /// Weights to begin from, as llama2.c has them: a normal distribution of deviation 0.02, and of
+    /// 0.02 / √(2 · layers) where a layer adds to what came before; norms at 1.
+    pub fn random(config: &Config, seed: u64) -> Self {
+        let mut parameters = Parameters::zeros(config);
+        let mut random = Normal::new(seed);
+        let added = 0.02 / (2.0 * config.layers as f32).sqrt();
+        for (part, layer) in parameters.tensors() {
+            let deviation = match part {
+                Part::AttentionOutput | Part::Down => added,
+                _ => 0.02,
+            };
+            for value in parameters.part_mut(part, layer) {
+                *value = if part.is_norm() { 1.0 } else { deviation * random.next() };
+            }
+        }
+        parameters
+    }
+
+    /// The weights of a model file.
+    pub fn read(file: &ModelFile, source: &mut dyn ReadAt) -> Result<Self> {
+        let mut parameters = Parameters::zeros(&file.config);
+        let mut chunk = Chunk::default();
+        for (part, layer) in parameters.tensors() {
+            let tensor = file.tensor(part, layer).context("a tensor is missing")?;
+            let columns = tensor.shape.columns;
+            let format = tensor.shape.encoding.format();
+            let values = parameters.part_mut(part, layer);
+            for_each_row(source, tensor, &mut chunk, |row, planes| {
+                let values = &mut values[row * columns..][..columns];
+                format.decode_row(&tensor.shape, planes, values);
+                Ok::<_, RowError>(())
+            })?;
+            if !values.iter().all(|value| value.is_finite()) {
+                bail!("{part:?} of layer {layer} holds values that are no numbers");
+            }
+        }
+        Ok(parameters)
+    }
+
+    /// The parameters as a model file.
+    pub fn write(&self, version: Version, sink: &mut dyn bootllm_model_file::Sink) -> Result<()> {
+        let mut rows = |part, layer, each: &mut dyn FnMut(&[f32]) -> Result<_, _>| {
+            self.part(part, layer).chunks(shape(&self.config, part).1).try_for_each(each)
+        };
+        Ok(bootllm_model_file::write(version, &self.config, &mut rows, sink)?)
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Makes it a model of another context; no weight depends on it.
+    pub fn set_context(&mut self, context: usize) {
+        self.config.context = context;
+    }
+
+    /// Every tensor and its layer, in the order in which they lie.
+    pub fn tensors(&self) -> Vec<(Part, usize)> {
+        let config = self.config;
+        let each = |&part: &Part| (0..copies(&config, part)).map(move |layer| (part, layer));
+        let tensors = ORDER.iter().flat_map(each);
+        tensors.filter(|&(part, _)| size(&config, part) > 0).collect()
+    }
+
+    /// Where a tensor lies.
+    pub fn range(&self, part: Part, layer: usize) -> Range<usize> {
+        let before = ORDER.iter().take_while(|&&other| other != part);
+        let before = before.map(|&other| size(&self.config, other) * copies(&self.config, other));
+        let size = size(&self.config, part);
+        let start = before.sum::<usize>() + layer * size;
+        start..start + size
+    }
+
+    /// A tensor, row by row.
+    pub fn part(&self, part: Part, layer: usize) -> &[f32] {
+        &self.values[self.range(part, layer)]
+    }
+
+    /// A tensor to be changed.
+    pub fn part_mut(&mut self, part: Part, layer: usize) -> &mut [f32] {
+        let range = self.range(part, layer);
+        &mut self.values[range]
+    }
+
+    /// All values.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values, to be changed.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+}
+
+/// Numbers of a normal distribution (Box and Muller, 1958).
+struct Normal(Random);
+
+impl Normal {
+    fn new(seed: u64) -> Self {
+        Normal(Random::new(seed))
+    }
+
+    fn next(&mut self) -> f32 {
+        // Never 0, whose logarithm is infinite.
+        let [a, b] = [0; 2].map(|_| ((self.0.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64);
+        ((-2.0 * a.ln()).sqrt() * (core::f64::consts::TAU * b).cos()) as f32
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): any seed is a good one, 0 as well.
+#[derive(Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers that follow from a seed.
+    pub fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// The next 64 bits.
+    #[expect(clippy::should_implement_trait, reason = "it never ends and is no iterator")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        // The product's upper half; the bias is at most limit / 2^64.
+        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+    }
+
+    /// Puts a slice into a random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last + 1));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Every gradient against finite differences.
+
+use bootllm_model_file::{Config, Part};
+use bootllm_train::network::{Batch, Network};
+use bootllm_train::ops::dropout::Dropout;
+use bootllm_train::parameters::{Parameters, Random};
+
+/// A small network with everything in it: shared heads, an odd vocabulary, a separate classifier
+/// or none.
+fn config(shared_classifier: bool) -> Config {
+    Config {
+        dim: 24,
+        hidden_dim: 20,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        vocab_size: 37,
+        context: 80,
+        shared_classifier,
+    }
+}
+
+/// Weights that are large enough for every part to matter.
+fn parameters(config: &Config, seed: u64) -> Parameters {
+    let mut parameters = Parameters::random(config, seed);
+    let mut random = Random::new(seed + 1);
+    for (part, layer) in parameters.tensors() {
+        for value in parameters.part_mut(part, layer) {
+            let noise = (random.below(2001) as f32 - 1000.0) / 1000.0;
+            *value = if part.is_norm() { 1.0 + 0.3 * noise } else { 0.3 * noise };
+        }
+    }
+    parameters
+}
+
+/// Sequences of several lengths, one longer than a block of attention.
+fn batch(config: &Config) -> Batch {
+    let mut random = Random::new(5);
+    let lengths = vec![3, 70, 1, 17];
+    let count = lengths.iter().sum();
+    let mut tokens = || (0..count).map(|_| random.below(config.vocab_size) as u32).collect();
+    Batch { tokens: tokens(), targets: tokens(), lengths }
+}
+
+/// The slope of the loss along a random direction within each tensor, by the gradients and by the
+/// difference of two losses.
+fn check(shared_classifier: bool, dropout: Dropout) {
+    let config = config(shared_classifier);
+    let w = parameters(&config, 11);
+    let batch = batch(&config);
+    let mut network = Network::new(&config).unwrap();
+    let mut gradients = Parameters::zeros(&config);
+    let loss = network.step(&w, &mut gradients, &batch, dropout, 1.0);
+    assert!(loss.is_finite() && loss > 0.0);
+    let mut random = Random::new(99);
+    for (part, layer) in w.tensors() {
+        for attempt in 0..3 {
+            let direction: Vec<f32> =
+                w.part(part, layer).iter().map(|_| [-1.0, 1.0][random.below(2)]).collect();
+            let slope: f64 = gradients
+                .part(part, layer)
+                .iter()
+                .zip(&direction)
+                .map(|(&g, &d)| f64::from(g) * f64::from(d))
+                .sum();
+            let step = 2e-4f32;
+            let mut ignored = Parameters::zeros(&config);
+            let mut loss_at = |sign: f32| {
+                let mut moved = w.clone();
+                for (value, d) in moved.part_mut(part, layer).iter_mut().zip(&direction) {
+                    *value += sign * step * d;
+                }
+                network.step(&moved, &mut ignored, &batch, dropout, 1.0)
+            };
+            let measured = (loss_at(1.0) - loss_at(-1.0)) / (2.0 * f64::from(step));
+            let size: f64 = gradients.part(part, layer).iter().map(|&g| f64::from(g).powi(2)).sum();
+            // A slope along a random direction is about as large as the gradient is long.
+            let error = (slope - measured).abs() / (size.sqrt() + 1e-3);
+            assert!(
+                error < 0.02,
+                "{part:?} {layer}, {attempt}: {slope} by the gradient, {measured} by difference"
+            );
+            assert!(size > 1e-6, "{part:?} {layer} has no gradient to check");
+        }
+    }
+    assert!(gradients.values().iter().all(|g| g.is_finite()));
+    let norms = w.tensors().into_iter().filter(|(part, _)| part.is_norm()).count();
+    assert_eq!((norms, shared_classifier), (2 * config.layers + 1, config.shared_classifier));
+    assert_eq!(w.range(Part::Output, 0).is_empty(), shared_classifier);
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    check(true, Dropout::NONE);
+    check(false, Dropout::NONE);
+}
+
+#[test]
+fn gradients_with_dropout_are_the_slopes_of_the_loss() {
+    check(true, Dropout::new(0.2, 3, 4, 0));
+}
+
+#[test]
+fn a_batch_counts_as_its_sequences_one_by_one() {
+    let config = config(true);
+    let w = parameters(&config, 2);
+    let batch = batch(&config);
+    let mut network = Network::new(&config).unwrap();
+    let mut together = Parameters::zeros(&config);
+    let loss = network.step(&w, &mut together, &batch, Dropout::NONE, 0.5);
+    let mut apart = Parameters::zeros(&config);
+    let (mut sum, mut start) = (0.0, 0);
+    for &length in &batch.lengths {
+        let range = start..start + length;
+        let one = Batch {
+            tokens: batch.tokens[range.clone()].to_vec(),
+            targets: batch.targets[range].to_vec(),
+            lengths: vec![length],
+        };
+        sum += network.step(&w, &mut apart, &one, Dropout::NONE, 0.5);
+        start += length;
+    }
+    assert!((loss - sum).abs() < 1e-3 * loss);
+    assert!((network.loss(&w, &batch) - loss).abs() < 1e-6 * loss);
+    let largest = together.values().iter().fold(0.0f32, |max, g| max.max(g.abs()));
+    for (a, b) in together.values().iter().zip(apart.values()) {
+        assert!((a - b).abs() < 1e-4 * largest, "{a} together, {b} apart");
+    }
+}
