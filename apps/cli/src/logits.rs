@@ -1,5 +1,6 @@
 //! `bootllm logits`: a model's outputs, to see where two engines part.
 
+use crate::arguments::positive;
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
 use bootllm_cores::OneCore;
@@ -33,10 +34,6 @@ pub struct Arguments {
     /// With --compare: fail if a difference is larger than this
     #[arg(long, default_value_t = f32::INFINITY, value_parser = tolerance, requires = "compare")]
     tolerance: f32,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&number| number > 0).ok_or("it must be 1 or more".into())
 }
 
 fn tolerance(text: &str) -> Result<f32, String> {

@@ -4,9 +4,11 @@
 //! Standard output is what was asked for and nothing else; progress and figures go to standard
 //! error. The exit status is 1 if anything was wrong with the input.
 
+mod arguments;
 mod convert;
 mod inspect;
 mod logits;
+mod perplexity;
 mod repl;
 mod run;
 
@@ -31,6 +33,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Show, save or compare the model's outputs
     Logits(logits::Arguments),
+    /// Measure how well models foresee a text
+    Perplexity(perplexity::Arguments),
     /// Write a model in another of llama2.c's formats
     Convert(convert::Arguments),
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Command::Repl(arguments) => repl::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Logits(arguments) => logits::run(&arguments),
+        Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
     };
     match result {

@@ -1,6 +1,6 @@
 //! Files: read at an offset, and written whole or not at all.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use bootllm_model_file::Sink;
 use bootllm_platform::{ReadAt, StorageError};
 use std::fs::File;
@@ -26,6 +26,13 @@ impl FileReader {
         }
         Ok(FileReader { file: File::open(path)?, size: metadata.len() })
     }
+
+    /// Everything in it.
+    pub(crate) fn read_all(mut self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 impl ReadAt for FileReader {
@@ -39,26 +46,6 @@ impl ReadAt for FileReader {
             .and_then(|_| self.file.read_exact(buffer))
             .map_err(|error| StorageError::Device { offset, reason: error.to_string() })
     }
-}
-
-/// Reads a file that must be text: UTF-8 without the zeros that only binary files have.
-pub fn read_text(path: &Path) -> Result<String> {
-    let read = || {
-        let mut bytes = Vec::new();
-        FileReader::open(path)?.file.read_to_end(&mut bytes)?;
-        text(bytes)
-    };
-    read().with_context(|| path.display().to_string())
-}
-
-fn text(bytes: Vec<u8>) -> Result<String> {
-    if let Some(position) = bytes.iter().position(|&byte| byte == 0) {
-        bail!("it is not a text: byte {position} is 0");
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let position = error.utf8_error().valid_up_to();
-        anyhow!("it is not a text in UTF-8: at byte {position} it is something else")
-    })
 }
 
 /// Writes a file. `fill` gives its bytes; if it fails, or the disk is full, or the program is
@@ -143,14 +130,6 @@ impl Sink for FileSink {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_utf_8_without_zeros() {
-        assert_eq!(text("ä\r\n".into()).unwrap(), "ä\r\n");
-        assert_eq!(text(b"a\0b".into()).unwrap_err().to_string(), "it is not a text: byte 1 is 0");
-        let error = text(b"ab\xffc".into()).unwrap_err().to_string();
-        assert_eq!(error, "it is not a text in UTF-8: at byte 2 it is something else");
-    }
 
     #[test]
     fn a_file_is_replaced_whole_or_not_at_all() {

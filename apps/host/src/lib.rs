@@ -3,16 +3,18 @@
 //!
 //! [`FileReader`] and [`StdClock`] are `bootllm_platform`'s traits on files and time; [`open`] finds
 //! a model with its tokenizer and loads it; [`write_whole`] writes files that are either there or
-//! not; [`ProgressBar`] and [`print_line`] speak to the person who waits.
+//! not; [`read_text`] and [`documents`] take texts apart; [`ProgressBar`] and [`print_line`] speak to the person who waits.
 
 mod file;
 mod machine;
 mod model;
 mod output;
 mod progress;
+mod text;
 
-pub use file::{FileReader, FileSink, read_text, write_whole};
+pub use file::{FileReader, FileSink, write_whole};
 pub use machine::{StdClock, memory_available, memory_total, random_seed};
 pub use model::{Opened, open, read_tokenizer};
 pub use output::{Output, print_line, remark};
 pub use progress::ProgressBar;
+pub use text::{SEPARATOR, documents, read_text};

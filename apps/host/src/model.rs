@@ -32,11 +32,7 @@ impl Opened {
     /// Loads the weights, with progress on standard error, if the memory is there.
     pub fn load(&mut self, context: Option<usize>) -> Result<Model> {
         let name = self.path.display().to_string();
-        let longest = self.file.config.context;
-        let context = context.unwrap_or(longest);
-        if context == 0 || context > longest {
-            bail!("{name}: the context can have 1 to {longest} tokens, not {context}");
-        }
+        let context = self.context(context)?;
         let needed = Memory::needed(&self.file, context).total();
         if let Some(available) = memory_available().filter(|&available| available < needed) {
             bail!(
@@ -54,6 +50,18 @@ impl Opened {
         });
         bar.clear();
         model.with_context(|| name)
+    }
+
+    /// How many tokens the context is to have: as many as asked for, else as the model can have.
+    pub fn context(&self, wanted: Option<usize>) -> Result<usize> {
+        let longest = self.file.config.context;
+        match wanted.unwrap_or(longest) {
+            context if (1..=longest).contains(&context) => Ok(context),
+            context => {
+                let name = self.path.display();
+                bail!("{name}: the context can have 1 to {longest} tokens, not {context}")
+            }
+        }
     }
 
     /// The model's tokenizer: the file that was named, else the one beside the model.

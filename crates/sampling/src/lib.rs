@@ -80,10 +80,7 @@ impl Sampler {
 
     /// Chooses a token. What is in `logits` afterwards is of no use.
     pub fn sample(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
-        // Negative infinity only says that a token is impossible.
-        if logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) {
-            return Err(SampleError::NotANumber);
-        }
+        check(logits)?;
         let Some(steps) = &mut self.steps else {
             return Ok(likeliest(logits));
         };
@@ -100,6 +97,30 @@ impl Sampler {
             self.random.next_f32();
         }
     }
+}
+
+/// Negative infinity only says that a token is impossible.
+fn check(logits: &[f32]) -> Result<(), SampleError> {
+    if logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) {
+        return Err(SampleError::NotANumber);
+    }
+    Ok(())
+}
+
+/// The natural logarithm of the probability that the model gives to this token: of the softmax of
+/// its logits, in `f64`.
+///
+/// # Panics
+/// If there is no logit for the token.
+pub fn log_probability(logits: &[f32], token: u32) -> Result<f64, SampleError> {
+    check(logits)?;
+    let logit = f64::from(logits[token as usize]);
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    if largest == f64::NEG_INFINITY {
+        return Err(SampleError::NotANumber);
+    }
+    let sum: f64 = logits.iter().map(|&logit| libm::exp(f64::from(logit) - largest)).sum();
+    Ok(logit - largest - libm::log(sum))
 }
 
 /// The token with the largest logit, of equals the first.

@@ -1,6 +1,6 @@
 //! Samplers against a plain transcription of what llama2.c does.
 
-use bootllm_sampling::{Random, SampleError, Sampler, Settings, likeliest};
+use bootllm_sampling::{Random, SampleError, Sampler, Settings, likeliest, log_probability};
 use bootllm_simd::softmax;
 use proptest::prelude::*;
 
@@ -122,4 +122,24 @@ fn a_temperature_too_small_to_divide_by_takes_the_likeliest() {
         let mut sampler = Sampler::new(&settings, 5, 3).unwrap();
         assert_eq!(sampler.sample(&mut [-50.0, 49.9, 50.0]), Ok(2));
     }
+}
+
+#[test]
+fn log_probabilities_are_those_of_the_softmax() {
+    let logits = [1.0, -2.5, 3.25, 0.0, f32::NEG_INFINITY];
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+    for (token, &logit) in (0..4).zip(&logits) {
+        let expected = (f64::from(logit).exp() / sum).ln();
+        let found = log_probability(&logits, token).unwrap();
+        assert!((found - expected).abs() < 1e-12, "token {token}: {found}, not {expected}");
+    }
+    assert_eq!(log_probability(&logits, 4), Ok(f64::NEG_INFINITY));
+    // Sums that only the largest's subtraction keeps finite.
+    let even = log_probability(&[3e38, 3e38], 1).unwrap();
+    assert!((even + 2f64.ln()).abs() < 1e-12, "{even}");
+    assert_eq!(log_probability(&[-1e38, 0.0], 0), Ok(f64::from(-1e38f32)));
+    for bad in [f32::NAN, f32::INFINITY] {
+        assert_eq!(log_probability(&[0.0, bad], 0), Err(SampleError::NotANumber));
+    }
+    assert_eq!(log_probability(&[f32::NEG_INFINITY; 2], 0), Err(SampleError::NotANumber));
 }
