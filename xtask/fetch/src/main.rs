@@ -1,20 +1,23 @@
 #![forbid(unsafe_code)]
-//! Downloads one file: `xtask-fetch URL FILE`.
+//! Downloads one file: `xtask-fetch URL FILE`, or the first so many bytes of it:
+//! `xtask-fetch URL FILE BYTES`.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use xtask_fetch::{Checked, fetch};
+use xtask_fetch::{Checked, fetch_first};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, file] = arguments.as_slice() else {
-        eprintln!("usage: xtask-fetch URL FILE");
-        return ExitCode::FAILURE;
+    let (url, file, first) = match arguments.as_slice() {
+        [url, file] => (url, file, Some(u64::MAX)),
+        [url, file, first] => (url, file, first.parse().ok().filter(|&bytes| bytes > 0)),
+        _ => return usage(),
     };
+    let Some(first) = first else { return usage() };
     let bar = ProgressBar::no_length().with_style(style());
-    let result = fetch(url, Path::new(file), &mut |done, total| {
+    let result = fetch_first(first, url, Path::new(file), &mut |done, total| {
         if let Some(total) = total {
             bar.set_length(total);
         }
@@ -23,6 +26,9 @@ fn main() -> ExitCode {
     bar.finish_and_clear();
     match result {
         Ok(Checked::Hash(hash)) => println!("{file}: SHA-256 {hash}, as the server says"),
+        Ok(Checked::Nothing) if first < u64::MAX => {
+            println!("{file}: of a part the server gives no SHA-256 to compare with");
+        }
         Ok(Checked::Nothing) => println!("{file}: the server gives no SHA-256 to compare with"),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -30,6 +36,11 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: xtask-fetch URL FILE [BYTES]");
+    ExitCode::FAILURE
 }
 
 fn style() -> ProgressStyle {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use xtask_fetch::{Checked, fetch, sha256};
+use xtask_fetch::{Checked, fetch, fetch_first, sha256};
 
 /// How the server behaves.
 #[derive(Clone)]
@@ -62,6 +62,7 @@ fn answer(
     let mut request = String::new();
     reader.read_line(&mut request)?;
     let mut range = None;
+    let mut until = None;
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
@@ -70,11 +71,13 @@ fn answer(
             break;
         }
         if let Some(value) = header.strip_prefix("range: bytes=") {
-            range = value.trim_end_matches('-').parse::<usize>().ok();
+            let (from, last) = value.split_once('-').unwrap_or((value, ""));
+            (range, until) = (from.parse::<usize>().ok(), last.parse::<usize>().ok());
         }
     }
     let line = request.trim_end().trim_end_matches(" HTTP/1.1");
-    let asked = range.map_or(String::new(), |range| format!(" from {range}"));
+    let mut asked = range.map_or(String::new(), |range| format!(" from {range}"));
+    asked.extend(until.map(|last| format!(" to {last}")));
     log.lock().unwrap().push(format!("{line}{asked}"));
 
     let size = behaviour.content.len();
@@ -92,18 +95,23 @@ fn answer(
     if !line.ends_with("/cdn/model.bin") {
         return write!(stream, "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
     }
-    let from = range.filter(|_| behaviour.ranges).unwrap_or(0);
-    let status = match from {
-        0 => "200 OK".to_owned(),
-        from => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}", size - 1),
+    let (from, end) = match range.filter(|_| behaviour.ranges) {
+        Some(from) => (from, until.map_or(size, |last| size.min(last + 1))),
+        None => (0, size),
+    };
+    let status = match range.filter(|_| behaviour.ranges) {
+        None => "200 OK".to_owned(),
+        Some(_) => {
+            format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}", end - 1)
+        }
     };
     write!(
         stream,
         "HTTP/1.1 {status}\r\nETag: \"tag-{size}\"\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        size - from
+        end - from
     )?;
     if line.starts_with("GET") {
-        let rest = &behaviour.content[from..];
+        let rest = &behaviour.content[from..end];
         let cut = if behaviour.cuts.is_empty() { rest.len() } else { behaviour.cuts.remove(0) };
         stream.write_all(&rest[..cut.min(rest.len())])?;
     }
@@ -264,6 +272,40 @@ fn a_server_without_a_hash_gives_nothing_to_compare_with() {
     // Its tag was enough to go on.
     assert_eq!(server.gets()[1], "GET /cdn/model.bin from 10");
     assert_eq!(place.names(), ["model.bin"]);
+}
+
+#[test]
+fn only_the_first_bytes_come_if_only_they_are_wanted() {
+    let place = Place::new("first");
+    let mut behaviour = behaviour(&place);
+    behaviour.cuts = vec![40_000];
+    for ranges in [true, false] {
+        behaviour.ranges = ranges;
+        let server = Server::start(behaviour.clone());
+        let mut seen = (0, None);
+        let checked = fetch_first(100_000, &server.url(), &place.file(), &mut |done, total| {
+            seen = (done, total);
+        });
+        // The hash is that of the whole file.
+        assert_eq!(checked.unwrap(), Checked::Nothing);
+        assert_eq!(fs::read(place.file()).unwrap(), behaviour.content[..100_000]);
+        assert_eq!(seen, (100_000, Some(100_000)));
+        assert_eq!(
+            server.gets(),
+            ["GET /cdn/model.bin from 0 to 99999", "GET /cdn/model.bin from 40000 to 99999"]
+        );
+        assert_eq!(place.names(), ["model.bin"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_shorter_than_what_is_wanted_comes_whole() {
+    let place = Place::new("shorter");
+    let behaviour = behaviour(&place);
+    let server = Server::start(behaviour.clone());
+    let checked = fetch_first(400_000, &server.url(), &place.file(), &mut |_, _| ());
+    assert_eq!(checked.unwrap(), Checked::Hash(behaviour.hash.unwrap()));
+    assert_eq!(fs::read(place.file()).unwrap(), behaviour.content);
 }
 
 #[test]

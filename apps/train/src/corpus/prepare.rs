@@ -1,7 +1,7 @@
 //! From texts to a corpus.
 
 use super::duplicates::{HeldOutRuns, key};
-use super::{Corpus, SEPARATOR, Source, text};
+use super::{Corpus, SEPARATOR, Source, markdown, text};
 use anyhow::{Result, bail};
 use std::collections::HashSet;
 
@@ -24,11 +24,24 @@ impl Default for Settings {
     }
 }
 
+/// A source, and what was found in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// Its name.
+    pub name: String,
+    /// Its licence, where that is known.
+    pub licence: Option<&'static str>,
+    /// Bytes of its text.
+    pub bytes: usize,
+    /// Documents in it.
+    pub documents: usize,
+}
+
 /// What was found and what became of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
-    /// Name, bytes and documents of each source.
-    pub sources: Vec<(String, usize, usize)>,
+    /// What the documents came from.
+    pub sources: Vec<Counted>,
     /// Documents that began or ended in the middle of a sentence at a file's edge.
     pub cut_off: usize,
     /// Documents with the same words as an earlier one.
@@ -39,19 +52,32 @@ pub struct Counts {
     pub leak: f64,
 }
 
-/// Makes a corpus.
+/// Makes a corpus. `progress` is told how many of how many bytes have been gone through.
 ///
 /// A document is held out if the first eight bytes of the SHA-256 of its words (lower case,
 /// letters and digits only, a space between), as a big-endian number, are below the share of
 /// 2⁶⁴. So it depends on nothing but its own words: not on the order or on the other documents.
-pub fn prepare(sources: &[Source], settings: &Settings) -> Result<(Corpus, Counts)> {
+pub fn prepare(
+    sources: Vec<Source>,
+    settings: &Settings,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Corpus, Counts)> {
     let mut counts = Counts::default();
     let mut corpus = Corpus::default();
     let mut seen = HashSet::new();
+    // Every text is gone through twice.
+    let total = 2 * sources.iter().map(|source| source.text.len() as u64).sum::<u64>();
+    let mut done = 0;
     for source in sources {
-        let documents = documents(source, settings, &mut counts);
-        counts.sources.push((source.name.clone(), source.text.len(), documents.len()));
+        let documents = documents(&source, settings, &mut counts);
+        let Source { name, text, licence, .. } = source;
+        let (bytes, found) = (text.len(), documents.len());
+        // A large text is not needed twice.
+        drop(text);
+        counts.sources.push(Counted { name, licence, bytes, documents: found });
         for document in documents {
+            done += document.len() as u64;
+            progress(done, total);
             let Some(key) = key(&document) else { continue };
             if !seen.insert(key) {
                 counts.duplicates += 1;
@@ -64,12 +90,21 @@ pub fn prepare(sources: &[Source], settings: &Settings) -> Result<(Corpus, Count
     }
     let mut runs = HeldOutRuns::of(&corpus.held_out);
     let before = corpus.train.len();
-    corpus.train.retain(|document| !runs.shares(document, settings.overlap));
+    corpus.train.retain(|document| {
+        done += document.len() as u64;
+        progress(done, total);
+        !runs.shares(document, settings.overlap)
+    });
     counts.near_duplicates = before - corpus.train.len();
     counts.leak = runs.met();
     if corpus.train.is_empty() {
         let held_out = corpus.held_out.len();
-        bail!("nothing is left to train on: {held_out} documents are held out, {before} were not");
+        bail!(
+            "nothing is left to train on: of {} documents, {held_out} are held out and {} are \
+             too much like those",
+            before + held_out,
+            counts.near_duplicates
+        );
     }
     Ok((corpus, counts))
 }
@@ -85,6 +120,10 @@ fn documents(source: &Source, settings: &Settings, counts: &mut Counts) -> Vec<S
         let document = text::tidy(document);
         if settings.plain { text::plain(&document) } else { document }
     };
+    if source.markdown {
+        let parts = source.text.split(SEPARATOR).flat_map(markdown::sections);
+        return parts.flat_map(|part| text::part(&tidy(&part), settings.document_bytes)).collect();
+    }
     if !source.text.contains(SEPARATOR) {
         return text::part(&tidy(&source.text), settings.document_bytes);
     }

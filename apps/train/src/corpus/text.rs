@@ -1,11 +1,10 @@
 //! What is done to every text: line ends, spaces, quotes, and parting at paragraphs.
 
-/// A text with plain line ends, no spaces at the ends of lines, and at most one empty line in a
-/// row.
+/// A text without spaces at the ends of lines and with at most one empty line in a row.
 pub fn tidy(text: &str) -> String {
     let mut tidied = String::with_capacity(text.len());
     let mut empty_lines = 0;
-    for line in text.replace("\r\n", "\n").replace('\r', "\n").split('\n') {
+    for line in text.split('\n') {
         let line = line.trim_end();
         empty_lines = if line.is_empty() { empty_lines + 1 } else { 0 };
         if empty_lines < 2 {
