@@ -80,9 +80,12 @@ fn a_chat_reads_questions_from_standard_input_until_its_end() {
     );
     assert_eq!(given.out, typed.out);
     // The question alone does not fit into what is left.
-    chat(" -n 10", b"\nWho is there, and why?\n")
-        .without_questions()
-        .assert_refused("the prompt has");
+    chat(" -n 10", b"\nWho is there, and why?\n").without_questions().assert_refused(
+        "the question has 33 tokens; 10 are left of the 10 that this conversation may have \
+         (the context of this model has 100)",
+    );
+    // 0 is the whole context, in a chat as in a text.
+    assert_eq!(chat(" -n 0", b"\nWho?\n").out, chat(" -n 100", b"\nWho?\n").out);
     chat("", b"caf\xe9\n").without_questions().assert_refused("valid UTF-8");
 }
 

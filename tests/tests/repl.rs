@@ -193,6 +193,7 @@ fn the_menu_is_drawn_in_one_place() {
     let rows: Vec<&String> = screen.iter().filter(|row| row.contains("parameters")).collect();
     assert_eq!(rows.len(), 3, "{screen:#?}");
     assert!(rows[0].starts_with("   1  b.bin") && rows[1].starts_with(">  2  story.bin"));
+    assert!(rows[0].ends_with("llama2.c v2 (int8)") && rows[1].ends_with("llama2.c v1 (f32)"));
     // More models than rows: the chosen one stays visible.
     let many =
         (0..30).fold(one_model(), |stage, n| stage.file(&format!("m{n:02}.bin"), own_classifier()));
@@ -202,6 +203,20 @@ fn the_menu_is_drawn_in_one_place() {
     assert!(screen.iter().any(|row| row.starts_with("> 21  m20.bin")), "{screen:#?}");
     let rows = screen.iter().filter(|row| row.contains("m2"));
     assert!(rows.map(|row| row.chars().count()).all(|count| count < 60), "{screen:#?}");
+}
+
+#[test]
+fn a_long_name_costs_none_of_a_model_s_figures() {
+    let name = "models/of many kinds/stories15M-of-a-long-name.q8.bin";
+    let stage = three_models().file(name, own_classifier());
+    let screen = play(&stage, Script::new().keys([Key::Char('q')])).screen();
+    let row = screen.iter().find(|row| row.contains("q8.bin")).expect("its line");
+    assert!(row.starts_with("   2  models/") && row.contains("name.q8.bin  "), "{row}");
+    assert!(row.ends_with("kB  42.2 k parameters, llama2.c v2 (int8)"), "{row}");
+    assert!(row.chars().count() < 80, "{row}");
+    let played =
+        play(&stage.file("a".repeat(80).as_str(), own_classifier()), Script::new().idle(5));
+    assert_shows(&played, "aaaaaaaaaaa…aaaaaaaaaaa starts in 5 s; a number or an arrow key chooses");
 }
 
 #[test]

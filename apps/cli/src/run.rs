@@ -83,13 +83,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
     let mut session =
         Session::new(&model, &OneCore).with_context(|| arguments.model.display().to_string())?;
-    let length = if arguments.length == 0 { model.context() } else { arguments.length };
     match arguments.mode {
         Mode::Generate => {
             let prompt = arguments.prompt.as_deref().unwrap_or_default();
-            write_text(&mut session, &tokenizer, &mut sampler, prompt, length)?;
+            write_text(&mut session, &tokenizer, &mut sampler, prompt, arguments.length)?;
         }
-        Mode::Chat => chat(&mut session, &tokenizer, &mut sampler, arguments, length)?,
+        Mode::Chat => chat(&mut session, &tokenizer, &mut sampler, arguments)?,
     }
     if arguments.seed == 0 && arguments.temperature != 0.0 {
         remark(&format!("seed {seed}"));
@@ -122,7 +121,6 @@ fn chat(
     tokenizer: &Tokenizer,
     sampler: &mut Sampler,
     arguments: &Arguments,
-    length: usize,
 ) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let mut ask = |question: &str| -> Result<Option<String>> {
@@ -134,7 +132,7 @@ fn chat(
         None => ask("Enter system prompt (optional): ")?,
     };
     let mut first = arguments.prompt.clone();
-    let mut conversation = Conversation::new(session, tokenizer, sampler, length);
+    let mut conversation = Conversation::new(session, tokenizer, sampler, arguments.length);
     let mut output = Output::default();
     while !conversation.is_full() {
         let Some(user) = first.take().map_or_else(|| ask("User: "), |user| Ok(Some(user)))? else {

@@ -28,12 +28,11 @@ impl Clock for StdClock {
     }
 }
 
-/// A number that nobody can foresee, never 0: the keys of std's hash maps come from the system's
+/// A short seed that nobody can foresee: the keys of std's hash maps come from the system's
 /// random numbers.
 pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    // As small as a person can read and type again.
-    RandomState::new().hash_one(Instant::now()) % 1_000_000_000 + 1
+    bootllm_chat::short_seed(RandomState::new().hash_one(Instant::now()))
 }
 
 /// Bytes of memory that can still be had, if the system says so.

@@ -1,6 +1,7 @@
 //! Answering in turns.
 
 use crate::GenerateError;
+use crate::generate::length_within;
 use alloc::format;
 use alloc::string::String;
 use bootllm_engine::Session;
@@ -43,7 +44,8 @@ pub struct Conversation<'a, 'm> {
 }
 
 impl<'a, 'm> Conversation<'a, 'm> {
-    /// A conversation of up to `length` tokens from the beginning of a session.
+    /// A conversation of up to `length` tokens from the beginning of a session; 0: as many as the
+    /// context holds.
     pub fn new(
         session: &'a mut Session<'m>,
         tokenizer: &'a Tokenizer,
@@ -51,7 +53,7 @@ impl<'a, 'm> Conversation<'a, 'm> {
         length: usize,
     ) -> Self {
         session.rewind(0);
-        let length = length.min(session.model().context());
+        let length = length_within(session.model().context(), length);
         Conversation { session, tokenizer, sampler, length }
     }
 
@@ -67,9 +69,11 @@ impl<'a, 'm> Conversation<'a, 'm> {
         show: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Turn, GenerateError> {
         let prompt = self.tokenizer.encode(rendered, true, false);
-        let room = self.length - self.session.position();
-        if prompt.len() > room {
-            return Err(GenerateError::PromptTooLong { tokens: prompt.len(), context: room });
+        let left = self.length - self.session.position();
+        if prompt.len() > left {
+            let context = self.session.model().context();
+            let (tokens, length) = (prompt.len(), self.length);
+            return Err(GenerateError::QuestionTooLong { tokens, length, left, context });
         }
         let Some((&last, before)) = prompt.split_last() else {
             return Ok(Turn::Answered);

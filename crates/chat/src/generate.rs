@@ -15,12 +15,10 @@ const PREFILL_BATCH: usize = 16;
 pub struct Report {
     /// Tokens of the prompt, BOS included.
     pub prompt_tokens: usize,
-    /// From the start to the logits that follow the prompt.
+    /// From the start to the first token that was chosen.
     pub prompt_time: Duration,
     /// Tokens that were chosen.
     pub generated: usize,
-    /// From the start to the first of them.
-    pub first_token: Duration,
     /// Tokens fed after the prompt.
     pub decoded: usize,
     /// The time that took.
@@ -54,6 +52,22 @@ pub enum GenerateError {
         /// Positions of the context.
         context: usize,
     },
+    /// The question does not fit into what is left of the conversation.
+    #[error(
+        "the question has {tokens} tokens; {left} are left of the {length} that this conversation \
+         may have (the context of this model has {context}); \
+         ask a shorter one, or allow a greater length"
+    )]
+    QuestionTooLong {
+        /// Tokens of the question in its template, BOS included.
+        tokens: usize,
+        /// Tokens that the conversation may have.
+        length: usize,
+        /// How many of them are not taken.
+        left: usize,
+        /// Positions of the context.
+        context: usize,
+    },
     /// The model could not take a token.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -62,10 +76,16 @@ pub enum GenerateError {
     Sample(#[from] SampleError),
 }
 
-/// Writes a text that begins with `prompt` (tokens, BOS first) and has up to `length` tokens.
+/// The most tokens that a text of `length` has here: 0, and more than the context, mean all of it.
+pub(crate) fn length_within(context: usize, length: usize) -> usize {
+    if length == 0 { context } else { length.min(context) }
+}
+
+/// Writes a text that begins with `prompt` (tokens, BOS first) and has up to `length` tokens; 0: as
+/// many as the context holds.
 ///
-/// `show` gets the text piece by piece, the prompt's as well, once for every token even if there
-/// is nothing new to show, and may stop it. It is llama2.c's `generate`: the same prompt, settings
+/// `show` gets the text piece by piece, the prompt's as well, once for every token after BOS even
+/// if there is nothing new to show, and may stop it. It is llama2.c's `generate`: the same prompt, settings
 /// and seed show the same text. Only BOS ends it early, for stories are parted by BOS.
 pub fn generate(
     session: &mut Session<'_>,
@@ -77,7 +97,7 @@ pub fn generate(
     show: &mut dyn FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Report, GenerateError> {
     let context = session.model().context();
-    let length = length.min(context);
+    let length = length_within(context, length);
     if prompt.len() > context {
         return Err(GenerateError::PromptTooLong { tokens: prompt.len(), context });
     }
@@ -86,7 +106,6 @@ pub fn generate(
         prompt_tokens: prompt.len(),
         prompt_time: Duration::ZERO,
         generated: 0,
-        first_token: Duration::ZERO,
         decoded: 0,
         decode_time: Duration::ZERO,
         end: End::Length,
@@ -96,15 +115,14 @@ pub fn generate(
 
     // llama2.c shows a token's piece when it feeds the one before, so `length` tokens after BOS.
     let echoed = &prompt[..prompt.len().min(length + 1)];
-    let Some((&last, before)) = echoed.split_last() else {
+    let Some((&bos, shown)) = echoed.split_first() else {
         return Ok(report);
     };
-    for (index, batch) in echoed.chunks(PREFILL_BATCH).enumerate() {
-        session.prefill(&batch[..batch.len().min(before.len() - session.position())])?;
-        for (place, &token) in batch.iter().enumerate() {
-            let text = decoder.push(tokenizer, token);
-            let is_first = index == 0 && place == 0;
-            if show(if is_first { "" } else { text }).is_break() {
+    decoder.push(tokenizer, bos);
+    for batch in shown.chunks(PREFILL_BATCH) {
+        session.prefill(&echoed[session.position()..][..batch.len()])?;
+        for &token in batch {
+            if show(decoder.push(tokenizer, token)).is_break() {
                 report.end = End::Stopped;
                 return Ok(report);
             }
@@ -114,7 +132,7 @@ pub fn generate(
         return Ok(report);
     }
 
-    let mut token = sampler.sample(session.decode(last)?)?;
+    let mut token = sampler.sample(session.decode(echoed[shown.len()])?)?;
     report.prompt_time = clock.now().saturating_sub(start);
     loop {
         if token == BOS {
@@ -122,9 +140,6 @@ pub fn generate(
             break;
         }
         report.generated += 1;
-        if report.generated == 1 {
-            report.first_token = clock.now().saturating_sub(start);
-        }
         if show(decoder.push(tokenizer, token)).is_break() {
             report.end = End::Stopped;
             break;

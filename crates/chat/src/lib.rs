@@ -17,4 +17,4 @@ mod settings;
 pub use command::{Command, CommandInfo, Line};
 pub use conversation::{Conversation, Turn, render_llama2};
 pub use generate::{End, GenerateError, Report, generate};
-pub use settings::{SETTINGS, Setting, Settings};
+pub use settings::{SETTINGS, Setting, Settings, short_seed};

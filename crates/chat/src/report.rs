@@ -72,7 +72,7 @@ pub fn summary(report: &Report) -> String {
         let _ = write!(line, ", {:.1} tok/s", rate(report.decoded as f64, report.decode_time));
     }
     if report.generated > 0 {
-        let _ = write!(line, " · first after {}", duration(report.first_token));
+        let _ = write!(line, " · first after {}", duration(report.prompt_time));
     }
     if report.end == End::Stopped {
         line.push_str(" · stopped");

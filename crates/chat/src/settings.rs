@@ -21,6 +21,11 @@ impl Default for Settings {
     }
 }
 
+/// A seed out of any random number: never 0, and as short as a person can read and type again.
+pub fn short_seed(random: u64) -> u64 {
+    random % 1_000_000_000 + 1
+}
+
 /// One setting: its name and how it is read and changed.
 pub struct Setting {
     /// Its name.

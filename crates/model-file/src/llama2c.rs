@@ -44,15 +44,24 @@ pub enum Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
         match self {
-            Version::V0 => write!(f, "llama2.c v0 (f32)"),
-            Version::V1 => write!(f, "llama2.c v1 (f32)"),
-            Version::V2 { group } => write!(f, "llama2.c v2 (int8 in groups of {group})"),
+            Version::V0 | Version::V1 => Ok(()),
+            Version::V2 { group } => write!(f, ", groups of {group}"),
         }
     }
 }
 
 impl Version {
+    /// Its name, without what differs between files of the format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::V0 => "llama2.c v0 (f32)",
+            Version::V1 => "llama2.c v1 (f32)",
+            Version::V2 { .. } => "llama2.c v2 (int8)",
+        }
+    }
+
     /// Checks that groups can be computed with and do not run across the ends of rows.
     pub(crate) fn check_group(self, config: &Config) -> Result<(), ConfigError> {
         let Version::V2 { group } = self else {

@@ -121,7 +121,7 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
             format!("{count} tokens in {time}, {rate:.1} tokens/s")
         };
         table.row("prompt", row(last.prompt_tokens, last.prompt_time));
-        table.row("first token", format_args!("after {}", report::duration(last.first_token)));
+        table.row("first token", format_args!("after {}", report::duration(last.prompt_time)));
         table.row("generation", row(last.decoded, last.decode_time));
         let positions = last.prompt_tokens + last.decoded;
         table.row("positions", format_args!("{positions} of {}", loaded.model.context()));

@@ -14,6 +14,9 @@ const COUNTDOWN: u64 = 5;
 /// Lines of the screen that the menu needs besides its list.
 const OTHER_LINES: usize = 6;
 
+/// Columns that a name has even where a screen is too narrow for the figures.
+const SHORTEST_NAME: usize = 16;
+
 /// What the person chose.
 pub(crate) enum Choice {
     /// This model.
@@ -112,21 +115,18 @@ fn draw(
     if drawn > 0 {
         text += &format!("\r\x1b[{drawn}A");
     }
+    let room = name_room(catalog, size.columns);
     for (index, found) in catalog.models.iter().enumerate().skip(first).take(shown) {
         let (style, mark) = if index == selected { ("\x1b[7m", '>') } else { ("", ' ') };
-        let line = format!(
-            "{mark} {:>2}  {:<28} {:>10}  {} parameters, {}",
-            index + 1,
-            found.name,
-            bytes(found.file.size),
-            count(found.file.parameters()),
-            found.file.version
-        );
+        let name = shorten(&found.name, room);
+        let padding = room - width(&name);
+        let line = format!("{mark} {:>2}  {name}{:padding$}{}", index + 1, "", figures(found));
         text += &format!("{style}{}\x1b[0m\x1b[K\n", cut(&line, size.columns));
     }
     let help = match (countdown, catalog.models.get(selected)) {
         (Some(seconds), Some(found)) => {
-            format!("{} starts in {seconds} s; a number or an arrow key chooses", found.name)
+            let name = shorten(&found.name, room);
+            format!("{name} starts in {seconds} s; a number or an arrow key chooses")
         }
         (_, None) => "r: look again · q: power off · f: firmware".into(),
         _ => {
@@ -138,12 +138,70 @@ fn draw(
     shown.min(catalog.models.len())
 }
 
-/// As much of a line as fits, one column left free so that no terminal wraps.
-fn cut(line: &str, columns: usize) -> String {
+/// What the menu says about a model after its name.
+fn figures(found: &Found) -> String {
+    let file = &found.file;
+    let (size, parameters) = (bytes(file.size), count(file.parameters()));
+    format!("{size:>11}  {parameters} parameters, {}", file.version.name())
+}
+
+/// Columns for the names: those of the longest, if every line still has room for its figures.
+fn name_room(catalog: &Catalog, columns: usize) -> usize {
+    let widest = |width: &dyn Fn(&Found) -> usize| catalog.models.iter().map(width).max();
+    let longest = widest(&|found| width(&found.name)).unwrap_or(0);
+    let figures = widest(&|found| width(&figures(found))).unwrap_or(0);
+    let left = columns.saturating_sub("> 12  ".len() + figures + 1);
+    longest.min(left.max(SHORTEST_NAME))
+}
+
+/// A name in so many columns. Its middle says least: models of a family begin alike, and end in
+/// what tells them apart.
+fn shorten(name: &str, columns: usize) -> String {
+    if width(name) <= columns {
+        return name.into();
+    }
+    let end = fitting(name.chars().rev(), (columns - 1) / 2);
+    let start = fitting(name.chars(), columns - 1 - width(&end));
+    format!("{start}…{}", end.chars().rev().collect::<String>())
+}
+
+fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+/// As many characters as fit.
+fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> String {
     let mut width = 0;
     let fits = |c: &char| {
         width += char_width(*c);
-        width < columns
+        width <= columns
     };
-    line.chars().filter(|c| !c.is_control()).take_while(fits).collect()
+    characters.take_while(fits).collect()
+}
+
+/// As much of a line as fits, one column left free so that no terminal wraps.
+fn cut(line: &str, columns: usize) -> String {
+    fitting(line.chars().filter(|c| !c.is_control()), columns.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        for (columns, expected) in [
+            (25, "models/stories110M-q8.bin"),
+            (16, "models/s…-q8.bin"),
+            (9, "mode….bin"),
+            (1, "…"),
+        ] {
+            let short = shorten("models/stories110M-q8.bin", columns);
+            assert!(width(&short) <= columns, "{columns}: {short}");
+            assert_eq!(short, expected, "{columns}");
+        }
+        for columns in 1..12 {
+            assert!(width(&shorten("日本語日本語", columns)) <= columns);
+        }
+    }
 }

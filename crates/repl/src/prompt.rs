@@ -6,7 +6,7 @@ use crate::{After, Leave, StartUp, World, commands};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::{Command, Line, Report, Settings, generate, report};
+use bootllm_chat::{Command, Line, Report, Settings, generate, report, short_seed};
 use bootllm_cores::Cores;
 use bootllm_engine::{LoadError, Session};
 use bootllm_sampling::Sampler;
@@ -51,7 +51,7 @@ impl<'a> Prompt<'a> {
             "to the first word: {firmware}looking for models {}, loading {}, first word {}\n",
             report::duration(looking),
             report::duration(loading),
-            report::duration(report.first_token)
+            report::duration(report.prompt_time)
         ));
     }
 
@@ -81,14 +81,12 @@ impl<'a> Prompt<'a> {
 
     /// Writes the text that begins with `beginning`, as it comes. Esc and Ctrl+C stop it.
     fn tell(&mut self, world: &mut World<'_>, beginning: &str) {
-        let Loaded { model, tokenizer, .. } = self.loaded;
-        // As small as a person can read and type again.
-        let seed = self.settings.seed.unwrap_or_else(|| world.entropy.seed() % 1_000_000_000 + 1);
+        let tokenizer = &self.loaded.tokenizer;
+        let seed = self.settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
         let mut sampler = match Sampler::new(&self.settings.sampling, seed, tokenizer.len()) {
             Ok(sampler) => sampler,
             Err(_) => return world.terminal.problem("there is no memory to choose tokens"),
         };
-        let length = if self.settings.length == 0 { model.context() } else { self.settings.length };
         let tokens = tokenizer.encode(beginning, true, false);
         let terminal = &mut world.terminal;
         let mut show = |text: &str| {
@@ -104,7 +102,7 @@ impl<'a> Prompt<'a> {
             tokenizer,
             &mut sampler,
             &tokens,
-            length,
+            self.settings.length,
             world.clock,
             &mut show,
         );
