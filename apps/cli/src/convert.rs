@@ -1,10 +1,9 @@
 //! `bootllm convert`: a model in another of llama2.c's formats.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bootllm_chat::report::bytes;
-use bootllm_host::{ProgressBar, StdClock, remark, write_whole};
-use bootllm_model_file::{Version, convert, largest_group};
-use bootllm_platform::Clock;
+use bootllm_host::remark;
+use bootllm_model_file::{Version, largest_group};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -45,19 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         _ => bail!("only v2 has groups"),
     };
     let output = &arguments.output;
-    // Its own file would be replaced while it is read.
-    if output.canonicalize().ok() == Some(arguments.model.canonicalize()?) {
-        bail!("{}: a model cannot be converted into its own file", output.display());
-    }
-    let (clock, mut bar) = (StdClock::new(), ProgressBar::new("converting"));
     let before = opened.file.size;
-    let size = write_whole(output, |sink| {
-        let result = convert(&opened.file, &mut opened.source, version, sink, &mut |done| {
-            bar.show(done, before, clock.now());
-        });
-        bar.clear();
-        result.with_context(|| opened.path.display().to_string())
-    })?;
+    let size = opened.convert(version, output)?;
     let (name, size, before) = (output.display(), bytes(size), bytes(before));
     remark(&format!("{name}: {version}, {size} (it was {before})"));
     Ok(())

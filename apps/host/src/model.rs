@@ -1,10 +1,10 @@
 //! Opening and loading models and their tokenizers.
 
-use crate::{FileReader, ProgressBar, StdClock, memory_available};
+use crate::{FileReader, ProgressBar, StdClock, memory_available, write_whole};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
 use bootllm_engine::{Memory, Model};
-use bootllm_model_file::ModelFile;
+use bootllm_model_file::{ModelFile, Version, convert};
 use bootllm_platform::{Clock, ReadAt};
 use bootllm_tokenizer::{Tokenizer, names_beside};
 use std::ops::ControlFlow;
@@ -29,6 +29,24 @@ pub fn open(path: &Path) -> Result<Opened> {
 }
 
 impl Opened {
+    /// Writes the model in another format, with progress on standard error, and says how many bytes
+    /// that took.
+    pub fn convert(&mut self, version: Version, output: &Path) -> Result<u64> {
+        // Its own file would be replaced while it is read.
+        if output.canonicalize().ok() == Some(self.path.canonicalize()?) {
+            bail!("{}: a model cannot be converted into its own file", output.display());
+        }
+        let (clock, mut bar) = (StdClock::new(), ProgressBar::new("converting"));
+        let total = self.file.size;
+        write_whole(output, |sink| {
+            let result = convert(&self.file, &mut self.source, version, sink, &mut |done| {
+                bar.show(done, total, clock.now());
+            });
+            bar.clear();
+            result.with_context(|| self.path.display().to_string())
+        })
+    }
+
     /// Loads the weights, with progress on standard error, if the memory is there.
     pub fn load(&mut self, context: Option<usize>) -> Result<Model> {
         let name = self.path.display().to_string();

@@ -172,6 +172,16 @@ impl<'a> Feed<'a> {
         self.documents.fill(&self.pieces, &mut self.position.piece, self.batch_tokens)
     }
 
+    /// How many batches it takes to read the documents this often.
+    pub fn batches_in(mut self, epochs: f64) -> u64 {
+        let mut batches = 0;
+        while self.epochs() < epochs {
+            self.next_batch();
+            batches += 1;
+        }
+        batches
+    }
+
     /// How often the documents have been read, the current epoch's share included.
     pub fn epochs(&self) -> f64 {
         let share = self.position.piece as f64 / self.pieces.len().max(1) as f64;
@@ -217,6 +227,15 @@ mod tests {
             feed.shuffle();
         }
         assert_ne!(orders[0], orders[1]);
+    }
+
+    #[test]
+    fn batches_are_counted_by_making_them() {
+        let documents = documents(&[3, 20, 1, 7, 8, 50]);
+        let feed = || Feed::new(&documents, 8, 16, 1, Position::default());
+        let mut counted = feed();
+        (0..feed().batches_in(2.5)).for_each(|_| drop(counted.next_batch()));
+        assert!((2.5..2.8).contains(&counted.epochs()), "{}", counted.epochs());
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl Run {
     ) -> Result<Self> {
         let name = folder.display();
         if folder.join(checkpoint::NAME).exists() {
-            bail!("{name}: there is a run in it; go on with `fit --resume {name}`, or name another");
+            bail!(
+                "{name}: there is a run in it; go on with `fit --resume {name}`, or name another"
+            );
         }
         fs::create_dir_all(folder).with_context(|| name.to_string())?;
         write_whole(&folder.join(TOKENIZER), |sink| Ok(sink.write_all(&tokenizer.write())?))?;

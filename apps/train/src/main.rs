@@ -21,6 +21,10 @@ enum Command {
     Tokenizer(commands::tokenizer::Arguments),
     /// Train a model, from nothing or from another
     Fit(commands::fit::Arguments),
+    /// Write a run's model for bootllm and llama2.c
+    Export(commands::export::Arguments),
+    /// Measure how fast this machine trains
+    Bench(commands::bench::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -28,5 +32,7 @@ fn main() -> Result<()> {
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Tokenizer(arguments) => commands::tokenizer::run(&arguments),
         Command::Fit(arguments) => commands::fit::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
     }
 }

@@ -323,7 +323,8 @@ impl Network {
     ) -> f64 {
         let part = classifier(&self.config);
         let dx = sized(&mut self.scratch.b, self.norm.len());
-        let gradients = gradients.map(|(dw, scale)| Gradients { dx, dw: dw.part_mut(part, 0), scale });
+        let gradients =
+            gradients.map(|(dw, scale)| Gradients { dx, dw: dw.part_mut(part, 0), scale });
         let (x, w, logits) = (&self.norm, w.part(part, 0), &mut self.scratch.logits);
         loss::cross_entropy(x, w, self.config.dim, &batch.targets, logits, gradients)
     }
@@ -340,7 +341,14 @@ impl Network {
         let d = self.config.dim;
         let mut dx = vec![0.0; sequences.tokens() * d];
         let (part, dnorm) = (Part::OutputNorm, &self.scratch.b);
-        rms_norm::backward(&mut dx, dw.part_mut(part, 0), dnorm, &self.x, &self.scale, w.part(part, 0));
+        rms_norm::backward(
+            &mut dx,
+            dw.part_mut(part, 0),
+            dnorm,
+            &self.x,
+            &self.scale,
+            w.part(part, 0),
+        );
         for layer in (0..self.config.layers).rev() {
             self.feed_forward_backward(w, dw, layer, &mut dx, dropout);
             self.attention_backward(w, dw, layer, &mut dx, sequences, dropout);

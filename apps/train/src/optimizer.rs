@@ -56,7 +56,14 @@ pub struct Moments {
 pub fn norm(parameters: &Parameters) -> f64 {
     // By chunks in a fixed order, so that the sum does not depend on which core was faster.
     let chunks = parameters.values().par_chunks(CHUNK);
-    let sums: Vec<f64> = chunks.map(|chunk| vectorized(|| f64::from(dot(chunk, chunk)))).collect();
+    let sums: Vec<f64> = chunks
+        .map(|chunk| {
+            vectorized(
+                #[inline(always)]
+                || f64::from(dot(chunk, chunk)),
+            )
+        })
+        .collect();
     sums.iter().sum::<f64>().sqrt()
 }
 
@@ -81,16 +88,19 @@ pub fn update(
         let chunks = chunks.zip(moments.second.part_mut(part, layer).par_chunks_mut(CHUNK));
         let chunks = chunks.zip(gradients.part(part, layer).par_chunks(CHUNK));
         chunks.for_each(|(((weights, first), second), gradients)| {
-            vectorized(|| {
-                let each = weights.iter_mut().zip(first).zip(second).zip(gradients);
-                for (((weight, first), second), gradient) in each {
-                    let gradient = gradient * scale;
-                    *first = beta1 * *first + (1.0 - beta1) * gradient;
-                    *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-                    let size = (*second / correction2).sqrt() + EPSILON;
-                    *weight -= rate * (*first / correction1 / size + decay * *weight);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let each = weights.iter_mut().zip(first).zip(second).zip(gradients);
+                    for (((weight, first), second), gradient) in each {
+                        let gradient = gradient * scale;
+                        *first = beta1 * *first + (1.0 - beta1) * gradient;
+                        *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
+                        let size = (*second / correction2).sqrt() + EPSILON;
+                        *weight -= rate * (*first / correction1 / size + decay * *weight);
+                    }
+                },
+            );
         });
     }
 }

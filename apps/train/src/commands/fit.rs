@@ -6,10 +6,10 @@ use bootllm_host::{open, remark};
 use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
 use bootllm_train::corpus::Corpus;
-use bootllm_train::feed::Documents;
+use bootllm_train::feed::{Documents, Feed, Position};
 use bootllm_train::fit::{Event, Run, Settings, TOKENIZER};
 use bootllm_train::parameters::{Parameters, count};
-use bootllm_train::shape::{PRESETS, Shape};
+use bootllm_train::shape::{PRESETS, Preset, Shape};
 use bootllm_train::{checkpoint, optimizer};
 use clap::Args;
 use std::io::{IsTerminal, Write};
@@ -88,7 +88,7 @@ pub struct Arguments {
 
 /// The numbers of the architecture: a preset, and what is to differ from it.
 #[derive(Args)]
-struct ShapeArguments {
+pub struct ShapeArguments {
     /// A shape with a name: nano, story, or llama2.c's 260K, 15M, 42M, 110M
     #[arg(long, default_value = "nano")]
     preset: String,
@@ -116,13 +116,18 @@ struct ShapeArguments {
 }
 
 impl ShapeArguments {
-    fn shape(&self, vocab_size: usize) -> Result<Shape> {
+    /// The preset that was named.
+    pub fn preset(&self) -> Result<&'static Preset> {
         let found = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(&self.preset));
-        let preset = found.with_context(|| {
+        found.with_context(|| {
             let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
             format!("there is no preset \"{}\"; there are {}", self.preset, names.join(", "))
-        })?;
-        let base = preset.shape;
+        })
+    }
+
+    /// The shape that was asked for, with a vocabulary.
+    pub fn shape(&self, vocab_size: usize) -> Result<Shape> {
+        let base = self.preset()?.shape;
         Ok(Shape {
             dim: self.dim.unwrap_or(base.dim),
             layers: self.layers.unwrap_or(base.layers),
@@ -172,14 +177,18 @@ fn begin(arguments: &Arguments) -> Result<Run> {
         None => fresh(arguments, corpus)?,
     };
     let documents = read_documents(corpus, &tokenizer)?;
-    let per_step = arguments.batch_tokens as f64 * arguments.accumulate as f64;
-    let asked = arguments.epochs * documents.0.tokens() as f64 / per_step;
+    let Arguments { batch_tokens, accumulate, seed, epochs, .. } = *arguments;
+    let steps = arguments.steps.unwrap_or_else(|| {
+        let start = Position::default();
+        let feed = Feed::new(&documents.0, shape.context, batch_tokens, seed, start);
+        feed.batches_in(epochs).div_ceil(accumulate)
+    });
     let settings = Settings {
         shape,
         corpus: corpus.canonicalize()?,
-        steps: arguments.steps.unwrap_or(asked.ceil() as u64),
-        batch_tokens: arguments.batch_tokens,
-        accumulate: arguments.accumulate,
+        steps,
+        batch_tokens,
+        accumulate,
         optimizer: optimizer::Settings {
             rate: arguments.rate,
             warm_up: arguments.warm_up,
@@ -190,7 +199,7 @@ fn begin(arguments: &Arguments) -> Result<Run> {
             clip: arguments.clip,
         },
         dropout: arguments.dropout,
-        seed: arguments.seed,
+        seed,
         evaluate_every: arguments.evaluate_every,
         prompt: arguments.prompt.clone(),
     };
@@ -208,7 +217,7 @@ fn check(arguments: &Arguments) -> Result<()> {
         ensure!(value > 0.0 && value.is_finite(), "--{name} is a number above 0");
     }
     ensure!(arguments.decay >= 0.0 && arguments.decay.is_finite(), "--decay is not below 0");
-    ensure!(arguments.epochs > 0.0 && arguments.epochs < 1e6, "--epochs is a number above 0");
+    ensure!(arguments.epochs > 0.0 && arguments.epochs < 1e5, "--epochs is a number above 0");
     for (name, value) in [
         ("batch-tokens", arguments.batch_tokens as u64),
         ("accumulate", arguments.accumulate),

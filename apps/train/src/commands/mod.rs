@@ -1,5 +1,7 @@
 //! The commands, one file each: what the command line says, and what it does.
 
+pub mod bench;
 pub mod data;
+pub mod export;
 pub mod fit;
 pub mod tokenizer;

@@ -102,30 +102,36 @@ impl Rows {
         let q = Matrix::new(&q[start * s..end * s], s);
         let (k, v) = (Matrix::new(&k[..end * s], s), Matrix::new(&v[..end * s], s));
         multiply(weights, length, q, k.transposed(), Into::Set, By::OneCore);
-        vectorized(|| {
-            for (row, query) in weights.chunks_exact_mut(length).zip(start..) {
-                let (seen, unseen) = row[..end].split_at_mut(query + 1);
-                softmax(seen, scale);
-                unseen.fill(0.0);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, query) in weights.chunks_exact_mut(length).zip(start..) {
+                    let (seen, unseen) = row[..end].split_at_mut(query + 1);
+                    softmax(seen, scale);
+                    unseen.fill(0.0);
+                }
+            },
+        );
         let out = &mut out[start * s..end * s];
         let Some(mask) = self.dropout else {
             let weights = Matrix::strided(weights, end - start, end, length);
             return multiply(out, s, weights, v, Into::Set, By::OneCore);
         };
         let mut kept = vec![0.0; (end - start) * end];
-        vectorized(|| {
-            let rows = weights.chunks_exact_mut(length).zip(kept.chunks_exact_mut(end));
-            for ((row, kept), query) in rows.zip(start..) {
-                let place = self.key + query * length;
-                for (key, (weight, kept)) in row.iter_mut().zip(kept).enumerate() {
-                    let keeps = mask.keeps(place + key);
-                    *kept = if keeps { *weight * mask.scale } else { 0.0 };
-                    *weight = if keeps { *weight } else { -*weight };
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = weights.chunks_exact_mut(length).zip(kept.chunks_exact_mut(end));
+                for ((row, kept), query) in rows.zip(start..) {
+                    let place = self.key + query * length;
+                    for (key, (weight, kept)) in row.iter_mut().zip(kept).enumerate() {
+                        let keeps = mask.keeps(place + key);
+                        *kept = if keeps { *weight * mask.scale } else { 0.0 };
+                        *weight = if keeps { *weight } else { -*weight };
+                    }
                 }
-            }
-        });
+            },
+        );
         multiply(out, s, Matrix::new(&kept, end), v, Into::Set, By::OneCore);
     }
 }
@@ -203,24 +209,29 @@ impl Block {
         let mut dscores = vec![0.0; kept.len()];
         multiply(&mut dscores, end, dout, v.transposed(), Into::Set, By::OneCore);
         let scale = self.dropout.map_or(1.0, |mask| mask.scale);
-        vectorized(|| {
-            let rows = weights[start * length..].chunks_exact(length);
-            let rows = rows.zip(kept.chunks_exact_mut(end)).zip(dscores.chunks_exact_mut(end));
-            for ((weights, kept), dscores) in rows {
-                let weights = &weights[..end];
-                // Weights below zero are those that dropout dropped.
-                for ((weight, kept), dscore) in weights.iter().zip(&mut *kept).zip(&mut *dscores) {
-                    let keeps = *weight > 0.0;
-                    *kept = if keeps { *weight * scale } else { 0.0 };
-                    *dscore = if keeps { *dscore * scale } else { 0.0 };
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = weights[start * length..].chunks_exact(length);
+                let rows = rows.zip(kept.chunks_exact_mut(end)).zip(dscores.chunks_exact_mut(end));
+                for ((weights, kept), dscores) in rows {
+                    let weights = &weights[..end];
+                    // Weights below zero are those that dropout dropped.
+                    for ((weight, kept), dscore) in
+                        weights.iter().zip(&mut *kept).zip(&mut *dscores)
+                    {
+                        let keeps = *weight > 0.0;
+                        *kept = if keeps { *weight * scale } else { 0.0 };
+                        *dscore = if keeps { *dscore * scale } else { 0.0 };
+                    }
+                    // A dropped weight has no gradient, so the sum may take the weights as they are.
+                    let mean = dot(weights, dscores);
+                    for (dscore, weight) in dscores.iter_mut().zip(weights) {
+                        *dscore = weight.abs() * (*dscore - mean) * self.scale;
+                    }
                 }
-                // A dropped weight has no gradient, so the sum may take the weights as they are.
-                let mean = dot(weights, dscores);
-                for (dscore, weight) in dscores.iter_mut().zip(weights) {
-                    *dscore = weight.abs() * (*dscore - mean) * self.scale;
-                }
-            }
-        });
+            },
+        );
         let (kept, dscores) = (Matrix::new(&kept, end), Matrix::new(&dscores, end));
         multiply(&mut dq[start * s..end * s], s, dscores, k, Into::Set, By::OneCore);
         multiply(&mut dk[..end * s], s, dscores.transposed(), q, Into::Add, By::OneCore);

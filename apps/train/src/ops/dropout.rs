@@ -85,12 +85,15 @@ impl Mask {
     pub fn apply(self, values: &mut [f32]) {
         const CHUNK: usize = 1 << 14;
         values.par_chunks_mut(CHUNK).enumerate().for_each(|(index, values)| {
-            vectorized(|| {
-                for (place, value) in values.iter_mut().enumerate() {
-                    let kept = self.keeps(index * CHUNK + place);
-                    *value = if kept { *value * self.scale } else { 0.0 };
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (place, value) in values.iter_mut().enumerate() {
+                        let kept = self.keeps(index * CHUNK + place);
+                        *value = if kept { *value * self.scale } else { 0.0 };
+                    }
+                },
+            );
         });
     }
 }

@@ -59,19 +59,22 @@ fn softmax_cross_entropy(
     let rows = logits.par_chunks_mut(vocabulary).zip(targets).with_min_len(8);
     let losses: Vec<f64> = rows
         .map(|(row, &target)| {
-            vectorized(|| {
-                let max = max(row);
-                let target_logit = row[target as usize] - max;
-                for logit in row.iter_mut() {
-                    *logit = exp(*logit - max);
-                }
-                let total = sum(row);
-                for logit in row.iter_mut() {
-                    *logit *= scale / total;
-                }
-                row[target as usize] -= scale;
-                f64::from(total.ln() - target_logit)
-            })
+            vectorized(
+                #[inline(always)]
+                || {
+                    let max = max(row);
+                    let target_logit = row[target as usize] - max;
+                    for logit in row.iter_mut() {
+                        *logit = exp(*logit - max);
+                    }
+                    let total = sum(row);
+                    for logit in row.iter_mut() {
+                        *logit *= scale / total;
+                    }
+                    row[target as usize] -= scale;
+                    f64::from(total.ln() - target_logit)
+                },
+            )
         })
         .collect();
     losses.iter().sum()

@@ -150,7 +150,8 @@ mod tests {
         multiply(&mut out, 9, Matrix::new(&a, k), b_t, Into::Add, By::OneCore);
         for i in 0..m {
             for j in 0..9 {
-                let sum: f32 = (0..k).map(|l| a[i * k + l] * b.get(j * k + l).unwrap_or(&0.0)).sum();
+                let sum: f32 =
+                    (0..k).map(|l| a[i * k + l] * b.get(j * k + l).unwrap_or(&0.0)).sum();
                 assert_eq!(out[i * 9 + j], if j < n { 1.0 + sum } else { 1.0 });
             }
         }

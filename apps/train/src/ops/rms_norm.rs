@@ -13,26 +13,22 @@ pub fn forward(y: &mut [f32], scale: &mut [f32], x: &[f32], w: &[f32]) {
     let d = w.len();
     let blocks = y.par_chunks_mut(ROWS * d).zip(scale.par_chunks_mut(ROWS));
     blocks.zip(x.par_chunks(ROWS * d)).for_each(|((y, scale), x)| {
-        vectorized(|| {
-            for ((y, scale), x) in y.chunks_mut(d).zip(scale).zip(x.chunks(d)) {
-                *scale = 1.0 / (dot(x, x) / d as f32 + EPSILON).sqrt();
-                for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                    *y = x * *scale * w;
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((y, scale), x) in y.chunks_mut(d).zip(scale).zip(x.chunks(d)) {
+                    *scale = 1.0 / (dot(x, x) / d as f32 + EPSILON).sqrt();
+                    for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+                        *y = x * *scale * w;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
 /// With `t = dy ∘ w`: `dx += t·scale − x · mean(t ∘ x) · scale³` and `dw += Σ dy ∘ x · scale`.
-pub fn backward(
-    dx: &mut [f32],
-    dw: &mut [f32],
-    dy: &[f32],
-    x: &[f32],
-    scale: &[f32],
-    w: &[f32],
-) {
+pub fn backward(dx: &mut [f32], dw: &mut [f32], dy: &[f32], x: &[f32], scale: &[f32], w: &[f32]) {
     let d = w.len();
     let blocks = dx.par_chunks_mut(ROWS * d).zip(dy.par_chunks(ROWS * d));
     let blocks = blocks.zip(x.par_chunks(ROWS * d)).zip(scale.par_chunks(ROWS));
@@ -41,19 +37,22 @@ pub fn backward(
     let shares: Vec<Vec<f32>> = blocks
         .map(|(((dx, dy), x), scale)| {
             let (mut share, mut t) = (vec![0.0; d], vec![0.0; d]);
-            vectorized(|| {
-                let rows = dx.chunks_mut(d).zip(dy.chunks(d)).zip(x.chunks(d)).zip(scale);
-                for (((dx, dy), x), &scale) in rows {
-                    for i in 0..d {
-                        t[i] = dy[i] * w[i];
-                        share[i] += dy[i] * x[i] * scale;
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_mut(d).zip(dy.chunks(d)).zip(x.chunks(d)).zip(scale);
+                    for (((dx, dy), x), &scale) in rows {
+                        for i in 0..d {
+                            t[i] = dy[i] * w[i];
+                            share[i] += dy[i] * x[i] * scale;
+                        }
+                        let mean = dot(&t, x) / d as f32 * scale * scale * scale;
+                        for i in 0..d {
+                            dx[i] += t[i] * scale - x[i] * mean;
+                        }
                     }
-                    let mean = dot(&t, x) / d as f32 * scale * scale * scale;
-                    for i in 0..d {
-                        dx[i] += t[i] * scale - x[i] * mean;
-                    }
-                }
-            });
+                },
+            );
             share
         })
         .collect();
@@ -67,7 +66,13 @@ pub fn backward(
 /// The sum of the squares of all values, by blocks in a fixed order.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
     let blocks = values.par_chunks(1 << 16);
-    let sums: Vec<f64> = blocks.map(|block| vectorized(|| f64::from(dot(block, block)))).collect();
+    let sums: Vec<f64> = blocks
+        .map(|block| {
+            vectorized(
+                #[inline(always)]
+                || f64::from(dot(block, block)),
+            )
+        })
+        .collect();
     sums.iter().sum()
 }
-

@@ -44,14 +44,17 @@ pub fn split_heads(heads: &mut [f32], rows: &[f32], s: usize, sequences: &Sequen
     let pairs = sequences.split_mut(heads, width).into_par_iter().zip(sequences.split(rows, width));
     pairs.for_each(|(heads, rows)| {
         let length = rows.len() / width;
-        vectorized(|| {
-            for (position, row) in rows.chunks_exact(width).enumerate() {
-                for (head, vector) in row.chunks_exact(s).enumerate() {
-                    let place = (head * length + position) * s;
-                    turn.copy(&mut heads[place..place + s], vector, position);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (position, row) in rows.chunks_exact(width).enumerate() {
+                    for (head, vector) in row.chunks_exact(s).enumerate() {
+                        let place = (head * length + position) * s;
+                        turn.copy(&mut heads[place..place + s], vector, position);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -61,14 +64,17 @@ pub fn merge_heads(rows: &mut [f32], heads: &[f32], s: usize, sequences: &Sequen
     let pairs = sequences.split_mut(rows, width).into_par_iter().zip(sequences.split(heads, width));
     pairs.for_each(|(rows, heads)| {
         let length = rows.len() / width;
-        vectorized(|| {
-            for (position, row) in rows.chunks_exact_mut(width).enumerate() {
-                for (head, vector) in row.chunks_exact_mut(s).enumerate() {
-                    let place = (head * length + position) * s;
-                    turn.copy(vector, &heads[place..place + s], position);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (position, row) in rows.chunks_exact_mut(width).enumerate() {
+                    for (head, vector) in row.chunks_exact_mut(s).enumerate() {
+                        let place = (head * length + position) * s;
+                        turn.copy(vector, &heads[place..place + s], position);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 

@@ -1,0 +1,154 @@
+//! `bootllm-train bench`: how fast this machine trains.
+
+use crate::commands::fit::ShapeArguments;
+use anyhow::{Result, ensure};
+use bootllm_host::print_line;
+use bootllm_train::network::{Batch, Network};
+use bootllm_train::ops::dropout::Dropout;
+use bootllm_train::ops::product::{By, Into, Matrix, multiply};
+use bootllm_train::optimizer::{self, Moments, norm};
+use bootllm_train::parameters::{Parameters, Random, count};
+use clap::Args;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// What is measured.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    shape: ShapeArguments,
+    /// Tokens in a batch
+    #[arg(long, default_value_t = 4096)]
+    batch_tokens: usize,
+    /// Tokens in a sequence
+    #[arg(long, default_value_t = 256)]
+    sequence: usize,
+    /// Steps that are measured, after one that is not
+    #[arg(long, default_value_t = 5)]
+    steps: usize,
+    /// The share of values that is dropped
+    #[arg(long, default_value_t = 0.0)]
+    dropout: f32,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let &Arguments { batch_tokens, sequence, steps, .. } = arguments;
+    let preset = arguments.shape.preset()?;
+    let shape = arguments.shape.shape(preset.shape.vocab_size)?;
+    let config = shape.config();
+    config.validate()?;
+    ensure!(steps > 0 && sequence > 0, "--steps and --sequence are at least 1");
+    let context = config.context;
+    ensure!(sequence <= context, "--sequence is longer than the context, {context}");
+    let lengths = vec![sequence; (batch_tokens / sequence).max(1)];
+    let tokens: usize = lengths.iter().sum();
+    let mut random = Random::new(1);
+    let mut some = || (0..tokens).map(|_| random.below(config.vocab_size) as u32).collect();
+    let batch = Batch { tokens: some(), targets: some(), lengths };
+
+    let mut weights = Parameters::random(&config, 1);
+    let mut gradients = Parameters::zeros(&config);
+    let mut moments = Moments { first: gradients.clone(), second: gradients.clone() };
+    let mut network = Network::new(&config)?;
+    let settings = optimizer::Settings {
+        rate: 1e-3,
+        warm_up: 1,
+        final_rate: 1.0,
+        decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        clip: 1.0,
+    };
+    let mut step = |step: u64| {
+        let start = Instant::now();
+        gradients.values_mut().fill(0.0);
+        let dropout = Dropout::new(arguments.dropout, 1, step, 0);
+        let scale = 1.0 / tokens as f32;
+        network.step(&weights, &mut gradients, &batch, dropout, scale);
+        let norm = norm(&gradients);
+        optimizer::update(&mut weights, &mut moments, &gradients, norm, &settings, (step, 1e-3));
+        start.elapsed().as_secs_f64()
+    };
+    step(0);
+    // The machine's speed changes from second to second, so everything is measured in turn.
+    let (mut times, mut peaks, mut products) = (Vec::new(), Vec::new(), Vec::new());
+    for index in 0..steps {
+        times.push(step(index as u64 + 1));
+        peaks.push(peak());
+        products.push(product_speed());
+    }
+    let (time, peak, product) = (median(&mut times), median(&mut peaks), median(&mut products));
+
+    // A multiplication and an addition for each weight and token, and as many again for each of the
+    // two gradients; attention has a product of queries and keys, and one of weights and values,
+    // for half of all pairs.
+    let dense = 6.0 * count(&config) as f64;
+    let attention = 6.0 * (config.layers * config.dim * sequence) as f64;
+    let operations = (dense + attention) * tokens as f64;
+    let (speed, threads) = (operations / time / 1e9, rayon::current_num_threads());
+    print_line(&format!(
+        "{} parameters, {} sequences of {sequence} tokens, {threads} threads, medians of {steps}\n\
+         a step:        {:.3} s, {:.0} tokens/s, {:.1} MFLOP a token\n\
+         arithmetic:    {speed:.1} GFLOP/s\n\
+         of the peak:   {:.0} % of {peak:.1} GFLOP/s, measured with multiply-adds in registers\n\
+         of a product:  {:.0} % of {product:.1} GFLOP/s, measured with one of 1024 x 1024 x 1024",
+        bootllm_chat::report::count(count(&config) as u64),
+        batch.lengths.len(),
+        time,
+        tokens as f64 / time,
+        operations / tokens as f64 / 1e6,
+        100.0 * speed / peak,
+        100.0 * speed / product
+    ))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// GFLOP/s of all cores: multiply-adds that depend on nothing but registers.
+fn peak() -> f64 {
+    const CHAINS: usize = 12;
+    const ROUNDS: usize = 2_000_000;
+    struct MultiplyAdds;
+    impl WithSimd for MultiplyAdds {
+        /// Operations that were made.
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> usize {
+            let factor = simd.splat_f32s(black_box(0.999));
+            let mut sums = [factor; CHAINS];
+            for _ in 0..ROUNDS {
+                for sum in &mut sums {
+                    *sum = simd.mul_add_f32s(*sum, factor, factor);
+                }
+            }
+            let sum = sums.into_iter().reduce(|a, b| simd.add_f32s(a, b));
+            black_box(sum.map(|sum| simd.reduce_sum_f32s(sum)));
+            2 * CHAINS * ROUNDS * S::F32_LANES
+        }
+    }
+    let start = Instant::now();
+    let threads = (0..rayon::current_num_threads()).into_par_iter().with_max_len(1);
+    let operations: usize = threads.map(|_| Arch::new().dispatch(MultiplyAdds)).sum();
+    operations as f64 / start.elapsed().as_secs_f64() / 1e9
+}
+
+/// GFLOP/s of a large product.
+fn product_speed() -> f64 {
+    const SIZE: usize = 1024;
+    let values = vec![1.0; SIZE * SIZE];
+    let mut out = vec![0.0; SIZE * SIZE];
+    let matrix = Matrix::new(&values, SIZE);
+    let start = Instant::now();
+    for _ in 0..4 {
+        multiply(&mut out, SIZE, matrix, matrix.transposed(), Into::Set, By::Cores);
+    }
+    black_box(&out);
+    4.0 * 2.0 * (SIZE * SIZE * SIZE) as f64 / start.elapsed().as_secs_f64() / 1e9
+}
