@@ -82,7 +82,9 @@ impl Known {
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["run", "--quiet", "--package", "xtask-fetch", "--"])
             .arg(&url)
-            .arg(&file);
+            .arg(&file)
+            // It says what came; ours is for the corpus.
+            .stdout(std::io::stderr());
         if let Some(first) = first {
             command.arg(first.to_string());
         }

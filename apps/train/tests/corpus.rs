@@ -1,0 +1,477 @@
+//! Corpora: what is held out, what is dropped, what is refused, and fetching by name.
+
+use bootllm_train::corpus::{Corpus, Counts, Settings, Source, documents, prepare};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A folder that is gone when the test ends.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Self {
+        let name = format!("bootllm-corpus-{test}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        Place(folder)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let file = self.0.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, content).unwrap();
+        file
+    }
+
+    fn corpus(&self) -> PathBuf {
+        self.0.join("corpus")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_bootllm-train"))
+}
+
+fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+/// Runs `data` into the place's corpus.
+fn data(place: &Place, arguments: &[&OsStr]) -> Output {
+    run([OsStr::new("data"), place.corpus().as_os_str()].iter().chain(arguments))
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn assert_refused(output: &Output, expected: &str) {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(message(output).contains(expected), "{}", message(output));
+}
+
+/// A story of its own, told in sixty words.
+fn story(number: usize) -> String {
+    let words = ["cat", "dog", "tree", "house", "river", "bird", "song", "hill", "boat", "moon"];
+    let mut chance = number as u64;
+    let mut text = format!("Story {number}.");
+    for _ in 0..60 {
+        chance = chance.wrapping_add(1).wrapping_mul(6_364_136_223_846_793_005);
+        text.push_str(&format!(" {}{}", words[(chance >> 60) as usize % 10], chance >> 56 & 15));
+    }
+    text.push('.');
+    text
+}
+
+fn stories(numbers: std::ops::Range<usize>) -> String {
+    numbers.map(|number| format!("{}\n<|endoftext|>\n", story(number))).collect()
+}
+
+fn prepared(text: &str, settings: &Settings) -> (Corpus, Counts) {
+    let source = Source { name: "text".into(), text: text.into(), ..Source::default() };
+    prepare(vec![source], settings, &mut |_, _| ()).unwrap()
+}
+
+#[test]
+fn documents_are_parted_by_their_line() {
+    let text = "One\ntwo\n<|endoftext|>\n\n<|endoftext|>\r\nthree<|endoftext|> \nfour\n";
+    assert_eq!(documents(text).collect::<Vec<_>>(), ["One\ntwo", "three", " \nfour"]);
+}
+
+#[test]
+fn what_is_held_out_depends_on_the_document_alone() {
+    let settings = Settings { held_out: 0.3, ..Settings::default() };
+    let (all, _) = prepared(&stories(0..1000), &settings);
+    assert!((200..400).contains(&all.held_out.len()), "{} held out", all.held_out.len());
+    assert_eq!(all.train.len() + all.held_out.len(), 1000);
+    let train: HashSet<_> = all.train.iter().collect();
+    assert!(all.held_out.iter().all(|document| !train.contains(document)));
+    // The same ones of a part of them, however they are written.
+    let part = stories(500..700)
+        .to_uppercase()
+        .replace(' ', "  ")
+        .replace("<|ENDOFTEXT|>", "\n<|endoftext|>");
+    let (part, _) = prepared(&part, &settings);
+    let held_out: Vec<_> =
+        part.held_out.iter().map(|d| d.to_lowercase().replace("  ", " ")).collect();
+    let expected: Vec<_> = all.held_out.iter().map(|document| document.to_lowercase()).collect();
+    assert!(!held_out.is_empty() && held_out.iter().all(|document| expected.contains(document)));
+    // And on every machine.
+    let first: Vec<_> = all.held_out.iter().take(3).map(|d| &d[..10]).collect();
+    assert_eq!(first, ["Story 2. c", "Story 5. d", "Story 8. d"]);
+}
+
+#[test]
+fn a_larger_share_holds_out_the_same_and_more() {
+    let held_out = |share| -> HashSet<String> {
+        let settings = Settings { held_out: share, ..Settings::default() };
+        prepared(&stories(0..300), &settings).0.held_out.into_iter().collect()
+    };
+    assert_eq!(held_out(0.0).len(), 0);
+    assert!(held_out(0.1).is_subset(&held_out(0.2)));
+    assert!(held_out(0.1).len() < held_out(0.2).len());
+}
+
+#[test]
+fn what_is_there_twice_is_there_once() {
+    let twice = format!(
+        "{}{}",
+        stories(0..50),
+        stories(0..50).to_uppercase().replace("<|ENDOFTEXT|>", "<|endoftext|>")
+    );
+    let (corpus, counts) = prepared(&twice, &Settings::default());
+    assert_eq!(corpus.train.len() + corpus.held_out.len(), 50);
+    assert_eq!(counts.duplicates, 50);
+}
+
+#[test]
+fn what_is_much_like_the_held_out_part_is_not_trained_on() {
+    let settings = Settings { held_out: 0.3, ..Settings::default() };
+    let (before, _) = prepared(&stories(0..100), &settings);
+    // Each held-out story told again in another layout, with other words before and after it.
+    let again: String = before
+        .held_out
+        .iter()
+        .zip(1000..)
+        .map(|(document, number)| {
+            format!(
+                "{} {} {}\n<|endoftext|>\n",
+                story(number),
+                document.replace(' ', "\n"),
+                story(number + 1000)
+            )
+        })
+        .collect();
+    let (after, counts) = prepared(&format!("{}{again}", stories(0..100)), &settings);
+    assert!(counts.near_duplicates > 0);
+    let runs = |document: &String| -> Vec<String> {
+        let words: Vec<_> = document.split_whitespace().collect();
+        words.windows(8).map(|run| run.join(" ")).collect()
+    };
+    let train: HashSet<String> = after.train.iter().flat_map(runs).collect();
+    assert!(after.held_out.iter().flat_map(runs).all(|run| !train.contains(&run)));
+    assert_eq!(counts.leak, 0.0);
+    // Those before are all still there.
+    assert!(before.train.iter().all(|document| after.train.contains(document)));
+
+    let kept = Settings { overlap: 1.1, ..settings };
+    let (_, counts) = prepared(&format!("{}{again}", stories(0..100)), &kept);
+    assert_eq!(counts.near_duplicates, 0);
+    assert!(counts.leak > 0.5, "{}", counts.leak);
+}
+
+#[test]
+fn a_text_without_marks_is_parted_at_paragraphs() {
+    let paragraph = |number: usize| format!("{}.", format!("word{number} ").repeat(20).trim());
+    let text: Vec<String> = (0..100).map(paragraph).collect();
+    let settings = Settings { held_out: 0.0, document_bytes: 500, ..Settings::default() };
+    let (corpus, _) = prepared(&text.join("\r\n\r\n  \r\n").replace("\r\n", "\n"), &settings);
+    assert!(corpus.train.len() > 30);
+    assert!(corpus.train.iter().all(|document| document.len() <= 500));
+    // Nothing is lost, and no paragraph is cut.
+    assert_eq!(corpus.train.join("\n\n"), text.join("\n\n"));
+
+    let sentences: String = (0..200).map(|n| format!("This is sentence {n} of many. ")).collect();
+    let long = format!("{} {}", sentences.trim(), "é".repeat(300));
+    let (corpus, _) = prepared(&long, &settings);
+    assert!(corpus.train.iter().all(|document| document.len() <= 500));
+    assert!(corpus.train[0].ends_with("of many."));
+    let letters = |text: &str| text.replace([' ', '\n'], "");
+    assert_eq!(letters(&corpus.train.concat()), letters(&long));
+}
+
+#[test]
+fn documents_cut_off_at_the_edge_of_a_file_are_dropped() {
+    let settings = Settings { held_out: 0.0, ..Settings::default() };
+    let text = format!("and so they\nlived.\n<|endoftext|>\n{}Once upon a", stories(0..3));
+    let (corpus, counts) = prepared(&text, &settings);
+    assert_eq!(corpus.train, [story(0), story(1), story(2)]);
+    assert_eq!(counts.cut_off, 2);
+    let text = format!("{}The end.", stories(0..3));
+    assert_eq!(prepared(&text, &settings).0.train.len(), 4);
+}
+
+#[test]
+fn typographic_signs_stay_unless_plain_is_said() {
+    let text = "“It’s — ‘so’ – she said…”";
+    let settings = Settings { held_out: 0.0, ..Settings::default() };
+    assert_eq!(prepared(text, &settings).0.train, [text]);
+    let settings = Settings { plain: true, ..settings };
+    assert_eq!(prepared(text, &settings).0.train, ["\"It's -- 'so' - she said...\""]);
+}
+
+#[test]
+fn a_folder_of_texts_becomes_a_corpus_and_a_tokenizer() {
+    let place = Place::new("folder");
+    place.file("texts/a.txt", format!("\u{feff}{}", stories(0..300)).replace('\n', "\r\n"));
+    let book = "# Title\n\n## Author\n\n-----\n\n## Chapter\n\nIt was _very_ good.\n";
+    place.file("texts/more/b.md", book);
+    place.file("texts/.hidden.txt", "hidden");
+    place.file("texts/picture.png", b"\x89PNG\0");
+    let output = data(&place, &[place.0.join("texts").as_os_str()]);
+    assert!(output.status.success(), "{}", message(&output));
+    let corpus = Corpus::read(&place.corpus()).unwrap();
+    assert_eq!(corpus.train.len() + corpus.held_out.len(), 301);
+    assert!(corpus.train.iter().chain(&corpus.held_out).any(|d| d == "It was very good."));
+    let about = fs::read_to_string(place.corpus().join("corpus.md")).unwrap();
+    assert!(
+        about.contains("a.txt: 300 documents") && about.contains("b.md: 1 documents"),
+        "{about}"
+    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), about.trim_end());
+
+    let output = run([
+        "tokenizer".as_ref(),
+        place.corpus().as_os_str(),
+        "--vocab-size".as_ref(),
+        "320".as_ref(),
+    ]);
+    assert!(output.status.success(), "{}", message(&output));
+    let bytes = fs::read(place.corpus().join("tokenizer.bin")).unwrap();
+    assert!(bootllm_tokenizer::Tokenizer::read_for(&bytes, 320).is_ok());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("held out: ") && said.contains(" bytes a token"), "{said}");
+    // Made again it replaces the first, and is the same.
+    let before = fs::read(place.corpus().join("train.txt")).unwrap();
+    assert!(data(&place, &[place.0.join("texts").as_os_str()]).status.success());
+    assert_eq!(fs::read(place.corpus().join("train.txt")).unwrap(), before);
+}
+
+#[test]
+fn bad_texts_are_refused_and_said_to_be() {
+    let place = Place::new("refusals");
+    let refused = |content: &[u8], expected: &str| {
+        let file = place.file("bad.txt", content);
+        let output = data(&place, &[file.as_os_str()]);
+        assert_refused(&output, expected);
+        assert!(message(&output).contains("bad.txt"), "{}", message(&output));
+        assert!(!place.corpus().exists());
+    };
+    refused(b"", "there is no text in it");
+    refused(b" \n\n", "there is no text in it");
+    refused(b"abc\0def", "byte 3 is 0");
+    refused(
+        "Zoë".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>().as_slice(),
+        "not a text",
+    );
+    refused(b"caf\xe9 au lait", "not a text in UTF-8: at byte 3");
+
+    let nowhere = place.0.join("nowhere");
+    assert_refused(
+        &data(&place, &[nowhere.as_os_str()]),
+        "there is no such file, and no corpus but tinyshakespeare, TinyStories",
+    );
+    fs::create_dir(&nowhere).unwrap();
+    assert_refused(&data(&place, &[nowhere.as_os_str()]), "no .txt or .md file");
+    let file = place.file("marks.txt", "... !!!\n\n---\n");
+    assert_refused(&data(&place, &[file.as_os_str()]), "nothing is left to train on");
+    let file = place.file("good.txt", stories(0..10));
+    for (option, value) in [
+        ("--held-out", "1"),
+        ("--held-out", "NaN"),
+        ("--held-out", "-0.1"),
+        ("--overlap", "0"),
+        ("--document-bytes", "5"),
+    ] {
+        let option_text = format!("{option}={value}");
+        let output = data(&place, &[file.as_os_str(), option_text.as_ref()]);
+        assert_refused(&output, option);
+    }
+    assert!(!place.corpus().exists());
+
+    let output = run(["tokenizer".as_ref(), place.0.as_os_str()]);
+    assert_refused(&output, "no corpus");
+    assert!(data(&place, &[file.as_os_str()]).status.success());
+    let output =
+        run(["tokenizer".as_ref(), place.corpus().as_os_str(), "--vocab-size=30000".as_ref()]);
+    assert_refused(&output, "supports a vocabulary of at most");
+    assert!(!place.corpus().join("tokenizer.bin").exists());
+}
+
+#[test]
+fn files_that_are_no_corpus_are_not_overwritten() {
+    let place = Place::new("mine");
+    let text = place.file("text.txt", stories(0..10));
+    let mine = place.file("corpus/train.txt", "my own");
+    assert_refused(&data(&place, &[text.as_os_str()]), "would be lost");
+    assert_eq!(fs::read(mine).unwrap(), b"my own");
+
+    let place = Place::new("file");
+    let text = place.file("text.txt", stories(0..10));
+    place.file("corpus", "a file");
+    assert_refused(&data(&place, &[text.as_os_str()]), "cannot make the folder");
+}
+
+/// A limit on the size of files is met as a full disk is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let place = Place::new("full");
+    let few = place.file("few.txt", stories(0..10));
+    assert!(data(&place, &[few.as_os_str()]).status.success());
+    let before = Corpus::read(&place.corpus()).unwrap();
+    let many = place.file("many.txt", stories(0..1000));
+    let output = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_bootllm-train"))
+        .arg("data")
+        .arg(place.corpus())
+        .arg(many)
+        .output()
+        .unwrap();
+    assert_refused(&output, "train.txt");
+    assert_eq!(Corpus::read(&place.corpus()).unwrap(), before);
+    let mut names: Vec<_> =
+        fs::read_dir(place.corpus()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["corpus.md", "held-out.txt", "train.txt"]);
+}
+
+/// What a server on this machine sends, whatever is asked for.
+#[derive(Clone)]
+struct Sent {
+    content: Arc<Vec<u8>>,
+    /// The SHA-256 that it names.
+    hash: Option<String>,
+    /// Bytes after which it cuts the first connection.
+    cut: usize,
+}
+
+/// Starts a server; returns its address and the requests it gets.
+fn serve(sent: Sent) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&requests);
+    thread::spawn(move || {
+        let mut sent = sent;
+        for stream in listener.incoming().flatten() {
+            // A client that goes away is its own business.
+            let _ = answer(stream, &mut sent, &log);
+        }
+    });
+    (address, requests)
+}
+
+fn answer(mut stream: TcpStream, sent: &mut Sent, log: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().unwrap_or(Ok(String::new()))?;
+    let mut range = None;
+    for line in lines {
+        let line = line?.to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((from, last)) =
+            line.strip_prefix("range: bytes=").and_then(|r| r.split_once('-'))
+        {
+            range = Some((
+                from.parse().unwrap(),
+                last.parse().map_or(usize::MAX, |last: usize| last + 1),
+            ));
+        }
+    }
+    let size = sent.content.len();
+    let (from, end): (usize, usize) = range.unwrap_or((0, size));
+    let end = end.min(size);
+    log.lock().unwrap().push(format!("{request} {from}..{end}"));
+    let status = match range {
+        Some(_) => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}", end - 1),
+        None => "200 OK".into(),
+    };
+    let hash =
+        sent.hash.as_ref().map_or(String::new(), |hash| format!("X-Linked-ETag: \"{hash}\"\r\n"));
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nETag: \"tag\"\r\n{hash}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        end - from
+    )?;
+    if request.starts_with("GET") {
+        let end = end.min(from.saturating_add(std::mem::replace(&mut sent.cut, usize::MAX)));
+        stream.write_all(&sent.content[from..end])?;
+    }
+    Ok(())
+}
+
+fn data_from(address: &str, place: &Place, arguments: &[&str]) -> Output {
+    let mut command = program();
+    command.env("BOOTLLM_FETCH_BASE", address).arg("data").arg(place.corpus()).args(arguments);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_corpus_is_fetched_by_its_name_and_gone_on_with() {
+    let place = Place::new("fetch");
+    let content = stories(0..3000).into_bytes();
+    assert!(content.len() > 1_200_000);
+    let sent = Sent { content: Arc::new(content.clone()), hash: None, cut: 300_000 };
+    let (address, requests) = serve(sent);
+    let output = data_from(&address, &place, &["tinystories", "--megabytes", "1"]);
+    assert!(output.status.success(), "{}", message(&output));
+    let gets: Vec<_> =
+        requests.lock().unwrap().iter().filter(|r| r.starts_with("GET")).cloned().collect();
+    let path = "/datasets/roneneldan/TinyStories/resolve/main/TinyStoriesV2-GPT4-train.txt";
+    assert_eq!(
+        gets,
+        [format!("GET {path} HTTP/1.1 0..1000000"), format!("GET {path} HTTP/1.1 300000..1000000")]
+    );
+    let file = place.corpus().join("fetched/TinyStories-first-1MB.txt");
+    assert!(fs::read(&file).unwrap() == content[..1_000_000]);
+    // The story that is cut off is not in it.
+    let corpus = Corpus::read(&place.corpus()).unwrap();
+    let whole = documents(std::str::from_utf8(&content[..1_000_000]).unwrap()).count() - 1;
+    assert_eq!(corpus.train.len() + corpus.held_out.len(), whole);
+    let about = String::from_utf8(output.stdout).unwrap();
+    assert!(about.contains("CDLA-Sharing-1.0"), "{about}");
+
+    // What is there is not fetched again.
+    let output = data_from("http://127.0.0.1:1", &place, &["TinyStories", "--megabytes=1"]);
+    assert!(output.status.success(), "{}", message(&output));
+}
+
+#[test]
+fn a_corpus_with_another_checksum_is_refused() {
+    let place = Place::new("checksum");
+    let content = Arc::new(stories(0..100).into_bytes());
+    let wrong = Sent { content: content.clone(), hash: Some("0".repeat(64)), cut: usize::MAX };
+    let output = data_from(&serve(wrong).0, &place, &["tinyshakespeare"]);
+    assert_refused(&output, "damaged");
+    assert!(message(&output).contains("tinyshakespeare was not fetched"), "{}", message(&output));
+    assert!(!place.corpus().join("train.txt").exists());
+    assert_eq!(fs::read_dir(place.corpus().join("fetched")).unwrap().count(), 0);
+
+    let hash: String =
+        Sha256::digest(content.as_slice()).iter().map(|b| format!("{b:02x}")).collect();
+    let right = Sent { content, hash: Some(hash), cut: 10 };
+    let output = data_from(&serve(right).0, &place, &["tinyshakespeare"]);
+    assert!(output.status.success(), "{}", message(&output));
+    let corpus = Corpus::read(&place.corpus()).unwrap();
+    assert_eq!(corpus.train.len() + corpus.held_out.len(), 100);
+}
+
+#[test]
+fn without_a_network_it_is_said_where_the_text_can_be_put() {
+    let place = Place::new("network");
+    let output = data_from("http://127.0.0.1:1", &place, &["tinyshakespeare"]);
+    assert_refused(&output, "is there a network?");
+    assert!(
+        message(&output).contains("fetched/tinyshakespeare.txt by hand"),
+        "{}",
+        message(&output)
+    );
+    assert!(!place.corpus().join("train.txt").exists());
+}
