@@ -5,10 +5,11 @@
 //! neighbours that stand together most often become one. Characters too rare for a token of their
 //! own are spelled in bytes, so every text can be encoded.
 //!
-//! llama2.c's encoder knows neither words nor the pairs that made a piece: it joins any two
-//! neighbours whose text is a piece, the earliest piece first. [`train`] counts and joins by that
-//! same rule, and only within [`words`], whose ends can be told from two characters, so that no
-//! piece ever spans one. Hence its own encoding of the text is the encoder's, token for token.
+//! llama2.c's encoder knows neither words nor the neighbours that made a piece: it joins any two
+//! whose text is a piece, the earliest piece first. It gives the same tokens as the making did, for
+//! two reasons. No piece spans the end of a word, which two characters tell ([`words`]). And a text
+//! that is a piece is made of the same two neighbours wherever it stands: what could change them,
+//! a later piece, is joined later.
 
 mod learn;
 mod words;
@@ -22,6 +23,8 @@ use std::collections::HashMap;
 
 /// Unknown, BOS, EOS and the 256 bytes.
 const RESERVED: usize = 259;
+/// The token of byte 0.
+const FIRST_BYTE: u32 = 3;
 /// A character that is not ASCII has a token of its own if it is one in this many. One that saves
 /// two bytes so often is worth as much as a merge in a vocabulary of some thousands.
 const RARE: u64 = 100_000;

@@ -1,6 +1,6 @@
 //! Finding the pieces, one by one.
 
-use super::{RESERVED, Trained};
+use super::{FIRST_BYTE, RESERVED, Trained};
 use bootllm_tokenizer::Tokenizer;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -9,8 +9,6 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 pub struct Learner {
     /// The pieces from token [`RESERVED`] on.
     pieces: Vec<String>,
-    /// Their tokens.
-    tokens: HashMap<String, u32>,
     words: Vec<Word>,
     /// What neighbours would become, for all neighbours in the words.
     candidates: HashMap<String, Candidate>,
@@ -36,16 +34,15 @@ impl Learner {
     /// A vocabulary of these characters, and the words of a text with how often they are in it.
     pub fn new(alphabet: &[char], counts: &[(String, u64)]) -> Self {
         let pieces: Vec<String> = alphabet.iter().map(char::to_string).collect();
-        let tokens = pieces.iter().cloned().zip(RESERVED as u32..).collect();
+        let tokens: HashMap<char, u32> = alphabet.iter().copied().zip(RESERVED as u32..).collect();
         let mut learner = Learner {
             pieces,
-            tokens,
             words: Vec::new(),
             candidates: HashMap::new(),
             queue: BinaryHeap::new(),
         };
         for (word, count) in counts {
-            let tokens = learner.spelled(word);
+            let tokens = spelled(word, &tokens);
             learner.words.push(Word { tokens, count: *count });
             learner.note(learner.words.len() - 1);
         }
@@ -74,12 +71,11 @@ impl Learner {
             return false;
         };
         let words = found.words.clone();
-        self.tokens.insert(text.clone(), self.vocab_size() as u32);
-        self.pieces.push(text);
+        self.pieces.push(text.clone());
         let mut changed = BTreeSet::new();
         for word in words {
             changed.extend(self.forget(word));
-            self.join(word);
+            self.join(word, &text);
             changed.extend(self.note(word));
         }
         for text in changed {
@@ -102,22 +98,6 @@ impl Learner {
             tokenizer: Tokenizer::new(scored),
             words: words.map(|((text, _), word)| (text, word.tokens)).collect(),
         }
-    }
-
-    /// A word in characters, and in bytes where there is no token for one.
-    fn spelled(&self, word: &str) -> Vec<u32> {
-        let mut tokens = Vec::with_capacity(word.len());
-        for character in word.chars() {
-            match self.tokens.get(character.to_string().as_str()) {
-                Some(&token) => tokens.push(token),
-                None => {
-                    let mut buffer = [0; 4];
-                    let bytes = character.encode_utf8(&mut buffer).bytes();
-                    tokens.extend(bytes.map(|byte| 3 + u32::from(byte)));
-                }
-            }
-        }
-        tokens
     }
 
     /// What two neighbours would become. Bytes are never joined.
@@ -155,16 +135,31 @@ impl Learner {
         texts
     }
 
-    /// Joins neighbours in a word as long as there is a piece for them: the earliest piece first,
-    /// of equals the leftmost. A new piece can bring together what an older one joins.
-    fn join(&mut self, word: usize) {
-        loop {
-            let tokens = &self.words[word].tokens;
-            let piece = |pair: &[u32]| self.tokens.get(&self.joined(pair[0], pair[1])?).copied();
-            let pieces = tokens.windows(2).enumerate();
-            let first = pieces.filter_map(|(at, pair)| Some((piece(pair)?, at))).min();
-            let Some((token, at)) = first else { return };
-            self.words[word].tokens.splice(at..at + 2, [token]);
+    /// Joins the neighbours in a word that are the newest piece, from left to right.
+    fn join(&mut self, word: usize, text: &str) {
+        let newest = self.vocab_size() as u32 - 1;
+        let mut at = 0;
+        while let Some(&[left, right]) = self.words[word].tokens.get(at..at + 2) {
+            if self.joined(left, right).is_some_and(|joined| joined == text) {
+                self.words[word].tokens.splice(at..at + 2, [newest]);
+            }
+            at += 1;
         }
     }
+}
+
+/// A word in characters, and in bytes where there is no token for one.
+fn spelled(word: &str, characters: &HashMap<char, u32>) -> Vec<u32> {
+    let mut tokens = Vec::with_capacity(word.len());
+    for character in word.chars() {
+        match characters.get(&character) {
+            Some(&token) => tokens.push(token),
+            None => {
+                let mut buffer = [0; 4];
+                let bytes = character.encode_utf8(&mut buffer).bytes();
+                tokens.extend(bytes.map(|byte| FIRST_BYTE + u32::from(byte)));
+            }
+        }
+    }
+    tokens
 }
