@@ -1,14 +1,27 @@
-//! AdamW (Loshchilov and Hutter, 2019), the norm that gradients are clipped to, and the schedule of
-//! the rate.
+//! AdamW (Loshchilov and Hutter, 2019) and Muon, the norm that gradients are clipped to, and the
+//! schedule of the rate.
+
+mod muon;
 
 use crate::ops::vector::{dot, vectorized};
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, shape};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// How gradients become changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// Each weight by the mean of its gradients over the root of the mean of their squares.
+    AdamW,
+    /// The matrices within layers by Muon, the rest by AdamW.
+    Muon,
+}
 
 /// What the optimizer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
+    /// How gradients become changes.
+    pub method: Method,
     /// The highest rate.
     pub rate: f32,
     /// Steps in which the rate rises to it.
@@ -77,16 +90,25 @@ pub fn update(
     (step, rate): (u64, f32),
 ) {
     let &Settings { beta1, beta2, clip, .. } = settings;
+    let config = *weights.config();
     let scale = if norm > f64::from(clip) { (f64::from(clip) / norm) as f32 } else { 1.0 };
     // The means begin at zero; this takes away what they lack.
     let power = (step + 1).min(1 << 30) as i32;
     let (correction1, correction2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
-    for (part, layer) in weights.tensors() {
+    let mut matrices = Vec::new();
+    let firsts = moments.first.tensors_mut().into_iter().map(|(_, first)| first);
+    let seconds = moments.second.tensors_mut().into_iter().map(|(_, second)| second);
+    let gradients =
+        gradients.tensors().into_iter().map(|(part, layer)| gradients.part(part, layer));
+    let tensors = weights.tensors_mut().into_iter().zip(firsts).zip(seconds).zip(gradients);
+    for ((((part, weights), first), second), gradients) in tensors {
+        if settings.method == Method::Muon && part.in_layers() && !part.is_norm() {
+            matrices.push((part, weights, first, gradients));
+            continue;
+        }
         let decay = if part.is_norm() { 0.0 } else { settings.decay };
-        let chunks = weights.part_mut(part, layer).par_chunks_mut(CHUNK);
-        let chunks = chunks.zip(moments.first.part_mut(part, layer).par_chunks_mut(CHUNK));
-        let chunks = chunks.zip(moments.second.part_mut(part, layer).par_chunks_mut(CHUNK));
-        let chunks = chunks.zip(gradients.part(part, layer).par_chunks(CHUNK));
+        let chunks = weights.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
+        let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(gradients.par_chunks(CHUNK));
         chunks.for_each(|(((weights, first), second), gradients)| {
             vectorized(
                 #[inline(always)]
@@ -103,6 +125,10 @@ pub fn update(
             );
         });
     }
+    matrices.into_par_iter().for_each(|(part, weights, momentum, gradients)| {
+        let columns = shape(&config, part).1;
+        muon::update(weights, momentum, gradients, columns, rate, settings.decay);
+    });
 }
 
 #[cfg(test)]
@@ -111,6 +137,7 @@ mod tests {
     use bootllm_model_file::{Config, Part};
 
     const SETTINGS: Settings = Settings {
+        method: Method::AdamW,
         rate: 0.5,
         warm_up: 2,
         final_rate: 0.1,

@@ -29,7 +29,7 @@ const ORDER: [Part; 12] = [
 ];
 
 /// Rows and columns of a tensor.
-fn shape(config: &Config, part: Part) -> (usize, usize) {
+pub fn shape(config: &Config, part: Part) -> (usize, usize) {
     let &Config { dim, hidden_dim, vocab_size, .. } = config;
     match part {
         Part::TokenEmbedding => (vocab_size, dim),
@@ -137,6 +137,19 @@ impl Parameters {
         let each = |&part: &Part| (0..copies(&config, part)).map(move |layer| (part, layer));
         let tensors = ORDER.iter().flat_map(each);
         tensors.filter(|&(part, _)| size(&config, part) > 0).collect()
+    }
+
+    /// Every tensor, to be changed, in the order in which they lie.
+    pub fn tensors_mut(&mut self) -> Vec<(Part, &mut [f32])> {
+        let tensors = self.tensors();
+        let mut rest = self.values.as_mut_slice();
+        let mut next = |(part, _)| {
+            let (tensor, behind) =
+                core::mem::take(&mut rest).split_at_mut(size(&self.config, part));
+            rest = behind;
+            (part, tensor)
+        };
+        tensors.into_iter().map(&mut next).collect()
     }
 
     /// Where a tensor lies.

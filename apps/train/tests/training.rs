@@ -74,6 +74,7 @@ fn settings(tokenizer: &Tokenizer) -> Settings {
         batch_tokens: 200,
         accumulate: 2,
         optimizer: optimizer::Settings {
+            method: optimizer::Method::AdamW,
             rate: 2e-2,
             warm_up: 5,
             final_rate: 0.1,

@@ -54,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut moments = Moments { first: gradients.clone(), second: gradients.clone() };
     let mut network = Network::new(&config)?;
     let settings = optimizer::Settings {
+        method: optimizer::Method::AdamW,
         rate: 1e-3,
         warm_up: 1,
         final_rate: 1.0,

@@ -11,7 +11,7 @@ use bootllm_train::fit::{Event, Run, Settings, TOKENIZER};
 use bootllm_train::parameters::{Parameters, count};
 use bootllm_train::shape::{PRESETS, Preset, Shape};
 use bootllm_train::{checkpoint, optimizer};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Batches for each step, where the memory is too small for one of that size
     #[arg(long, default_value_t = 1)]
     accumulate: u64,
+    /// How gradients become changes
+    #[arg(long, value_enum, default_value = "adamw")]
+    optimizer: Optimizer,
     /// The highest rate
     #[arg(long, default_value_t = 2e-3)]
     rate: f32,
@@ -84,6 +87,24 @@ pub struct Arguments {
     /// Processor cores to use [default: all]
     #[arg(long)]
     threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Optimizer {
+    /// Loshchilov and Hutter's, which llama2.c uses
+    #[value(name = "adamw")]
+    AdamW,
+    /// Jordan's for the matrices within layers, which learns more from a step; AdamW for the rest
+    Muon,
+}
+
+impl Optimizer {
+    fn method(self) -> optimizer::Method {
+        match self {
+            Optimizer::AdamW => optimizer::Method::AdamW,
+            Optimizer::Muon => optimizer::Method::Muon,
+        }
+    }
 }
 
 /// The numbers of the architecture: a preset, and what is to differ from it.
@@ -190,6 +211,7 @@ fn begin(arguments: &Arguments) -> Result<Run> {
         batch_tokens,
         accumulate,
         optimizer: optimizer::Settings {
+            method: arguments.optimizer.method(),
             rate: arguments.rate,
             warm_up: arguments.warm_up,
             final_rate: arguments.final_rate,
