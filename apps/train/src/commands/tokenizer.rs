@@ -1,7 +1,8 @@
 //! `bootllm-train tokenizer`: a vocabulary for a corpus.
 
 use anyhow::Result;
-use bootllm_host::{print_line, write_whole};
+use bootllm_host::{ProgressBar, StdClock, print_line, write_whole};
+use bootllm_platform::Clock;
 use bootllm_train::corpus::Corpus;
 use bootllm_train::vocabulary::{Trained, train};
 use clap::Args;
@@ -24,7 +25,17 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let corpus = Corpus::read(&arguments.corpus)?;
-    let trained = train(corpus.train.iter().map(String::as_str), arguments.vocab_size)?;
+    let (clock, mut bar) = (StdClock::new(), ProgressBar::new("counting words"));
+    let total = corpus.train.iter().map(String::len).sum::<usize>() as u64;
+    let mut done = 0;
+    let documents = corpus.train.iter().map(|document| {
+        done += document.len() as u64;
+        bar.show(done, total, clock.now());
+        document.as_str()
+    });
+    let trained = train(documents, arguments.vocab_size);
+    bar.clear();
+    let trained = trained?;
     let output = arguments.output.clone();
     let output = output.unwrap_or_else(|| arguments.corpus.join("tokenizer.bin"));
     write_whole(&output, |file| Ok(file.write_all(&trained.tokenizer.write())?))?;

@@ -65,8 +65,8 @@ pub fn prepare(
     let mut counts = Counts::default();
     let mut corpus = Corpus::default();
     let mut seen = HashSet::new();
-    // Every text is gone through twice.
-    let total = 2 * sources.iter().map(|source| source.text.len() as u64).sum::<u64>();
+    // Every text is gone through twice, and is half done after the first time.
+    let total = sources.iter().map(|source| source.text.len() as u64).sum::<u64>();
     let mut done = 0;
     for source in sources {
         let documents = documents(&source, settings, &mut counts);
@@ -77,7 +77,7 @@ pub fn prepare(
         counts.sources.push(Counted { name, licence, bytes, documents: found });
         for document in documents {
             done += document.len() as u64;
-            progress(done, total);
+            progress(done / 2, total);
             let Some(key) = key(&document) else { continue };
             if !seen.insert(key) {
                 counts.duplicates += 1;
@@ -92,7 +92,7 @@ pub fn prepare(
     let before = corpus.train.len();
     corpus.train.retain(|document| {
         done += document.len() as u64;
-        progress(done, total);
+        progress(done / 2, total);
         !runs.shares(document, settings.overlap)
     });
     counts.near_duplicates = before - corpus.train.len();
