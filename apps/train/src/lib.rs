@@ -12,6 +12,7 @@ pub mod network;
 pub mod ops;
 pub mod optimizer;
 pub mod parameters;
+pub mod plot;
 pub mod sample;
 pub mod shape;
 pub mod vocabulary;

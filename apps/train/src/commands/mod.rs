@@ -4,4 +4,5 @@ pub mod bench;
 pub mod data;
 pub mod export;
 pub mod fit;
+pub mod plot;
 pub mod tokenizer;
