@@ -21,8 +21,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-/// Ends a document. It is never part of a text, so no model sees it.
-pub const SEPARATOR: &str = "<|endoftext|>";
+pub use bootllm_host::{SEPARATOR, documents};
 
 /// The file of the documents to train on.
 pub const TRAIN: &str = "train.txt";
@@ -30,13 +29,6 @@ pub const TRAIN: &str = "train.txt";
 pub const HELD_OUT: &str = "held-out.txt";
 /// What the corpus is, for a person.
 pub const ABOUT: &str = "corpus.md";
-
-/// The documents of a text, without the line ends around them; empty ones are passed over.
-pub fn documents(text: &str) -> impl Iterator<Item = &str> {
-    text.split(SEPARATOR)
-        .map(|document| document.trim_matches(['\n', '\r']))
-        .filter(|document| !document.trim().is_empty())
-}
 
 /// Documents, in the order of the files they came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

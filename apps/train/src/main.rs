@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! `bootllm-train`: trains small models.
 
 mod commands;

@@ -326,7 +326,7 @@ mod tests {
         let entry = |step: u64| {
             let loss = 1.0 + 7.0 / (step as f64).sqrt();
             let held_out =
-                (step % 10 == 0).then_some(HeldOut { loss: loss + 0.1, bits: loss / 2.0 });
+                step.is_multiple_of(10).then_some(HeldOut { loss: loss + 0.1, bits: loss / 2.0 });
             Entry {
                 step,
                 epoch: step as f64 / 100.0,

@@ -70,7 +70,7 @@ impl Sequences {
     }
 }
 
-fn split<'a>(mut values: &'a [f32], lengths: impl Iterator<Item = usize>) -> Vec<&'a [f32]> {
+fn split(mut values: &[f32], lengths: impl Iterator<Item = usize>) -> Vec<&[f32]> {
     let parts = lengths.map(|length| {
         let (part, rest) = values.split_at(length);
         values = rest;
@@ -79,10 +79,7 @@ fn split<'a>(mut values: &'a [f32], lengths: impl Iterator<Item = usize>) -> Vec
     parts.collect()
 }
 
-fn split_mut<'a>(
-    mut values: &'a mut [f32],
-    lengths: impl Iterator<Item = usize>,
-) -> Vec<&'a mut [f32]> {
+fn split_mut(mut values: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
     let parts = lengths.map(|length| {
         let (part, rest) = core::mem::take(&mut values).split_at_mut(length);
         values = rest;
