@@ -1,14 +1,18 @@
 //! `bootllm-train bench`: how fast this machine trains.
 
+mod peer;
+
 use crate::commands::fit::ShapeArguments;
 use anyhow::{Result, ensure};
 use bootllm_host::print_line;
+use bootllm_model_file::Config;
 use bootllm_train::network::{Batch, Network};
 use bootllm_train::ops::dropout::Dropout;
 use bootllm_train::ops::product::{By, Into, Matrix, multiply};
 use bootllm_train::optimizer::{self, Moments, norm};
 use bootllm_train::parameters::{Parameters, Random, count};
 use clap::Args;
+use peer::Peer;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -31,6 +35,10 @@ pub struct Arguments {
     /// The share of values that is dropped
     #[arg(long, default_value_t = 0.0)]
     dropout: f32,
+    /// Another trainer to take turns with, such as "python3 apps/train/peers/jax_peer.py": it is
+    /// given the shape as arguments and makes a step for every line that it reads
+    #[arg(long, value_name = "COMMAND")]
+    against: Option<String>,
 }
 
 /// Runs the command.
@@ -38,77 +46,118 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let &Arguments { batch_tokens, sequence, steps, .. } = arguments;
     let preset = arguments.shape.preset()?;
     let shape = arguments.shape.shape(preset.shape.vocab_size)?;
-    let config = shape.config();
-    config.validate()?;
+    shape.config().validate()?;
     ensure!(steps > 0 && sequence > 0, "--steps and --sequence are at least 1");
-    let context = config.context;
+    let context = shape.context;
     ensure!(sequence <= context, "--sequence is longer than the context, {context}");
-    let lengths = vec![sequence; (batch_tokens / sequence).max(1)];
-    let tokens: usize = lengths.iter().sum();
-    let mut random = Random::new(1);
-    let mut some = || (0..tokens).map(|_| random.below(config.vocab_size) as u32).collect();
-    let batch = Batch { tokens: some(), targets: some(), lengths };
+    let sequences = (batch_tokens / sequence).max(1);
+    let tokens = sequences * sequence;
 
-    let mut weights = Parameters::random(&config, 1);
-    let mut gradients = Parameters::zeros(&config);
-    let mut moments = Moments { first: gradients.clone(), second: gradients.clone() };
-    let mut network = Network::new(&config)?;
-    let settings = optimizer::Settings {
-        method: optimizer::Method::AdamW,
-        rate: 1e-3,
-        warm_up: 1,
-        final_rate: 1.0,
-        decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.95,
-        clip: 1.0,
-    };
-    let mut step = |step: u64| {
-        let start = Instant::now();
-        gradients.values_mut().fill(0.0);
-        let dropout = Dropout::new(arguments.dropout, 1, step, 0);
-        let scale = 1.0 / tokens as f32;
-        network.step(&weights, &mut gradients, &batch, dropout, scale);
-        let norm = norm(&gradients);
-        optimizer::update(&mut weights, &mut moments, &gradients, norm, &settings, (step, 1e-3));
-        start.elapsed().as_secs_f64()
-    };
-    step(0);
+    let mut trainer = Trainer::new(&shape.config(), sequences, sequence, arguments.dropout)?;
+    let start = |command: &String| Peer::start(command, &shape, sequences, sequence);
+    let mut peer = arguments.against.as_ref().map(start).transpose()?;
+    trainer.step();
     // The machine's speed changes from second to second, so everything is measured in turn.
-    let (mut times, mut peaks, mut products) = (Vec::new(), Vec::new(), Vec::new());
-    for index in 0..steps {
-        times.push(step(index as u64 + 1));
-        peaks.push(peak());
-        products.push(product_speed());
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..steps {
+        times[0].push(trainer.step());
+        times[1].push(peak());
+        times[2].push(product_speed());
+        times[3].extend(peer.as_mut().map(Peer::step).transpose()?);
     }
-    let (time, peak, product) = (median(&mut times), median(&mut peaks), median(&mut products));
+    let [time, peak, product, other] = times.map(median);
 
-    // A multiplication and an addition for each weight and token, and as many again for each of the
-    // two gradients; attention has a product of queries and keys, and one of weights and values,
-    // for half of all pairs.
-    let dense = 6.0 * count(&config) as f64;
-    let attention = 6.0 * (config.layers * config.dim * sequence) as f64;
-    let operations = (dense + attention) * tokens as f64;
+    let operations = operations(&shape.config(), sequence) * tokens as f64;
     let (speed, threads) = (operations / time / 1e9, rayon::current_num_threads());
     print_line(&format!(
-        "{} parameters, {} sequences of {sequence} tokens, {threads} threads, medians of {steps}\n\
-         a step:        {:.3} s, {:.0} tokens/s, {:.1} MFLOP a token\n\
+        "{} parameters, {sequences} sequences of {sequence} tokens, {threads} threads, medians of \
+         {steps}\n\
+         a step:        {time:.3} s, {:.0} tokens/s, {:.1} MFLOP a token\n\
          arithmetic:    {speed:.1} GFLOP/s\n\
          of the peak:   {:.0} % of {peak:.1} GFLOP/s, measured with multiply-adds in registers\n\
          of a product:  {:.0} % of {product:.1} GFLOP/s, measured with one of 1024 x 1024 x 1024",
-        bootllm_chat::report::count(count(&config) as u64),
-        batch.lengths.len(),
-        time,
+        bootllm_chat::report::count(count(&shape.config()) as u64),
         tokens as f64 / time,
         operations / tokens as f64 / 1e6,
         100.0 * speed / peak,
         100.0 * speed / product
-    ))
+    ))?;
+    if peer.is_some() {
+        print_line(&format!(
+            "the other:     {other:.3} s, {:.0} tokens/s; this one is {:.2} times as fast",
+            tokens as f64 / other,
+            other / time
+        ))?;
+    }
+    Ok(())
 }
 
-fn median(values: &mut [f64]) -> f64 {
+/// Operations that a token takes, there and back. A weight takes a multiplication and an addition,
+/// and as many again for each of the two gradients; attention has a product of queries and keys,
+/// and one of weights and values, for half of all pairs.
+fn operations(config: &Config, sequence: usize) -> f64 {
+    let looked_up = if config.shared_classifier { 0 } else { config.vocab_size * config.dim };
+    let dense = 6.0 * (count(config) - looked_up) as f64;
+    dense + 6.0 * (config.layers * config.dim * sequence) as f64
+}
+
+/// A model that is trained on noise.
+struct Trainer {
+    network: Network,
+    weights: Parameters,
+    gradients: Parameters,
+    moments: Moments,
+    batch: Batch,
+    dropout: f32,
+    steps: u64,
+}
+
+impl Trainer {
+    fn new(config: &Config, sequences: usize, sequence: usize, dropout: f32) -> Result<Self> {
+        let mut random = Random::new(1);
+        let tokens = sequences * sequence;
+        let mut some = || (0..tokens).map(|_| random.below(config.vocab_size) as u32).collect();
+        let batch = Batch { tokens: some(), targets: some(), lengths: vec![sequence; sequences] };
+        let gradients = Parameters::zeros(config);
+        Ok(Trainer {
+            network: Network::new(config)?,
+            weights: Parameters::random(config, 1),
+            moments: Moments { first: gradients.clone(), second: gradients.clone() },
+            gradients,
+            batch,
+            dropout,
+            steps: 0,
+        })
+    }
+
+    /// A whole step; the seconds that it took.
+    fn step(&mut self) -> f64 {
+        const SETTINGS: optimizer::Settings = optimizer::Settings {
+            method: optimizer::Method::AdamW,
+            rate: 1e-3,
+            warm_up: 1,
+            final_rate: 1.0,
+            decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            clip: 1.0,
+        };
+        let start = Instant::now();
+        let Trainer { network, weights, gradients, moments, batch, .. } = self;
+        gradients.values_mut().fill(0.0);
+        let dropout = Dropout::new(self.dropout, 1, self.steps, 0);
+        let scale = 1.0 / batch.tokens.len() as f32;
+        network.step(weights, gradients, batch, dropout, scale);
+        let norm = norm(gradients);
+        optimizer::update(weights, moments, gradients, norm, &SETTINGS, (self.steps, 1e-3));
+        self.steps += 1;
+        start.elapsed().as_secs_f64()
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// GFLOP/s of all cores: multiply-adds that depend on nothing but registers.
