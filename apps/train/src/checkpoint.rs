@@ -93,7 +93,8 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     parse(&bytes).with_context(name)
 }
 
-fn parse(bytes: &[u8]) -> Result<Checkpoint> {
+/// Takes the bytes of a checkpoint apart.
+pub fn parse(bytes: &[u8]) -> Result<Checkpoint> {
     let Some(rest) = bytes.strip_prefix(TITLE) else {
         bail!("it is not a checkpoint of this version of bootllm-train");
     };

@@ -9,6 +9,7 @@ use bootllm_train::network::{Batch, Network};
 use bootllm_train::parameters::{Parameters, Random};
 use bootllm_train::shape::Shape;
 use bootllm_train::{checkpoint, log, optimizer, sample};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// A folder that is gone when the test is.
@@ -192,6 +193,31 @@ fn the_trainer_and_the_engine_agree() {
     }
 }
 
+/// Real weights, where they are at hand.
+#[test]
+fn the_trainer_and_the_engine_agree_on_stories260k() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models");
+    let path = shared.join("stories260K.bin");
+    if !path.exists() {
+        return;
+    }
+    eprintln!("also with {}", path.display());
+    let mut opened = bootllm_host::open(&path).unwrap();
+    let tokenizer = opened.tokenizer(Some(&shared.join("tok512.bin"))).unwrap();
+    let weights = Parameters::read(&opened.file, &mut opened.source).unwrap();
+    let text = "Once upon a time, there was a little girl named Lily. She loved to play outside.";
+    let tokens = tokenizer.encode(text, true, false);
+    let batch = Batch { targets: tokens.clone(), lengths: vec![tokens.len()], tokens };
+    let logits = Network::new(weights.config()).unwrap().logits(&weights, &batch);
+    let model = opened.load(None).unwrap();
+    let mut session = Session::new(&model, &OneCore).unwrap();
+    for (&token, expected) in batch.tokens.iter().zip(logits.chunks(tokenizer.len())) {
+        for (found, expected) in session.decode(token).unwrap().iter().zip(expected) {
+            assert!((*found - expected).abs() < 1e-3, "{found} and {expected}");
+        }
+    }
+}
+
 #[test]
 fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
     let folder = Folder::new("nan");
@@ -223,6 +249,19 @@ fn a_damaged_or_foreign_checkpoint_is_refused() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     assert!(refused(&flipped).contains("damaged"));
+
+    // Headers that make no sense, under a checksum that is right.
+    let title = good.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let mut random = Random::new(8);
+    for _ in 0..500 {
+        let mut bytes = good[..good.len() - 32].to_vec();
+        for _ in 0..1 + random.below(3) {
+            bytes[title + random.below(600)] = random.below(256) as u8;
+        }
+        bytes.extend(Sha256::digest(&bytes.clone()));
+        // An error or not: no panic, and no memory for what is not there.
+        let _ = checkpoint::parse(&bytes);
+    }
 
     // Another corpus than the run began with.
     std::fs::write(&path, &good).unwrap();
