@@ -1,7 +1,6 @@
 //! `bootllm-train fit`: train a model.
 
 use anyhow::{Context, Result, bail, ensure};
-use bootllm_chat::report::duration;
 use bootllm_host::{open, remark};
 use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
@@ -324,6 +323,16 @@ fn describe(run: &Run) {
     ));
 }
 
+/// A long time, as people say it.
+fn roughly(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{} s", time.as_secs()),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// Tells a person how it goes: a line that changes, where there is a terminal, and a lasting one
 /// now and then.
 struct Teller {
@@ -346,7 +355,7 @@ impl Teller {
                 // A mean over the last steps, for each alone is noisy.
                 let loss = self.loss.map_or(entry.loss, |loss| 0.95 * loss + 0.05 * entry.loss);
                 self.loss = Some(loss);
-                let left = left.map_or(String::new(), |left| format!(", {} left", duration(left)));
+                let left = left.map_or(String::new(), |left| format!(", {} left", roughly(left)));
                 let line = format!(
                     "step {}/{}, epoch {:.2}, loss {loss:.3}, {:.0} tokens/s{left}",
                     entry.step, self.steps, entry.epoch, entry.tokens_per_second
