@@ -105,10 +105,11 @@ impl Run {
         let name = folder.display();
         if folder.join(checkpoint::NAME).exists() {
             bail!(
-                "{name}: there is a run in it; go on with `fit --resume {name}`, or name another"
+                "{name}: there is a run in it; go on with `fit --resume {name}`, or name another \
+                 folder"
             );
         }
-        fs::create_dir_all(folder).with_context(|| name.to_string())?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {name}"))?;
         write_whole(&folder.join(TOKENIZER), |sink| Ok(sink.write_all(&tokenizer.write())?))?;
         let path = folder.join(log::NAME);
         write_whole(&path, |sink| Ok(writeln!(sink, "{}", log::HEADER)?))?;
@@ -179,6 +180,13 @@ impl Run {
         let (began, first) = (Instant::now(), self.progress.step);
         let (mut kept, mut spent_evaluating) = (Instant::now(), Duration::ZERO);
         let mut steps = first;
+        let name = self.folder.display().to_string();
+        let stopped = || {
+            format!(
+                "the run stops; when that is mended, `fit --resume {name}` goes on from the last \
+                 checkpoint"
+            )
+        };
         while steps < settings.steps {
             let start = Instant::now();
             let mut entry = self.step(&mut network, &mut gradients, &mut feed)?;
@@ -187,13 +195,13 @@ impl Run {
             let due = steps.is_multiple_of(settings.evaluate_every) || steps == settings.steps;
             if due {
                 let start = Instant::now();
-                let sample = self.evaluate(&mut network, &mut entry)?;
+                let sample = self.evaluate(&mut network, &mut entry).with_context(stopped)?;
                 spent_evaluating += start.elapsed();
                 tell(Event::Evaluation(&entry, &sample));
             }
-            writeln!(self.log, "{}", entry.to_line()).with_context(|| self.name_of(log::NAME))?;
+            self.write_log(&entry).with_context(stopped)?;
             if due || kept.elapsed() > CHECKPOINT_EVERY {
-                self.write_checkpoint()?;
+                self.write_checkpoint().with_context(stopped)?;
                 kept = Instant::now();
             }
             let per_step = (began.elapsed() - spent_evaluating).div_f64((steps - first) as f64);
@@ -224,7 +232,8 @@ impl Run {
         if !loss.is_finite() || !norm.is_finite() {
             bail!(
                 "step {}: the loss is {loss}, the gradients' norm {norm}. The last checkpoint and \
-                 the best model in {} are as they were; begin again with a lower --rate",
+                 the best model in {} are as they were; begin again in another folder, with a lower \
+                 --rate",
                 step + 1,
                 self.folder.display()
             );
@@ -276,11 +285,11 @@ impl Run {
         let path = self.folder.join(checkpoint::NAME);
         let Run { settings, progress, weights, moments, .. } = self;
         checkpoint::write(&path, settings, progress, weights, moments)
-            .context("the checkpoint could not be written; the one before it is still there")
     }
 
-    fn name_of(&self, file: &str) -> String {
-        self.folder.join(file).display().to_string()
+    fn write_log(&mut self, entry: &Entry) -> Result<()> {
+        let name = || self.folder.join(log::NAME).display().to_string();
+        writeln!(self.log, "{}", entry.to_line()).with_context(name)
     }
 }
 

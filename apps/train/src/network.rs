@@ -115,6 +115,22 @@ impl Network {
         })
     }
 
+    /// Bytes that a network of this shape needs for batches of so many tokens, at most.
+    pub fn bytes(config: &Config, tokens: usize) -> u64 {
+        // Not in whole numbers: people may ask for anything, and these do not overflow.
+        let wide = |number: usize| number as f64;
+        let (n, d, kv) = (wide(tokens), wide(config.dim), wide(config.kv_dim()));
+        let (hidden, vocabulary) = (wide(config.hidden_dim), wide(config.vocab_size));
+        let weights = wide(config.heads) * wide(tokens.min(config.context));
+        let layer = 6.0 * d + 2.0 * kv + 3.0 * hidden + 2.0 + weights;
+        let around = 2.0 * d + 1.0;
+        let scratch = 4.0 * d + 2.0 * kv + hidden;
+        let activations = n * (wide(config.layers) * layer + around + scratch);
+        let logits = wide(tokens.min(loss::TOKENS)) * vocabulary;
+        let rope = RopeTable::bytes(config.head_size(), config.context).unwrap_or(u64::MAX);
+        rope.saturating_add((4.0 * (activations + logits)) as u64)
+    }
+
     fn heads(&self) -> Heads {
         let Config { heads, kv_heads, .. } = self.config;
         Heads { heads, kv_heads, size: self.config.head_size() }
@@ -365,4 +381,48 @@ impl Network {
 
 fn add_row(to: &mut [f32], from: &[f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_what_was_announced() {
+        let config = Config {
+            dim: 24,
+            hidden_dim: 40,
+            layers: 3,
+            heads: 6,
+            kv_heads: 2,
+            vocab_size: 30,
+            context: 16,
+            shared_classifier: true,
+        };
+        let batch = Batch {
+            tokens: vec![1; 640],
+            targets: vec![2; 640],
+            lengths: vec![config.context; 40],
+        };
+        let mut network = Network::new(&config).unwrap();
+        let (weights, mut gradients) = (Parameters::random(&config, 1), Parameters::zeros(&config));
+        network.step(&weights, &mut gradients, &batch, Dropout::NONE, 1.0);
+        let Network { layers, x, norm, scale, scratch, .. } = &network;
+        let Scratch { a, b, c, d, e, f, logits } = scratch;
+        // The gradient on its way back is gone by now.
+        let mut values = 640 * config.dim;
+        values += [x, norm, scale, a, b, c, d, e, f, logits].iter().map(|v| v.len()).sum::<usize>();
+        for l in layers {
+            let norms = [&l.attention_norm, &l.attention_scale, &l.feed_forward_norm];
+            let attention = [&l.x, &l.q, &l.k, &l.v, &l.weights, &l.attended, &l.middle];
+            let feed_forward = [&l.feed_forward_scale, &l.gate, &l.up, &l.activated];
+            let all = norms.iter().chain(&attention).chain(&feed_forward);
+            values += all.map(|values| values.len()).sum::<usize>();
+        }
+        let rope = RopeTable::bytes(config.head_size(), config.context).unwrap();
+        // The logits of all tokens but the last chunk's are gone, too.
+        values += (loss::TOKENS - 640 % loss::TOKENS) * config.vocab_size;
+        assert_eq!(Network::bytes(&config, 640), 4 * values as u64 + rope);
+        assert_eq!(Network::bytes(&Config { context: 1 << 62, ..config }, 1 << 62), u64::MAX);
+    }
 }

@@ -258,7 +258,7 @@ fn a_damaged_or_foreign_checkpoint_is_refused() {
         for _ in 0..1 + random.below(3) {
             bytes[title + random.below(600)] = random.below(256) as u8;
         }
-        bytes.extend(Sha256::digest(&bytes.clone()));
+        bytes.extend(Sha256::digest(bytes.clone()));
         // An error or not: no panic, and no memory for what is not there.
         let _ = checkpoint::parse(&bytes);
     }

@@ -7,6 +7,7 @@ use bootllm_tokenizer::Tokenizer;
 use bootllm_train::corpus::Corpus;
 use bootllm_train::feed::{Documents, Feed, Position};
 use bootllm_train::fit::{Event, Run, Settings, TOKENIZER};
+use bootllm_train::network::Network;
 use bootllm_train::parameters::{Parameters, count};
 use bootllm_train::shape::{PRESETS, Preset, Shape};
 use bootllm_train::{checkpoint, optimizer};
@@ -179,11 +180,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn resume(folder: &Path) -> Result<Run> {
-    let checkpoint = checkpoint::read(&folder.join(checkpoint::NAME))?;
+    let path = folder.join(checkpoint::NAME);
+    let name = folder.display();
+    ensure!(path.exists(), "{name}: there is no run in it; `fit CORPUS {name}` begins one");
+    let checkpoint = checkpoint::read(&path)?;
     let tokenizer = folder.join(TOKENIZER);
     let vocab_size = checkpoint.settings.shape.vocab_size;
     let tokenizer = bootllm_host::read_tokenizer(&tokenizer, vocab_size)?;
-    let documents = read_documents(&checkpoint.settings.corpus, &tokenizer)?;
+    let documents = encoded(&Corpus::read(&checkpoint.settings.corpus)?, &tokenizer);
     Run::resume(folder, checkpoint, tokenizer, documents)
 }
 
@@ -192,11 +196,12 @@ fn begin(arguments: &Arguments) -> Result<Run> {
         bail!("name the folder of a corpus and the folder of the run");
     };
     check(arguments)?;
+    let texts = Corpus::read(corpus)?;
     let (shape, weights, tokenizer) = match &arguments.from {
         Some(model) => fine_tuned(arguments, model)?,
         None => fresh(arguments, corpus)?,
     };
-    let documents = read_documents(corpus, &tokenizer)?;
+    let documents = encoded(&texts, &tokenizer);
     let Arguments { batch_tokens, accumulate, seed, epochs, .. } = *arguments;
     let steps = arguments.steps.unwrap_or_else(|| {
         let start = Position::default();
@@ -238,7 +243,8 @@ fn check(arguments: &Arguments) -> Result<()> {
         ensure!(value > 0.0 && value.is_finite(), "--{name} is a number above 0");
     }
     ensure!(arguments.decay >= 0.0 && arguments.decay.is_finite(), "--decay is not below 0");
-    ensure!(arguments.epochs > 0.0 && arguments.epochs < 1e5, "--epochs is a number above 0");
+    let epochs = arguments.epochs;
+    ensure!(epochs > 0.0 && epochs <= 1000.0, "--epochs is a number above 0, at most 1000");
     for (name, value) in [
         ("batch-tokens", arguments.batch_tokens as u64),
         ("accumulate", arguments.accumulate),
@@ -260,7 +266,7 @@ fn fresh(arguments: &Arguments, corpus: &Path) -> Result<(Shape, Parameters, Tok
     })?;
     let tokenizer = Tokenizer::read(&bytes).with_context(|| path.display().to_string())?;
     let shape = arguments.shape.shape(tokenizer.len())?;
-    let config = checked(&shape)?;
+    let config = checked(&shape, arguments)?;
     Ok((shape, Parameters::random(&config, arguments.seed), tokenizer))
 }
 
@@ -274,31 +280,37 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
         ensure!(context <= shape.context, "{}: its context is {}", name(), shape.context);
         shape.context = context;
     }
-    checked(&shape)?;
+    checked(&shape, arguments)?;
     let mut weights = Parameters::read(&opened.file, &mut opened.source).with_context(name)?;
     weights.set_context(shape.context);
     Ok((shape, weights, tokenizer))
 }
 
-/// A shape that a model can have and this machine can hold.
-fn checked(shape: &Shape) -> Result<Config> {
+/// A shape that a model can have and this machine can train.
+fn checked(shape: &Shape, arguments: &Arguments) -> Result<Config> {
     let config = shape.config();
     config.validate()?;
-    // Weights, gradients and two moments; activations come on top.
-    let needed = (count(&config) as u64).saturating_mul(4 * 4);
+    let batch_tokens = arguments.batch_tokens;
+    // Weights, gradients and two moments.
+    let weights = (count(&config) as u64).saturating_mul(4 * 4);
+    let needed = weights.saturating_add(Network::bytes(&config, batch_tokens));
     let available = bootllm_host::memory_available().unwrap_or(u64::MAX);
     if needed > available {
         use bootllm_chat::report::bytes;
         let (needed, available) = (bytes(needed), bytes(available));
-        bail!("training this shape needs {needed} of memory, this machine has {available} free");
+        bail!(
+            "training this shape with {batch_tokens} tokens at once needs {needed} of memory, this \
+             machine has {available} free; take a smaller shape, or fewer --batch-tokens and \
+             --accumulate"
+        );
     }
     Ok(config)
 }
 
-fn read_documents(corpus: &Path, tokenizer: &Tokenizer) -> Result<(Documents, Documents)> {
-    let corpus = Corpus::read(corpus)?;
+/// The documents to train on and those held out, as tokens.
+fn encoded(corpus: &Corpus, tokenizer: &Tokenizer) -> (Documents, Documents) {
     let documents = |texts: &[String]| Documents::new(texts, tokenizer);
-    Ok((documents(&corpus.train), documents(&corpus.held_out)))
+    (documents(&corpus.train), documents(&corpus.held_out))
 }
 
 fn describe(run: &Run) {

@@ -8,7 +8,7 @@ use super::vector::{exp, max, sum, vectorized};
 use rayon::prelude::*;
 
 /// Tokens whose logits are kept at once.
-const TOKENS: usize = 512;
+pub const TOKENS: usize = 512;
 
 /// The gradients on the way back, and the scale of the loss in them.
 pub struct Gradients<'a> {

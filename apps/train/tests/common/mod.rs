@@ -1,0 +1,90 @@
+//! What the tests of the program share.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A folder of a test's own, gone at its end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// An empty folder. No two tests may give it the same name.
+    pub fn new(test: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("bootllm-train-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a new folder");
+        Folder(path)
+    }
+
+    /// Where something in it is.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Puts a file into it; gives its path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).expect("a file that can be written");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The names of the files in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder that can be read");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The program.
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_bootllm-train"))
+}
+
+/// Words, with a path in place of each `{}`.
+pub fn arguments(words: &str, paths: &[&Path]) -> Vec<OsString> {
+    let mut paths = paths.iter();
+    let mut next = |word: &str| match word {
+        "{}" => paths.next().expect("a path for every {}").into(),
+        word => word.into(),
+    };
+    words.split(' ').map(&mut next).collect()
+}
+
+/// Runs the program.
+pub fn train(words: &str, paths: &[&Path]) -> Output {
+    program().args(arguments(words, paths)).output().expect("a program that starts")
+}
+
+/// What the program wrote to standard error.
+pub fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8 on standard error")
+}
+
+/// Runs the program, which must succeed; gives what it wrote to standard error.
+#[track_caller]
+pub fn must(words: &str, paths: &[&Path]) -> String {
+    let output = train(words, paths);
+    assert!(output.status.success(), "{words}: {output:?}");
+    said(&output)
+}
+
+/// Checks that what was wrong was said in one line, the last, which holds `expected`.
+#[track_caller]
+pub fn assert_refused(output: &Output, expected: &str) {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = said(output);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("bootllm-train: ") && last.contains(expected), "{expected}: {said}");
+    assert_eq!(said.matches("bootllm-train: ").count(), 1, "{said}");
+}
