@@ -10,11 +10,11 @@ use indicatif::DecimalBytes;
 
 use crate::disk::{self, Entry, SECTOR};
 use crate::image::{self, progress_bar};
-use crate::models::{self, Named};
+use crate::models::Named;
 use crate::project::Project;
 use crate::sticks::{Disk, Kernel};
 use crate::target::CoreFrom;
-use crate::{program, setup};
+use crate::setup;
 
 /// Which stick, and what goes onto it.
 #[derive(Args, Clone, Debug)]
@@ -64,14 +64,8 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
 
 /// Builds the program and gathers the files.
 fn contents(project: &Project, core: CoreFrom, named: &Named) -> Result<Vec<Entry>> {
-    let embedded = named.open_embedded()?;
-    let mut chosen = named.open()?;
-    if chosen.is_empty() && embedded.is_none() {
-        chosen = models::default(project)?;
-    }
     let target = setup::target(project, core)?;
-    let program = program::build(project, &target, embedded.as_ref())?;
-    let contents = image::gather(&program, embedded.as_ref(), &chosen)?;
+    let contents = image::contents(project, &target, named)?;
     for line in &contents.described {
         eprintln!("  {line}");
     }

@@ -27,8 +27,7 @@ pub struct Contents {
 
 /// Builds the program and gathers the files of the disk.
 pub fn contents(project: &Project, target: &Target, named: &Named) -> Result<Contents> {
-    let embedded = named.open_embedded()?;
-    let models = named.open()?;
+    let (embedded, models) = named.chosen(project)?;
     let program = program::build(project, target, embedded.as_ref())?;
     gather(&program, embedded.as_ref(), &models)
 }
@@ -96,9 +95,6 @@ pub fn task(
     let contents = contents(project, target, named)?;
     for line in &contents.described {
         eprintln!("  {line}");
-    }
-    if contents.described.is_empty() {
-        eprintln!("  no model: add some with --model FILE, or copy them onto the disk later");
     }
     let file = output.map_or_else(|| contents.program.with_extension("img"), PathBuf::from);
     let size = write(&file, &contents.entries)?;

@@ -15,7 +15,7 @@ use crate::project::Project;
 /// The models that a person names.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Named {
-    /// A model to put on the disk; may be given more than once.
+    /// A model to put on the disk instead of the built-in ones; may be given more than once.
     #[arg(long = "model", value_name = "FILE")]
     pub models: Vec<PathBuf>,
 
@@ -85,7 +85,18 @@ impl Named {
         Self { models: Vec::new(), tokenizers: tokenizer.into_iter().collect(), embed: model }
     }
 
-    /// The models to put on the disk.
+    /// The model for inside the program, if there is to be one, and those for beside it: the
+    /// built-in ones where none is named.
+    pub fn chosen(&self, project: &Project) -> Result<(Option<Model>, Vec<Model>)> {
+        let embedded = self.open_embedded()?;
+        let mut models = self.open()?;
+        if embedded.is_none() && models.is_empty() {
+            models = models_in(&project.root.join("models"))?;
+        }
+        Ok((embedded, models))
+    }
+
+    /// The models that were named to be put on the disk.
     pub fn open(&self) -> Result<Vec<Model>> {
         let tokenizer = |at: usize| match self.tokenizers.len() {
             0 => Ok(None),
@@ -124,28 +135,6 @@ pub fn entries(models: &[Model]) -> Result<Vec<Entry>> {
         entries.push(Entry::new(tokenizer, &model.tokenizer)?);
     }
     Ok(entries)
-}
-
-/// The model to run where none is named, and where it is from.
-pub fn default(project: &Project) -> Result<Vec<Model>> {
-    let built_in = models_in(&project.root.join("models"))?;
-    if !built_in.is_empty() {
-        return Ok(built_in);
-    }
-    let shared = project.root.join("../shared/models");
-    let model = shared.join("stories260K.bin");
-    if model.is_file() {
-        let tokenizer = shared.join("tok512.bin");
-        return Ok(vec![Model::open(&model, Some(&tokenizer))?]);
-    }
-    let fetched = models_in(&project.fetched())?;
-    if fetched.is_empty() {
-        bail!(
-            "there is no model to run; get one with\n\n  cargo xtask fetch stories260K\n\n\
-             or name one with --model FILE"
-        );
-    }
-    Ok(fetched)
 }
 
 /// The models in a folder, in the order of their names; files without a tokenizer are none.

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::guest::Guest;
 use crate::machine::{Attachment, Machine, Screen, Serial};
-use crate::models::{self, Named};
+use crate::models::Named;
 use crate::project::Project;
 use crate::setup::{self, Emulator};
 use crate::target::CoreFrom;
@@ -107,11 +107,7 @@ fn make_image(
     named: &Named,
     spent: &mut Spent,
 ) -> Result<(PathBuf, u64)> {
-    let embedded = named.open_embedded()?;
-    let mut models = named.open()?;
-    if models.is_empty() && embedded.is_none() {
-        models = models::default(project)?;
-    }
+    let (embedded, models) = named.chosen(project)?;
     let target = setup::target(project, core)?;
     spent.on("setup check");
     let program = program::build(project, &target, embedded.as_ref())?;
