@@ -12,9 +12,9 @@ use crate::disk::{self, Entry, SECTOR};
 use crate::image::{self, progress_bar};
 use crate::models::Named;
 use crate::project::Project;
+use crate::setup;
 use crate::sticks::{Disk, Kernel};
 use crate::target::CoreFrom;
-use crate::setup;
 
 /// Which stick, and what goes onto it.
 #[derive(Args, Clone, Debug)]
