@@ -3,12 +3,12 @@
 //! Everything random follows from the seed, and sums are added in one order, so on the same machine
 //! a run that was interrupted ends in the same weights as one that was not.
 
+use crate::backend::{Backend, Device};
 use crate::checkpoint::{self, Checkpoint};
 use crate::feed::{Documents, Feed, Position};
 use crate::log::{self, Entry, HeldOut};
-use crate::network::Network;
 use crate::ops::dropout::Dropout;
-use crate::optimizer::{self, Moments, norm};
+use crate::optimizer::{self, Moments};
 use crate::parameters::Parameters;
 use crate::sample;
 use crate::shape::Shape;
@@ -17,6 +17,7 @@ use bootllm_host::write_whole;
 use bootllm_model_file::Version;
 use bootllm_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -82,8 +83,7 @@ pub struct Run {
     folder: PathBuf,
     settings: Settings,
     progress: Progress,
-    weights: Parameters,
-    moments: Moments,
+    backend: Box<dyn Backend>,
     tokenizer: Tokenizer,
     train: Documents,
     held_out: Documents,
@@ -98,6 +98,7 @@ impl Run {
     pub fn begin(
         folder: &Path,
         settings: Settings,
+        device: Device,
         weights: Parameters,
         tokenizer: Tokenizer,
         (train, held_out): (Documents, Documents),
@@ -109,25 +110,26 @@ impl Run {
                  folder"
             );
         }
+        let zeros = Parameters::zeros(weights.config());
+        let moments = Moments { first: zeros.clone(), second: zeros };
+        let backend = device.open(weights, moments)?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {name}"))?;
         write_whole(&folder.join(TOKENIZER), |sink| Ok(sink.write_all(&tokenizer.write())?))?;
         let path = folder.join(log::NAME);
         write_whole(&path, |sink| Ok(writeln!(sink, "{}", log::HEADER)?))?;
         fs::write(folder.join(SAMPLES), "")?;
-        let zeros = Parameters::zeros(weights.config());
-        let moments = Moments { first: zeros.clone(), second: zeros };
         let progress = Progress { fingerprint: train.fingerprint(), ..Progress::default() };
         let log = append(&path)?;
         let folder = folder.to_owned();
-        let run =
-            Run { folder, settings, progress, weights, moments, tokenizer, train, held_out, log };
+        let run = Run { folder, settings, progress, backend, tokenizer, train, held_out, log };
         run.write_checkpoint()?;
         Ok(run)
     }
 
-    /// Goes on with a run, given its checkpoint.
+    /// Goes on with a run, given its checkpoint, on any device.
     pub fn resume(
         folder: &Path,
+        device: Device,
         checkpoint: Checkpoint,
         tokenizer: Tokenizer,
         (train, held_out): (Documents, Documents),
@@ -138,6 +140,7 @@ impl Run {
             "{}: the corpus or its tokenizer has changed since the run began",
             settings.corpus.display()
         );
+        let backend = device.open(weights, moments)?;
         let path = folder.join(log::NAME);
         // Steps behind the checkpoint are made again.
         let entries = log::read(&path)?;
@@ -150,7 +153,7 @@ impl Run {
         })?;
         let log = append(&path)?;
         let folder = folder.to_owned();
-        Ok(Run { folder, settings, progress, weights, moments, tokenizer, train, held_out, log })
+        Ok(Run { folder, settings, progress, backend, tokenizer, train, held_out, log })
     }
 
     /// What the run was told.
@@ -163,9 +166,14 @@ impl Run {
         &self.progress
     }
 
+    /// Where it computes, for a person to read.
+    pub fn computes_on(&self) -> String {
+        self.backend.name()
+    }
+
     /// The weights as they are now.
-    pub fn weights(&self) -> &Parameters {
-        &self.weights
+    pub fn weights(&self) -> Result<Cow<'_, Parameters>> {
+        self.backend.weights()
     }
 
     /// Trains until the last step.
@@ -175,8 +183,6 @@ impl Run {
         let context = settings.shape.context;
         let position = self.progress.position;
         let mut feed = Feed::new(&train, context, settings.batch_tokens, settings.seed, position);
-        let mut network = Network::new(&settings.shape.config())?;
-        let mut gradients = Parameters::zeros(self.weights.config());
         let (began, first) = (Instant::now(), self.progress.step);
         let (mut kept, mut spent_evaluating) = (Instant::now(), Duration::ZERO);
         let mut steps = first;
@@ -189,13 +195,13 @@ impl Run {
         };
         while steps < settings.steps {
             let start = Instant::now();
-            let mut entry = self.step(&mut network, &mut gradients, &mut feed)?;
+            let mut entry = self.step(&mut feed)?;
             entry.tokens_per_second /= start.elapsed().as_secs_f64();
             steps = entry.step;
             let due = steps.is_multiple_of(settings.evaluate_every) || steps == settings.steps;
             if due {
                 let start = Instant::now();
-                let sample = self.evaluate(&mut network, &mut entry).with_context(stopped)?;
+                let sample = self.evaluate(&mut entry).with_context(stopped)?;
                 spent_evaluating += start.elapsed();
                 tell(Event::Evaluation(&entry, &sample));
             }
@@ -212,23 +218,13 @@ impl Run {
     }
 
     /// One update of the weights. The entry's speed is the number of tokens.
-    fn step(
-        &mut self,
-        network: &mut Network,
-        gradients: &mut Parameters,
-        feed: &mut Feed,
-    ) -> Result<Entry> {
-        let Settings { seed, steps, dropout, ref optimizer, .. } = self.settings;
+    fn step(&mut self, feed: &mut Feed) -> Result<Entry> {
+        let Settings { seed, steps, accumulate, dropout, ref optimizer, .. } = self.settings;
         let step = self.progress.step;
-        let batches: Vec<_> = (0..self.settings.accumulate).map(|_| feed.next_batch()).collect();
-        let tokens: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
-        gradients.values_mut().fill(0.0);
-        let mut loss = 0.0;
-        for (part, batch) in (0..).zip(&batches) {
-            let dropout = Dropout::new(dropout, seed, step, part);
-            loss += network.step(&self.weights, gradients, batch, dropout, 1.0 / tokens as f32);
-        }
-        let (loss, norm) = (loss / tokens as f64, norm(gradients));
+        let next = |part| (feed.next_batch(), Dropout::new(dropout, seed, step, part));
+        let batches: Vec<_> = (0..accumulate).map(next).collect();
+        let tokens: usize = batches.iter().map(|(batch, _)| batch.tokens.len()).sum();
+        let (loss, norm) = self.backend.gradients(&batches)?;
         if !loss.is_finite() || !norm.is_finite() {
             bail!(
                 "step {}: the loss is {loss}, the gradients' norm {norm}. The last checkpoint and \
@@ -239,8 +235,7 @@ impl Run {
             );
         }
         let rate = optimizer.rate_at(step, steps);
-        let (weights, moments) = (&mut self.weights, &mut self.moments);
-        optimizer::update(weights, moments, gradients, norm, optimizer, (step, rate));
+        self.backend.update(norm, optimizer, (step, rate))?;
         self.progress.step += 1;
         self.progress.tokens += tokens as u64;
         self.progress.position = feed.position();
@@ -257,56 +252,46 @@ impl Run {
     }
 
     /// Measures the held-out part, keeps the model if it is the best so far, and writes a sample.
-    fn evaluate(&mut self, network: &mut Network, entry: &mut Entry) -> Result<String> {
+    fn evaluate(&mut self, entry: &mut Entry) -> Result<String> {
         if !self.held_out.is_empty() {
-            let held_out = measure(network, &self.weights, &self.held_out, &self.settings);
-            entry.held_out = Some(held_out);
-            if self.progress.best.is_none_or(|best| held_out.loss < best) {
-                self.progress.best = Some(held_out.loss);
-                self.write_best()?;
-            }
-        } else {
-            self.write_best()?;
+            entry.held_out = Some(self.measure()?);
+        }
+        let best = self.progress.best;
+        let weights = self.backend.weights()?;
+        if entry.held_out.is_none_or(|held_out| best.is_none_or(|best| held_out.loss < best)) {
+            self.progress.best = entry.held_out.map(|held_out| held_out.loss);
+            let path = self.folder.join(BEST);
+            write_whole(&path, |sink| weights.write(Version::V0, sink))?;
         }
         let Settings { ref prompt, seed, .. } = self.settings;
-        let sample = sample::write(&self.weights, &self.tokenizer, prompt, seed)?;
+        let sample = sample::write(&weights, &self.tokenizer, prompt, seed)?;
         let mut samples = append(&self.folder.join(SAMPLES))?;
         writeln!(samples, "step {}\n{sample}\n", entry.step)?;
         Ok(sample)
     }
 
-    fn write_best(&self) -> Result<()> {
-        let path = self.folder.join(BEST);
-        write_whole(&path, |sink| self.weights.write(Version::V0, sink))?;
-        Ok(())
+    /// How well the held-out part is foreseen.
+    fn measure(&mut self) -> Result<HeldOut> {
+        let (context, batch_tokens) = (self.settings.shape.context, self.settings.batch_tokens);
+        let (mut loss, mut tokens) = (0.0, 0);
+        for batch in self.held_out.batches(context, batch_tokens) {
+            loss += self.backend.loss(&batch)?;
+            tokens += batch.tokens.len();
+        }
+        let bits = loss / core::f64::consts::LN_2 / self.held_out.bytes() as f64;
+        Ok(HeldOut { loss: loss / tokens as f64, bits })
     }
 
     fn write_checkpoint(&self) -> Result<()> {
         let path = self.folder.join(checkpoint::NAME);
-        let Run { settings, progress, weights, moments, .. } = self;
-        checkpoint::write(&path, settings, progress, weights, moments)
+        let (weights, moments) = (self.backend.weights()?, self.backend.moments()?);
+        checkpoint::write(&path, &self.settings, &self.progress, &weights, &moments)
     }
 
     fn write_log(&mut self, entry: &Entry) -> Result<()> {
         let name = || self.folder.join(log::NAME).display().to_string();
         writeln!(self.log, "{}", entry.to_line()).with_context(name)
     }
-}
-
-/// How well documents are foreseen.
-pub fn measure(
-    network: &mut Network,
-    weights: &Parameters,
-    documents: &Documents,
-    settings: &Settings,
-) -> HeldOut {
-    let (mut loss, mut tokens) = (0.0, 0);
-    for batch in documents.batches(settings.shape.context, settings.batch_tokens) {
-        loss += network.loss(weights, &batch);
-        tokens += batch.tokens.len();
-    }
-    let bits = loss / core::f64::consts::LN_2 / documents.bytes() as f64;
-    HeldOut { loss: loss / tokens as f64, bits }
 }
 
 fn append(path: &Path) -> Result<File> {

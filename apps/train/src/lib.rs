@@ -9,6 +9,7 @@
 //! Reading order: [`network`], with the [`ops`] beside it, is the heart; then [`feed`],
 //! [`optimizer`] and [`fit`].
 
+pub mod backend;
 pub mod checkpoint;
 pub mod corpus;
 pub mod feed;

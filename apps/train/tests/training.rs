@@ -3,6 +3,7 @@
 use bootllm_cores::OneCore;
 use bootllm_engine::Session;
 use bootllm_tokenizer::Tokenizer;
+use bootllm_train::backend::Device;
 use bootllm_train::feed::Documents;
 use bootllm_train::fit::{BEST, Event, Run, Settings, TOKENIZER};
 use bootllm_train::network::{Batch, Network};
@@ -92,11 +93,15 @@ fn settings(tokenizer: &Tokenizer) -> Settings {
 }
 
 fn begin(folder: &Path, settings: Settings) -> anyhow::Result<Run> {
+    begin_on(Device::Cpu, folder, settings)
+}
+
+fn begin_on(device: Device, folder: &Path, settings: Settings) -> anyhow::Result<Run> {
     let tokenizer = tokenizer();
     let weights = Parameters::random(&settings.shape.config(), settings.seed);
     let documents = |count, seed| Documents::new(&texts(count, seed), &tokenizer);
     let documents = (documents(50, 1), documents(5, 2));
-    Run::begin(folder, settings, weights, tokenizer, documents)
+    Run::begin(folder, settings, device, weights, tokenizer, documents)
 }
 
 fn resume(folder: &Path) -> anyhow::Result<Run> {
@@ -104,7 +109,19 @@ fn resume(folder: &Path) -> anyhow::Result<Run> {
     let documents = |count, seed| Documents::new(&texts(count, seed), &tokenizer);
     let documents = (documents(50, 1), documents(5, 2));
     let checkpoint = checkpoint::read(&folder.join(checkpoint::NAME))?;
-    Run::resume(folder, checkpoint, tokenizer, documents)
+    Run::resume(folder, Device::Cpu, checkpoint, tokenizer, documents)
+}
+
+/// Lets a run go on until a step, and ends it there as if the program had been killed.
+fn kill(run: &mut Run, at: u64) {
+    let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        run.run(&mut |event| {
+            if matches!(event, Event::Step(entry, _) if entry.step == at) {
+                std::panic::resume_unwind(Box::new(()));
+            }
+        })
+    }));
+    assert!(killed.is_err());
 }
 
 #[test]
@@ -143,20 +160,13 @@ fn an_interrupted_run_ends_in_the_same_weights() {
     // The other run is killed between two checkpoints, twice: what it did behind them is lost.
     let mut other = begin(&parts.0, settings(&tokenizer())).unwrap();
     for kill_at in [19, 30] {
-        let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            other.run(&mut |event| {
-                if matches!(event, Event::Step(entry, _) if entry.step == kill_at) {
-                    std::panic::resume_unwind(Box::new(()));
-                }
-            })
-        }));
-        assert!(killed.is_err());
+        kill(&mut other, kill_at);
         other = resume(&parts.0).unwrap();
         assert_eq!(other.progress().step, kill_at / 8 * 8);
     }
     other.run(&mut |_| {}).unwrap();
     assert_eq!(run.progress(), other.progress());
-    assert!(run.weights().values() == other.weights().values());
+    assert!(run.weights().unwrap().values() == other.weights().unwrap().values());
     let entries = |folder: &Folder| {
         let entries = log::read(&folder.0.join(log::NAME)).unwrap();
         entries
@@ -167,6 +177,15 @@ fn an_interrupted_run_ends_in_the_same_weights() {
     assert_eq!(entries(&whole), entries(&parts));
     let bytes = |folder: &Folder, name| std::fs::read(folder.0.join(name)).unwrap();
     assert!(bytes(&whole, BEST) == bytes(&parts, BEST));
+}
+
+#[test]
+fn a_device_that_cannot_be_used_is_refused_and_nothing_is_left() {
+    let folder = Folder::new("gpu");
+    let refused = begin_on(Device::Gpu(0), &folder.0, settings(&tokenizer()));
+    let message = refused.err().unwrap().to_string();
+    assert!(message.contains("GPU"), "{message}");
+    assert!(!folder.0.exists());
 }
 
 #[test]
@@ -268,7 +287,7 @@ fn a_damaged_or_foreign_checkpoint_is_refused() {
     let checkpoint = checkpoint::read(&path).unwrap();
     let other = Documents::new(&texts(50, 9), &tokenizer());
     let none = Documents::new(&[], &tokenizer());
-    let refused = Run::resume(&folder.0, checkpoint, tokenizer(), (other, none));
+    let refused = Run::resume(&folder.0, Device::Cpu, checkpoint, tokenizer(), (other, none));
     assert!(refused.err().unwrap().to_string().contains("has changed"));
 
     // A second run in the same folder.

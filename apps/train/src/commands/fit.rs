@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bootllm_host::{open, remark};
 use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
+use bootllm_train::backend::Device;
 use bootllm_train::corpus::Corpus;
 use bootllm_train::feed::{Documents, Feed, Position};
 use bootllm_train::fit::{Event, Run, Settings, TOKENIZER};
@@ -87,6 +88,10 @@ pub struct Arguments {
     /// Processor cores to use [default: all]
     #[arg(long)]
     threads: Option<usize>,
+    /// What computes: cpu, or one GPU: gpu, gpu:1 and so on; `burn` is a slow check of the GPU's
+    /// way on the processor
+    #[arg(long, default_value = "cpu")]
+    device: Device,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -169,7 +174,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         pool.build_global().context("--threads")?;
     }
     let mut run = match &arguments.resume {
-        Some(folder) => resume(folder)?,
+        Some(folder) => resume(folder, arguments.device)?,
         None => begin(arguments)?,
     };
     describe(&run);
@@ -179,7 +184,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     result
 }
 
-fn resume(folder: &Path) -> Result<Run> {
+fn resume(folder: &Path, device: Device) -> Result<Run> {
     let path = folder.join(checkpoint::NAME);
     let name = folder.display();
     ensure!(path.exists(), "{name}: there is no run in it; `fit CORPUS {name}` begins one");
@@ -188,7 +193,7 @@ fn resume(folder: &Path) -> Result<Run> {
     let vocab_size = checkpoint.settings.shape.vocab_size;
     let tokenizer = bootllm_host::read_tokenizer(&tokenizer, vocab_size)?;
     let documents = encoded(&Corpus::read(&checkpoint.settings.corpus)?, &tokenizer);
-    Run::resume(folder, checkpoint, tokenizer, documents)
+    Run::resume(folder, device, checkpoint, tokenizer, documents)
 }
 
 fn begin(arguments: &Arguments) -> Result<Run> {
@@ -229,7 +234,7 @@ fn begin(arguments: &Arguments) -> Result<Run> {
         evaluate_every: arguments.evaluate_every,
         prompt: arguments.prompt.clone(),
     };
-    Run::begin(folder, settings, weights, tokenizer, documents)
+    Run::begin(folder, settings, arguments.device, weights, tokenizer, documents)
 }
 
 /// Refuses numbers with which nothing can be trained.
@@ -293,7 +298,12 @@ fn checked(shape: &Shape, arguments: &Arguments) -> Result<Config> {
     let batch_tokens = arguments.batch_tokens;
     // Weights, gradients and two moments.
     let weights = (count(&config) as u64).saturating_mul(4 * 4);
-    let needed = weights.saturating_add(Network::bytes(&config, batch_tokens));
+    // What Burn needs besides is in the memory of its device.
+    let network = match arguments.device {
+        Device::Cpu => Network::bytes(&config, batch_tokens),
+        Device::Gpu(_) | Device::Burn => 0,
+    };
+    let needed = weights.saturating_add(network);
     let available = bootllm_host::memory_available().unwrap_or(u64::MAX);
     if needed > available {
         use bootllm_chat::report::bytes;
@@ -328,10 +338,11 @@ fn describe(run: &Run) {
         shape.context
     ));
     remark(&format!(
-        "step {} of {}, {} tokens a step",
+        "step {} of {}, {} tokens a step, on {}",
         run.progress().step,
         settings.steps,
-        settings.batch_tokens as u64 * settings.accumulate
+        settings.batch_tokens as u64 * settings.accumulate,
+        run.computes_on()
     ));
 }
 
