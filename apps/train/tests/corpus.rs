@@ -1,6 +1,9 @@
 //! Corpora: what is held out, what is dropped, what is refused, and fetching by name.
 
+mod common;
+
 use bootllm_train::corpus::{Corpus, Counts, Settings, Source, documents, prepare};
+use common::{Folder, assert_refused, names, program, said};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -12,38 +15,9 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A folder that is gone when the test ends.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(test: &str) -> Self {
-        let name = format!("bootllm-corpus-{test}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        Place(folder)
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let file = self.0.join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, content).unwrap();
-        file
-    }
-
-    fn corpus(&self) -> PathBuf {
-        self.0.join("corpus")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_bootllm-train"))
+/// The corpus that `data` makes in a test's folder.
+fn corpus_in(place: &Folder) -> PathBuf {
+    place.join("corpus")
 }
 
 fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
@@ -51,17 +25,8 @@ fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
 }
 
 /// Runs `data` into the place's corpus.
-fn data(place: &Place, arguments: &[&OsStr]) -> Output {
-    run([OsStr::new("data"), place.corpus().as_os_str()].iter().chain(arguments))
-}
-
-fn message(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn assert_refused(output: &Output, expected: &str) {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(message(output).contains(expected), "{}", message(output));
+fn data(place: &Folder, arguments: &[&OsStr]) -> Output {
+    run([OsStr::new("data"), corpus_in(place).as_os_str()].iter().chain(arguments))
 }
 
 /// A story of its own, told in sixty words.
@@ -216,18 +181,18 @@ fn typographic_signs_stay_unless_plain_is_said() {
 
 #[test]
 fn a_folder_of_texts_becomes_a_corpus_and_a_tokenizer() {
-    let place = Place::new("folder");
+    let place = Folder::new("corpus-folder");
     place.file("texts/a.txt", format!("\u{feff}{}", stories(0..300)).replace('\n', "\r\n"));
     let book = "# Title\n\n## Author\n\n-----\n\n## Chapter\n\nIt was _very_ good.\n";
     place.file("texts/more/b.md", book);
     place.file("texts/.hidden.txt", "hidden");
     place.file("texts/picture.png", b"\x89PNG\0");
-    let output = data(&place, &[place.0.join("texts").as_os_str()]);
-    assert!(output.status.success(), "{}", message(&output));
-    let corpus = Corpus::read(&place.corpus()).unwrap();
+    let output = data(&place, &[place.join("texts").as_os_str()]);
+    assert!(output.status.success(), "{}", said(&output));
+    let corpus = Corpus::read(&corpus_in(&place)).unwrap();
     assert_eq!(corpus.train.len() + corpus.held_out.len(), 301);
     assert!(corpus.train.iter().chain(&corpus.held_out).any(|d| d == "It was very good."));
-    let about = fs::read_to_string(place.corpus().join("corpus.md")).unwrap();
+    let about = fs::read_to_string(corpus_in(&place).join("corpus.md")).unwrap();
     assert!(
         about.contains("a.txt: 300 documents") && about.contains("b.md: 1 documents"),
         "{about}"
@@ -236,30 +201,30 @@ fn a_folder_of_texts_becomes_a_corpus_and_a_tokenizer() {
 
     let output = run([
         "tokenizer".as_ref(),
-        place.corpus().as_os_str(),
+        corpus_in(&place).as_os_str(),
         "--vocab-size".as_ref(),
         "320".as_ref(),
     ]);
-    assert!(output.status.success(), "{}", message(&output));
-    let bytes = fs::read(place.corpus().join("tokenizer.bin")).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let bytes = fs::read(corpus_in(&place).join("tokenizer.bin")).unwrap();
     assert!(bootllm_tokenizer::Tokenizer::read_for(&bytes, 320).is_ok());
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("held out: ") && said.contains(" bytes a token"), "{said}");
     // Made again it replaces the first, and is the same.
-    let before = fs::read(place.corpus().join("train.txt")).unwrap();
-    assert!(data(&place, &[place.0.join("texts").as_os_str()]).status.success());
-    assert_eq!(fs::read(place.corpus().join("train.txt")).unwrap(), before);
+    let before = fs::read(corpus_in(&place).join("train.txt")).unwrap();
+    assert!(data(&place, &[place.join("texts").as_os_str()]).status.success());
+    assert_eq!(fs::read(corpus_in(&place).join("train.txt")).unwrap(), before);
 }
 
 #[test]
 fn bad_texts_are_refused_and_said_to_be() {
-    let place = Place::new("refusals");
+    let place = Folder::new("corpus-refusals");
     let refused = |content: &[u8], expected: &str| {
         let file = place.file("bad.txt", content);
         let output = data(&place, &[file.as_os_str()]);
         assert_refused(&output, expected);
-        assert!(message(&output).contains("bad.txt"), "{}", message(&output));
-        assert!(!place.corpus().exists());
+        assert!(said(&output).contains("bad.txt"), "{}", said(&output));
+        assert!(!corpus_in(&place).exists());
     };
     refused(b"", "there is no text in it");
     refused(b" \n\n", "there is no text in it");
@@ -270,7 +235,7 @@ fn bad_texts_are_refused_and_said_to_be() {
     );
     refused(b"caf\xe9 au lait", "not a text in UTF-8: at byte 3");
 
-    let nowhere = place.0.join("nowhere");
+    let nowhere = place.join("nowhere");
     assert_refused(
         &data(&place, &[nowhere.as_os_str()]),
         "there is no such file, and no corpus but tinyshakespeare, TinyStories",
@@ -291,26 +256,26 @@ fn bad_texts_are_refused_and_said_to_be() {
         let output = data(&place, &[file.as_os_str(), option_text.as_ref()]);
         assert_refused(&output, option);
     }
-    assert!(!place.corpus().exists());
+    assert!(!corpus_in(&place).exists());
 
-    let output = run(["tokenizer".as_ref(), place.0.as_os_str()]);
+    let output = run(["tokenizer".as_ref(), place.path().as_os_str()]);
     assert_refused(&output, "no corpus");
     assert!(data(&place, &[file.as_os_str()]).status.success());
     let output =
-        run(["tokenizer".as_ref(), place.corpus().as_os_str(), "--vocab-size=30000".as_ref()]);
+        run(["tokenizer".as_ref(), corpus_in(&place).as_os_str(), "--vocab-size=30000".as_ref()]);
     assert_refused(&output, "supports a vocabulary of at most");
-    assert!(!place.corpus().join("tokenizer.bin").exists());
+    assert!(!corpus_in(&place).join("tokenizer.bin").exists());
 }
 
 #[test]
 fn files_that_are_no_corpus_are_not_overwritten() {
-    let place = Place::new("mine");
+    let place = Folder::new("corpus-mine");
     let text = place.file("text.txt", stories(0..10));
     let mine = place.file("corpus/train.txt", "my own");
     assert_refused(&data(&place, &[text.as_os_str()]), "would be lost");
     assert_eq!(fs::read(mine).unwrap(), b"my own");
 
-    let place = Place::new("file");
+    let place = Folder::new("corpus-file");
     let text = place.file("text.txt", stories(0..10));
     place.file("corpus", "a file");
     assert_refused(&data(&place, &[text.as_os_str()]), "cannot make the folder");
@@ -320,25 +285,22 @@ fn files_that_are_no_corpus_are_not_overwritten() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_loses_nothing() {
-    let place = Place::new("full");
+    let place = Folder::new("corpus-full");
     let few = place.file("few.txt", stories(0..10));
     assert!(data(&place, &[few.as_os_str()]).status.success());
-    let before = Corpus::read(&place.corpus()).unwrap();
+    let before = Corpus::read(&corpus_in(&place)).unwrap();
     let many = place.file("many.txt", stories(0..1000));
     let output = Command::new("bash")
         .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_bootllm-train"))
         .arg("data")
-        .arg(place.corpus())
+        .arg(corpus_in(&place))
         .arg(many)
         .output()
         .unwrap();
     assert_refused(&output, "train.txt");
-    assert_eq!(Corpus::read(&place.corpus()).unwrap(), before);
-    let mut names: Vec<_> =
-        fs::read_dir(place.corpus()).unwrap().map(|f| f.unwrap().file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["corpus.md", "held-out.txt", "train.txt"]);
+    assert_eq!(Corpus::read(&corpus_in(&place)).unwrap(), before);
+    assert_eq!(names(&corpus_in(&place)), ["corpus.md", "held-out.txt", "train.txt"]);
 }
 
 /// What a server on this machine sends, whatever is asked for.
@@ -407,21 +369,21 @@ fn answer(mut stream: TcpStream, sent: &mut Sent, log: &Mutex<Vec<String>>) -> s
     Ok(())
 }
 
-fn data_from(address: &str, place: &Place, arguments: &[&str]) -> Output {
+fn data_from(address: &str, place: &Folder, arguments: &[&str]) -> Output {
     let mut command = program();
-    command.env("BOOTLLM_FETCH_BASE", address).arg("data").arg(place.corpus()).args(arguments);
+    command.env("BOOTLLM_FETCH_BASE", address).arg("data").arg(corpus_in(place)).args(arguments);
     command.output().unwrap()
 }
 
 #[test]
 fn a_corpus_is_fetched_by_its_name_and_gone_on_with() {
-    let place = Place::new("fetch");
+    let place = Folder::new("corpus-fetch");
     let content = stories(0..3000).into_bytes();
     assert!(content.len() > 1_200_000);
     let sent = Sent { content: Arc::new(content.clone()), hash: None, cut: 300_000 };
     let (address, requests) = serve(sent);
     let output = data_from(&address, &place, &["tinystories", "--megabytes", "1"]);
-    assert!(output.status.success(), "{}", message(&output));
+    assert!(output.status.success(), "{}", said(&output));
     let gets: Vec<_> =
         requests.lock().unwrap().iter().filter(|r| r.starts_with("GET")).cloned().collect();
     let path = "/datasets/roneneldan/TinyStories/resolve/main/TinyStoriesV2-GPT4-train.txt";
@@ -429,10 +391,10 @@ fn a_corpus_is_fetched_by_its_name_and_gone_on_with() {
         gets,
         [format!("GET {path} HTTP/1.1 0..1000000"), format!("GET {path} HTTP/1.1 300000..1000000")]
     );
-    let file = place.corpus().join("fetched/TinyStories-first-1MB.txt");
+    let file = corpus_in(&place).join("fetched/TinyStories-first-1MB.txt");
     assert!(fs::read(&file).unwrap() == content[..1_000_000]);
     // The story that is cut off is not in it.
-    let corpus = Corpus::read(&place.corpus()).unwrap();
+    let corpus = Corpus::read(&corpus_in(&place)).unwrap();
     let whole = documents(std::str::from_utf8(&content[..1_000_000]).unwrap()).count() - 1;
     assert_eq!(corpus.train.len() + corpus.held_out.len(), whole);
     let about = String::from_utf8(output.stdout).unwrap();
@@ -440,38 +402,36 @@ fn a_corpus_is_fetched_by_its_name_and_gone_on_with() {
 
     // What is there is not fetched again.
     let output = data_from("http://127.0.0.1:1", &place, &["TinyStories", "--megabytes=1"]);
-    assert!(output.status.success(), "{}", message(&output));
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 #[test]
 fn a_corpus_with_another_checksum_is_refused() {
-    let place = Place::new("checksum");
+    let place = Folder::new("corpus-checksum");
     let content = Arc::new(stories(0..100).into_bytes());
     let wrong = Sent { content: content.clone(), hash: Some("0".repeat(64)), cut: usize::MAX };
     let output = data_from(&serve(wrong).0, &place, &["tinyshakespeare"]);
-    assert_refused(&output, "damaged");
-    assert!(message(&output).contains("tinyshakespeare was not fetched"), "{}", message(&output));
-    assert!(!place.corpus().join("train.txt").exists());
-    assert_eq!(fs::read_dir(place.corpus().join("fetched")).unwrap().count(), 0);
+    // The program that fetches has said why.
+    assert!(said(&output).contains("is damaged: its SHA-256 is "), "{}", said(&output));
+    assert_refused(&output, "tinyshakespeare was not fetched");
+    assert!(!corpus_in(&place).join("train.txt").exists());
+    assert_eq!(fs::read_dir(corpus_in(&place).join("fetched")).unwrap().count(), 0);
 
     let hash: String =
         Sha256::digest(content.as_slice()).iter().map(|b| format!("{b:02x}")).collect();
     let right = Sent { content, hash: Some(hash), cut: 10 };
     let output = data_from(&serve(right).0, &place, &["tinyshakespeare"]);
-    assert!(output.status.success(), "{}", message(&output));
-    let corpus = Corpus::read(&place.corpus()).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let corpus = Corpus::read(&corpus_in(&place)).unwrap();
     assert_eq!(corpus.train.len() + corpus.held_out.len(), 100);
 }
 
 #[test]
 fn without_a_network_it_is_said_where_the_text_can_be_put() {
-    let place = Place::new("network");
+    let place = Folder::new("corpus-network");
     let output = data_from("http://127.0.0.1:1", &place, &["tinyshakespeare"]);
-    assert_refused(&output, "is there a network?");
-    assert!(
-        message(&output).contains("fetched/tinyshakespeare.txt by hand"),
-        "{}",
-        message(&output)
-    );
-    assert!(!place.corpus().join("train.txt").exists());
+    assert!(said(&output).contains("is there a network?"), "{}", said(&output));
+    assert!(said(&output).contains("fetched/tinyshakespeare.txt by hand"), "{}", said(&output));
+    assert_refused(&output, "tinyshakespeare was not fetched");
+    assert!(!corpus_in(&place).join("train.txt").exists());
 }

@@ -1,5 +1,7 @@
 //! Runs from beginning to end, on small texts that the tests make themselves.
 
+mod common;
+
 use bootllm_cores::OneCore;
 use bootllm_engine::Session;
 use bootllm_tokenizer::Tokenizer;
@@ -10,26 +12,9 @@ use bootllm_train::network::{Batch, Network};
 use bootllm_train::parameters::{Parameters, Random};
 use bootllm_train::shape::Shape;
 use bootllm_train::{checkpoint, log, optimizer, sample};
+use common::Folder;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-
-/// A folder that is gone when the test is.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("bootllm-train.{name}.{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Every byte a token, and some words.
 fn tokenizer() -> Tokenizer {
@@ -126,8 +111,8 @@ fn kill(run: &mut Run, at: u64) {
 
 #[test]
 fn a_run_learns_and_leaves_a_model_that_the_engine_loads() {
-    let folder = Folder::new("learns");
-    let mut run = begin(&folder.0, settings(&tokenizer())).unwrap();
+    let folder = Folder::new("training-learns");
+    let mut run = begin(folder.path(), settings(&tokenizer())).unwrap();
     let (mut first, mut last, mut samples) = (f64::NAN, f64::NAN, 0);
     run.run(&mut |event| match event {
         Event::Step(entry, _) if entry.step == 1 => first = entry.loss,
@@ -142,50 +127,51 @@ fn a_run_learns_and_leaves_a_model_that_the_engine_loads() {
     assert_eq!(samples, 5);
     // From ln 267 = 5.6.
     assert!(first > 5.0 && last < 2.5, "from {first} to {last}");
-    let entries = log::read(&folder.0.join(log::NAME)).unwrap();
+    let entries = log::read(&folder.join(log::NAME)).unwrap();
     assert_eq!(entries.len(), 40);
-    let mut model = bootllm_host::open(&folder.0.join(BEST)).unwrap();
+    let mut model = bootllm_host::open(&folder.join(BEST)).unwrap();
     assert_eq!(Shape::from(&model.file.config), shape(&tokenizer()));
     assert_eq!(model.tokenizer(None).unwrap().len(), tokenizer().len());
     model.load(None).unwrap();
-    assert!(folder.0.join(TOKENIZER).exists());
+    assert!(folder.join(TOKENIZER).exists());
 }
 
 #[test]
 fn an_interrupted_run_ends_in_the_same_weights() {
-    let (whole, parts) = (Folder::new("whole"), Folder::new("parts"));
-    let mut run = begin(&whole.0, settings(&tokenizer())).unwrap();
+    let (whole, parts) = (Folder::new("training-whole"), Folder::new("training-parts"));
+    let mut run = begin(whole.path(), settings(&tokenizer())).unwrap();
     run.run(&mut |_| {}).unwrap();
 
     // The other run is killed between two checkpoints, twice: what it did behind them is lost.
-    let mut other = begin(&parts.0, settings(&tokenizer())).unwrap();
+    let mut other = begin(parts.path(), settings(&tokenizer())).unwrap();
     for kill_at in [19, 30] {
         kill(&mut other, kill_at);
-        other = resume(&parts.0).unwrap();
+        other = resume(parts.path()).unwrap();
         assert_eq!(other.progress().step, kill_at / 8 * 8);
     }
     other.run(&mut |_| {}).unwrap();
     assert_eq!(run.progress(), other.progress());
     assert!(run.weights().unwrap().values() == other.weights().unwrap().values());
     let entries = |folder: &Folder| {
-        let entries = log::read(&folder.0.join(log::NAME)).unwrap();
+        let entries = log::read(&folder.join(log::NAME)).unwrap();
         entries
             .into_iter()
             .map(|entry| (entry.step, entry.loss, entry.held_out))
             .collect::<Vec<_>>()
     };
     assert_eq!(entries(&whole), entries(&parts));
-    let bytes = |folder: &Folder, name| std::fs::read(folder.0.join(name)).unwrap();
+    let bytes = |folder: &Folder, name| std::fs::read(folder.join(name)).unwrap();
     assert!(bytes(&whole, BEST) == bytes(&parts, BEST));
 }
 
 #[test]
 fn a_device_that_cannot_be_used_is_refused_and_nothing_is_left() {
-    let folder = Folder::new("gpu");
-    let refused = begin_on(Device::Gpu(0), &folder.0, settings(&tokenizer()));
+    let folder = Folder::new("training-gpu");
+    let run = folder.join("run");
+    let refused = begin_on(Device::Gpu(0), &run, settings(&tokenizer()));
     let message = refused.err().unwrap().to_string();
     assert!(message.contains("GPU"), "{message}");
-    assert!(!folder.0.exists());
+    assert!(!run.exists());
 }
 
 #[test]
@@ -239,22 +225,22 @@ fn the_trainer_and_the_engine_agree_on_stories260k() {
 
 #[test]
 fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint() {
-    let folder = Folder::new("nan");
+    let folder = Folder::new("training-nan");
     let mut settings = settings(&tokenizer());
     settings.optimizer.rate = 1e30;
-    let error = begin(&folder.0, settings).unwrap().run(&mut |_| {}).unwrap_err();
+    let error = begin(folder.path(), settings).unwrap().run(&mut |_| {}).unwrap_err();
     let message = format!("{error:#}");
     assert!(message.contains("the loss is") && message.contains("--rate"), "{message}");
-    let kept = checkpoint::read(&folder.0.join(checkpoint::NAME)).unwrap();
+    let kept = checkpoint::read(&folder.join(checkpoint::NAME)).unwrap();
     assert!(kept.weights.values().iter().all(|value| value.is_finite()));
 }
 
 #[test]
 fn a_damaged_or_foreign_checkpoint_is_refused() {
-    let folder = Folder::new("damaged");
-    let mut run = begin(&folder.0, Settings { steps: 1, ..settings(&tokenizer()) }).unwrap();
+    let folder = Folder::new("training-damaged");
+    let mut run = begin(folder.path(), Settings { steps: 1, ..settings(&tokenizer()) }).unwrap();
     run.run(&mut |_| {}).unwrap();
-    let path = folder.0.join(checkpoint::NAME);
+    let path = folder.join(checkpoint::NAME);
     let good = std::fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
@@ -287,10 +273,10 @@ fn a_damaged_or_foreign_checkpoint_is_refused() {
     let checkpoint = checkpoint::read(&path).unwrap();
     let other = Documents::new(&texts(50, 9), &tokenizer());
     let none = Documents::new(&[], &tokenizer());
-    let refused = Run::resume(&folder.0, Device::Cpu, checkpoint, tokenizer(), (other, none));
+    let refused = Run::resume(folder.path(), Device::Cpu, checkpoint, tokenizer(), (other, none));
     assert!(refused.err().unwrap().to_string().contains("has changed"));
 
     // A second run in the same folder.
-    let refused = begin(&folder.0, settings(&tokenizer())).err().unwrap().to_string();
+    let refused = begin(folder.path(), settings(&tokenizer())).err().unwrap().to_string();
     assert!(refused.contains("there is a run in it"), "{refused}");
 }

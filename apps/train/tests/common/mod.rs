@@ -1,4 +1,5 @@
-//! What the tests of the program share.
+//! What the trainer's tests share.
+#![allow(dead_code, reason = "each test needs some of it")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,14 +19,20 @@ impl Folder {
         Folder(path)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Where something in it is.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Puts a file into it; gives its path.
+    /// Puts a file into it, or into a folder in it; gives its path.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a new folder");
         fs::write(&path, content).expect("a file that can be written");
         path
     }
