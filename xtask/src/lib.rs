@@ -34,5 +34,6 @@ pub mod sysroot;
 pub mod target;
 pub mod test;
 pub mod toolchain;
+pub mod train;
 pub mod transcript;
 pub mod verify;

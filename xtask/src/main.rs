@@ -65,9 +65,9 @@ enum Task {
     },
     /// Makes a stick bootable, which erases it.
     Flash(Box<flash::Options>),
-    /// Tests everything: format, lints, unit tests, the UEFI build, and booting in QEMU.
+    /// Tests everything: format, lints, unit tests, the UEFI build, training, and booting in QEMU.
     Test {
-        /// Leave out what takes long: booting and fuzzing.
+        /// Leave out what takes long: training a model, booting and fuzzing.
         #[arg(long)]
         quick: bool,
     },

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::program::{self, Program};
 use crate::project::Project;
 use crate::target::{CoreFrom, Target};
-use crate::{efi, process, setup, toolchain};
+use crate::{efi, process, setup, toolchain, train};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: &str = "10";
@@ -67,7 +67,11 @@ pub fn task(project: &Project, core: CoreFrom, quick: bool) -> Result<()> {
     let mut table = Table::default();
     table.step("format", || format(project));
     table.step("clippy", || clippy(project));
-    table.step("tests", || process::run(cargo(project, "test").arg("--workspace")));
+    table.step("tests", || tests(project));
+    table.step("trainer, tests", || train::test(project));
+    if !quick {
+        table.step("trainer, from a text to a model", || train::train(project).map(drop));
+    }
     let mut target = None;
     table.step("setup", || {
         setup::emulator(None)?;
@@ -117,6 +121,12 @@ fn format(project: &Project) -> Result<()> {
 fn clippy(project: &Project) -> Result<()> {
     let everything = ["--workspace", "--exclude", "bootllm-boot", "--all-targets"];
     process::run(cargo(project, "clippy").args(everything).args(["--", "-Dwarnings"]))
+}
+
+/// All but the trainer's, which has a step of its own.
+fn tests(project: &Project) -> Result<()> {
+    let others = ["--workspace", "--exclude", train::PACKAGE];
+    process::run(cargo(project, "test").args(others))
 }
 
 fn fuzz(project: &Project) -> Result<()> {

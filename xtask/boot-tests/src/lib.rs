@@ -16,3 +16,5 @@ mod prompt;
 mod screen;
 #[cfg(test)]
 mod screenshot;
+#[cfg(test)]
+mod trained;

@@ -1,0 +1,190 @@
+//! The trainer's part of the tests: from a text to a model, by the commands of `docs/training.md`,
+//! shortened.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process;
+use crate::project::Project;
+use crate::toolchain;
+
+/// The trainer, which the other tests leave out: with development's code it takes minutes.
+pub const PACKAGE: &str = "bootllm-train";
+/// How it is built for tests; see the workspace's `Cargo.toml`.
+const PROFILE: &str = "trainer";
+
+/// The documented way from texts to a model: what follows `cargo run --release -p bootllm-train --`.
+const COMMANDS: [(&str, Shortened); 4] = [
+    ("data corpus", Shortened::WithTexts),
+    ("tokenizer corpus --vocab-size 512", Shortened::No),
+    ("fit corpus run --preset nano --batch-tokens 1024 --rate 4e-3", Shortened::InSteps),
+    ("export run nano.bin", Shortened::No),
+];
+/// The same model in f32.
+const EXPORT_F32: &str = "export run nano-f32.bin --to v0";
+/// A tenth of what the documented command does on 2 MB of stories.
+const STEPS: &str = "--steps 300 --evaluate-every 100";
+
+/// How far the held-out loss must fall below that of the first step, which is that of guessing:
+/// ln 512 = 6.2 nats. Measured: 3.1 on the stories, 2.8 on the project's own pages.
+const LEAST_FALL: f64 = 2.4;
+
+/// What the tests do otherwise than the documentation.
+#[derive(Clone, Copy)]
+enum Shortened {
+    No,
+    WithTexts,
+    InSteps,
+}
+
+/// The files that were exported.
+pub struct Exported {
+    /// int8, as the documentation has it.
+    pub int8: PathBuf,
+    /// f32.
+    pub float: PathBuf,
+}
+
+/// Runs the trainer's own tests.
+pub fn test(project: &Project) -> Result<()> {
+    process::run(&mut cargo(project, "test"))
+}
+
+/// Trains a model and checks that it has learned.
+pub fn train(project: &Project) -> Result<Exported> {
+    process::run(&mut cargo(project, "build"))?;
+    let program =
+        project.target.join(PROFILE).join(format!("{PACKAGE}{}", env::consts::EXE_SUFFIX));
+    let folder = folder(project);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+
+    let run = |words: &str, more: &[PathBuf]| {
+        let mut command = Command::new(&program);
+        command.args(words.split(' ')).args(more).current_dir(&folder);
+        eprintln!("$ {}", process::line(&command));
+        process::run(&mut command)
+    };
+    for (words, shortened) in COMMANDS {
+        match shortened {
+            Shortened::No => run(words, &[])?,
+            Shortened::WithTexts => {
+                let (options, texts) = texts(project)?;
+                run(&format!("{words}{options}"), &texts)?;
+            }
+            Shortened::InSteps => run(&format!("{words} {STEPS}"), &[])?,
+        }
+    }
+    run(EXPORT_F32, &[])?;
+
+    let log = folder.join("run/log.csv");
+    let text = fs::read_to_string(&log).with_context(|| log.display().to_string())?;
+    let (first, held_out) = losses(&text).with_context(|| log.display().to_string())?;
+    let fall = first - held_out;
+    eprintln!(
+        "loss: {first:.2} at the first step, {held_out:.2} on what was held out: {fall:.2} less; \
+         at least {LEAST_FALL} less was asked for"
+    );
+    ensure!(fall >= LEAST_FALL, "the held-out loss fell by {fall:.2}, not by {LEAST_FALL}");
+    exported(project).context("`export` wrote no model")
+}
+
+/// What [`train`] has made, if it has.
+pub fn exported(project: &Project) -> Option<Exported> {
+    let [int8, float] = ["nano.bin", "nano-f32.bin"].map(|name| folder(project).join(name));
+    (int8.is_file() && float.is_file()).then_some(Exported { int8, float })
+}
+
+/// Where it is made.
+fn folder(project: &Project) -> PathBuf {
+    project.target.join("trained")
+}
+
+/// Texts to train on, and what `data` must know of them.
+fn texts(project: &Project) -> Result<(&'static str, Vec<PathBuf>)> {
+    let stories = project.root.join("../shared/text");
+    let mut files = Vec::new();
+    if stories.is_dir() {
+        for file in fs::read_dir(&stories).with_context(|| stories.display().to_string())? {
+            files.push(file?.path());
+        }
+    }
+    let is_story = |file: &PathBuf| named(file).starts_with("tinystories-");
+    files.retain(is_story);
+    files.sort();
+    if !files.is_empty() {
+        eprintln!("training on the {} files of stories in ../shared/text", files.len());
+        return Ok(("", files));
+    }
+    eprintln!("training on the project's own pages, for there are no stories in ../shared/text");
+    let pages = ["README.md", "ARCHITECTURE.md", "docs"].map(|name| project.root.join(name));
+    // They are few and long.
+    Ok((" --held-out 0.2 --document-bytes 500", pages.into()))
+}
+
+fn named(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The loss of the first step, and the lowest that was measured on the held-out part.
+fn losses(log: &str) -> Result<(f64, f64)> {
+    let mut lines = log.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().context("the log is empty")?;
+    let column = |name: &str| {
+        let found = names.iter().position(|found| *found == name);
+        found.with_context(|| format!("the log has no column {name}"))
+    };
+    let (loss, held_out) = (column("loss")?, column("held_out_loss")?);
+    let mut first = None;
+    let mut lowest = f64::INFINITY;
+    for fields in lines {
+        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+        first = first.or(number(loss));
+        lowest = lowest.min(number(held_out).unwrap_or(f64::INFINITY));
+    }
+    match first {
+        Some(first) if lowest.is_finite() => Ok((first, lowest)),
+        _ => bail!("the log says nothing of the loss"),
+    }
+}
+
+/// A cargo command about the trainer, for its tests.
+fn cargo(project: &Project, verb: &str) -> Command {
+    let mut command = toolchain::cargo();
+    command
+        .current_dir(&project.root)
+        .args([verb, "--package", PACKAGE, "--profile", PROFILE, "--target-dir"])
+        .arg(&project.target);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_the_documented_ones() {
+        let page = include_str!("../../docs/training.md");
+        for (command, _) in COMMANDS {
+            let line = format!("\ncargo run --release -p {PACKAGE} -- {command}");
+            assert!(page.contains(&line), "docs/training.md has no{line}");
+        }
+        assert!(page.contains("\ncargo xtask run --model nano.bin\n"));
+    }
+
+    #[test]
+    fn the_fall_of_the_loss_is_read_from_the_log() {
+        let log = "step,loss,held_out_loss,rate\n1,6.25,,1\n2,5,4.5,1\n3,4,,1\n4,3.5,4.75,1\n5,3";
+        assert_eq!(losses(log).unwrap(), (6.25, 4.5));
+        let nowhere = "step,loss,held_out_loss\n1,NaN,\n";
+        for log in ["", "a,b\n1,2\n", "step,loss,held_out_loss\n1,6,\n", nowhere] {
+            assert!(losses(log).is_err(), "{log}");
+        }
+    }
+}
