@@ -71,7 +71,13 @@ impl Device {
     pub fn open(self, weights: Parameters, moments: Moments) -> Result<Box<dyn Backend>> {
         match self {
             Device::Cpu => Ok(Box::new(Cpu::new(weights, moments)?)),
-            Device::Gpu(_) | Device::Burn => bail!("this program cannot compute on a GPU yet"),
+            #[cfg(feature = "burn")]
+            _ => Ok(Box::new(crate::gpu::Gpu::new(self, &weights, &moments)?)),
+            #[cfg(not(feature = "burn"))]
+            _ => bail!(
+                "this program was built without Burn, which it needs for a GPU; build it with \
+                 `cargo build --release -p bootllm-train --features gpu`"
+            ),
         }
     }
 }

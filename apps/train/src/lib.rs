@@ -14,6 +14,8 @@ pub mod checkpoint;
 pub mod corpus;
 pub mod feed;
 pub mod fit;
+#[cfg(feature = "burn")]
+pub mod gpu;
 pub mod log;
 pub mod network;
 pub mod ops;

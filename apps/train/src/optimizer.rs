@@ -1,7 +1,7 @@
 //! AdamW (Loshchilov and Hutter, 2019) and Muon, the norm that gradients are clipped to, and the
 //! schedule of the rate.
 
-mod muon;
+pub(crate) mod muon;
 
 use crate::ops::vector::{dot, vectorized};
 use crate::parameters::{Parameters, shape};
@@ -39,7 +39,7 @@ pub struct Settings {
 }
 
 /// Added to the root of the mean square, so that nothing is divided by 0.
-const EPSILON: f32 = 1e-8;
+pub(crate) const EPSILON: f32 = 1e-8;
 /// Values that a core takes at once.
 const CHUNK: usize = 1 << 14;
 

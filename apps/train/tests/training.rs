@@ -90,11 +90,15 @@ fn begin_on(device: Device, folder: &Path, settings: Settings) -> anyhow::Result
 }
 
 fn resume(folder: &Path) -> anyhow::Result<Run> {
+    resume_on(Device::Cpu, folder)
+}
+
+fn resume_on(device: Device, folder: &Path) -> anyhow::Result<Run> {
     let tokenizer = tokenizer();
     let documents = |count, seed| Documents::new(&texts(count, seed), &tokenizer);
     let documents = (documents(50, 1), documents(5, 2));
     let checkpoint = checkpoint::read(&folder.join(checkpoint::NAME))?;
-    Run::resume(folder, Device::Cpu, checkpoint, tokenizer, documents)
+    Run::resume(folder, device, checkpoint, tokenizer, documents)
 }
 
 /// Lets a run go on until a step, and ends it there as if the program had been killed.
@@ -165,12 +169,36 @@ fn an_interrupted_run_ends_in_the_same_weights() {
 }
 
 #[test]
-fn a_device_that_cannot_be_used_is_refused_and_nothing_is_left() {
+#[cfg(feature = "burn")]
+fn a_run_goes_on_on_another_device() {
+    // Without dropout, whose random numbers are others in Burn.
+    let settings = || Settings { dropout: 0.0, ..settings(&tokenizer()) };
+    let (cpu, both) = (Folder::new("training-cpu"), Folder::new("training-both"));
+    begin(cpu.path(), settings()).unwrap().run(&mut |_| {}).unwrap();
+    kill(&mut begin_on(Device::Burn, both.path(), settings()).unwrap(), 19);
+    kill(&mut resume(both.path()).unwrap(), 30);
+    resume_on(Device::Burn, both.path()).unwrap().run(&mut |_| {}).unwrap();
+    let [cpu, both] = [cpu, both].map(|folder| log::read(&folder.join(log::NAME)).unwrap());
+    assert_eq!(cpu.len(), both.len());
+    for (cpu, both) in cpu.iter().zip(&both) {
+        assert_eq!((cpu.step, cpu.tokens, cpu.epoch), (both.step, both.tokens, both.epoch));
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-3 * a, "{cpu:?} and {both:?}");
+        near(cpu.loss, both.loss);
+        assert_eq!(cpu.held_out.is_some(), both.held_out.is_some());
+        if let (Some(cpu), Some(both)) = (cpu.held_out, both.held_out) {
+            near(cpu.loss, both.loss);
+        }
+    }
+}
+
+#[test]
+#[cfg(not(feature = "burn"))]
+fn without_burn_a_gpu_is_refused_and_nothing_is_left() {
     let folder = Folder::new("training-gpu");
     let run = folder.join("run");
     let refused = begin_on(Device::Gpu(0), &run, settings(&tokenizer()));
     let message = refused.err().unwrap().to_string();
-    assert!(message.contains("GPU"), "{message}");
+    assert!(message.contains("--features gpu"), "{message}");
     assert!(!run.exists());
 }
 

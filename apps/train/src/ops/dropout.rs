@@ -58,6 +58,16 @@ impl Dropout {
         Dropout { rate, key: hash(key ^ folded(part).wrapping_add(0xc2b2_ae35)) }
     }
 
+    /// The share of values that is dropped.
+    pub fn rate(self) -> f32 {
+        self.rate
+    }
+
+    /// A number that is another in every part of every step, for other generators to begin from.
+    pub fn key(self) -> u32 {
+        self.key
+    }
+
     /// The mask of a site, or none if nothing is dropped.
     pub fn mask(self, site: Site) -> Option<Mask> {
         let site = match site {

@@ -4,7 +4,7 @@ use super::vector::{dot, vectorized};
 use rayon::prelude::*;
 
 /// What is added to the mean square, as in llama2.c.
-const EPSILON: f32 = 1e-5;
+pub const EPSILON: f32 = 1e-5;
 /// Rows that are taken at once.
 const ROWS: usize = 64;
 

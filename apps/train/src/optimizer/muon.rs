@@ -6,14 +6,14 @@ use crate::ops::product::{By, Into, Matrix, multiply};
 use crate::ops::vector::{dot, vectorized};
 
 /// Decay of the mean of gradients.
-const MOMENTUM: f32 = 0.95;
+pub const MOMENTUM: f32 = 0.95;
 /// Rounds of the iteration; five bring every singular value near 1.
-const ROUNDS: usize = 5;
+pub const ROUNDS: usize = 5;
 /// Coefficients of the iteration's polynomial, Jordan's: it rises as steeply at 0 as it can.
-const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 /// Scales a step to the size that AdamW's have, so that both take the same rate and decay (Liu et
 /// al., "Muon is scalable for LLM training", 2025).
-const SIZE: f32 = 0.2;
+pub const SIZE: f32 = 0.2;
 
 /// Changes a matrix with rows of `columns` values by its gradients.
 pub fn update(

@@ -1,0 +1,217 @@
+//! The forward pass in Burn's tensors; the way back is Burn's.
+//!
+//! Shapes in the comments: `b` sequences in a batch, `l` positions in each, `n = b · l`.
+
+use crate::network::Batch;
+use crate::ops::dropout::Dropout;
+use crate::ops::rms_norm::EPSILON;
+use crate::parameters::{Parameters, classifier, shape};
+use anyhow::{Context, Result};
+use bootllm_model_file::{Config, Part};
+use bootllm_simd::RopeTable;
+use burn::tensor::activation::{log_softmax, silu, softmax};
+use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData, Transaction};
+
+/// The score of a position that is not to be seen. Finite, for a GPU may calculate as if there
+/// were no infinities.
+const UNSEEN: f32 = -1e30;
+
+/// The tensors of [`Parameters`] on a device, in the same order.
+#[derive(Clone)]
+pub struct Tensors {
+    config: Config,
+    places: Vec<(Part, usize)>,
+    /// Rows and columns; a norm is one row.
+    pub tensors: Vec<Tensor<2>>,
+}
+
+impl Tensors {
+    /// Takes parameters to a device.
+    pub fn upload(parameters: &Parameters, device: &Device) -> Self {
+        let config = *parameters.config();
+        let places = parameters.tensors();
+        let upload = |&(part, layer): &(Part, usize)| {
+            let (rows, columns) = shape(&config, part);
+            let values = parameters.part(part, layer).to_vec();
+            Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+        };
+        let tensors = places.iter().map(upload).collect();
+        Tensors { config, places, tensors }
+    }
+
+    /// Takes them back.
+    pub fn download(&self) -> Result<Parameters> {
+        let read =
+            |transaction: Transaction, tensor: &Tensor<2>| transaction.register(tensor.clone());
+        let data = self.tensors.iter().fold(Transaction::default(), read).try_execute()?;
+        let mut parameters = Parameters::zeros(&self.config);
+        for ((_, values), data) in parameters.tensors_mut().into_iter().zip(data) {
+            values.copy_from_slice(&data.try_into_vec::<f32>()?);
+        }
+        Ok(parameters)
+    }
+
+    /// What each tensor is.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        self.places.iter().map(|&(part, _)| part)
+    }
+
+    /// The same weights, of whose tensors each remembers what was computed with it.
+    pub fn tracked(&self) -> Self {
+        let tracked = |tensor: &Tensor<2>| tensor.clone().autodiff().require_grad();
+        Tensors { tensors: self.tensors.iter().map(tracked).collect(), ..self.clone() }
+    }
+
+    fn of(&self, part: Part, layer: usize) -> Tensor<2> {
+        let place = self.places.iter().position(|&place| place == (part, layer));
+        self.tensors[place.expect("every part that the shape has is here")].clone()
+    }
+}
+
+/// A batch as a rectangle: shorter sequences are filled up at their ends, where the causal mask
+/// keeps the real tokens from seeing it.
+struct Rectangle {
+    /// `b` and `l`.
+    size: [usize; 2],
+    /// (n)
+    tokens: Tensor<1, Int>,
+    /// (n, 1)
+    targets: Tensor<2, Int>,
+    /// 1 for a real token, 0 for what was filled in (n, 1).
+    real: Tensor<2>,
+}
+
+impl Rectangle {
+    fn new(batch: &Batch, device: &Device) -> Self {
+        let (count, length) =
+            (batch.lengths.len(), batch.lengths.iter().copied().max().unwrap_or(0));
+        let n = count * length;
+        let (mut tokens, mut targets, mut real) = (vec![0; n], vec![0; n], vec![0f32; n]);
+        let mut from = 0;
+        for (sequence, &length_here) in batch.lengths.iter().enumerate() {
+            for place in sequence * length..sequence * length + length_here {
+                // Tokens are below 2^31, like all numbers of a configuration.
+                tokens[place] = batch.tokens[from] as i32;
+                targets[place] = batch.targets[from] as i32;
+                real[place] = 1.0;
+                from += 1;
+            }
+        }
+        Rectangle {
+            size: [count, length],
+            tokens: Tensor::from_data(TensorData::new(tokens, [n]), device),
+            targets: Tensor::from_data(TensorData::new(targets, [n, 1]), device),
+            real: Tensor::from_data(TensorData::new(real, [n, 1]), device),
+        }
+    }
+}
+
+/// A network's shape and its table of rotary positions.
+pub struct Network {
+    config: Config,
+    device: Device,
+    /// (1, context, s / 2, 1) each.
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Network {
+    /// A network of this shape.
+    pub fn new(config: &Config, device: &Device) -> Result<Self> {
+        let (context, pairs) = (config.context, config.head_size() / 2);
+        let table = RopeTable::new(config.head_size(), context, Config::ROPE_BASE);
+        let table = table.ok().context("no memory for the table of rotary positions")?;
+        let turns = (0..context).flat_map(|position| table.turns(position));
+        let (cos, sin): (Vec<f32>, Vec<f32>) = turns.copied().unzip();
+        let tensor =
+            |values| Tensor::from_data(TensorData::new(values, [1, context, pairs, 1]), device);
+        Ok(Network { config: *config, device: device.clone(), cos: tensor(cos), sin: tensor(sin) })
+    }
+
+    /// The loss of a batch: the sum over its tokens of −ln p(target), in nats.
+    pub fn loss(&self, w: &Tensors, batch: &Batch, dropout: Dropout) -> Tensor<1> {
+        let Rectangle { size, tokens, targets, real } = Rectangle::new(batch, &self.device);
+        let rate = dropout.rate();
+        let mut x = dropped(w.of(Part::TokenEmbedding, 0).select(0, tokens), rate);
+        for layer in 0..self.config.layers {
+            x = x.clone() + dropped(self.attention(w, layer, x, size, rate), rate);
+            x = x.clone() + dropped(feed_forward(w, layer, x), rate);
+        }
+        let normed = rms_norm(x, w.of(Part::OutputNorm, 0));
+        let logits = linear(normed, w.of(classifier(&self.config), 0));
+        (log_softmax(logits, 1).gather(1, targets) * real).sum().neg()
+    }
+
+    /// What attention adds (n, d).
+    fn attention(
+        &self,
+        w: &Tensors,
+        layer: usize,
+        x: Tensor<2>,
+        [b, l]: [usize; 2],
+        dropout: f32,
+    ) -> Tensor<2> {
+        let Config { dim, heads, kv_heads, .. } = self.config;
+        let s = self.config.head_size();
+        let normed = rms_norm(x, w.of(Part::AttentionNorm, layer));
+        let split = |part, heads| {
+            let rows = linear(normed.clone(), w.of(part, layer));
+            rows.reshape([b, l, heads, s]).swap_dims(1, 2)
+        };
+        let q = self.turn(split(Part::Query, heads));
+        let k = self.turn(split(Part::Key, kv_heads));
+        let v = split(Part::Value, kv_heads);
+        // Query heads that share a key head lie side by side: they are rows of one product.
+        let shared = heads / kv_heads;
+        let q = q.reshape([b, kv_heads, shared * l, s]);
+        let scores = q.matmul(k.transpose()) * (1.0 / (s as f32).sqrt());
+        let future = Tensor::<2, Bool>::tril_mask([l, l], 0, &self.device);
+        let scores = scores.reshape([b, heads, l, l]);
+        let scores = scores.mask_fill(future.reshape([1, 1, l, l]), UNSEEN);
+        let weights = dropped(softmax(scores, 3), dropout);
+        let attended = weights.reshape([b, kv_heads, shared * l, l]).matmul(v);
+        let attended = attended.reshape([b, heads, l, s]).swap_dims(1, 2).reshape([b * l, dim]);
+        linear(attended, w.of(Part::AttentionOutput, layer))
+    }
+
+    /// Turns adjacent pairs by their position: (b, heads, l, s) to the same.
+    fn turn(&self, x: Tensor<4>) -> Tensor<4> {
+        let [b, heads, l, s] = x.dims();
+        let pairs = x.reshape([b * heads, l, s / 2, 2]);
+        let (first, second) = (pairs.clone().narrow(3, 0, 1), pairs.narrow(3, 1, 1));
+        let (cos, sin) = (self.cos.clone().narrow(1, 0, l), self.sin.clone().narrow(1, 0, l));
+        let turned = vec![
+            first.clone() * cos.clone() - second.clone() * sin.clone(),
+            first * sin + second * cos,
+        ];
+        Tensor::cat(turned, 3).reshape([b, heads, l, s])
+    }
+}
+
+/// What the feed-forward block adds (n, d).
+fn feed_forward(w: &Tensors, layer: usize, x: Tensor<2>) -> Tensor<2> {
+    let normed = rms_norm(x, w.of(Part::FeedForwardNorm, layer));
+    let gate = linear(normed.clone(), w.of(Part::Gate, layer));
+    let up = linear(normed, w.of(Part::Up, layer));
+    linear(silu(gate) * up, w.of(Part::Down, layer))
+}
+
+/// `x · wᵀ`.
+fn linear(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    x.matmul(w.transpose())
+}
+
+/// `w ∘ x / √(mean(x²) + ε)`, row by row.
+fn rms_norm(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    let scale = (x.clone().square().mean_dim(1) + EPSILON).sqrt().recip();
+    x * scale * w
+}
+
+/// Sets a share of the values to zero and scales the others.
+fn dropped<const D: usize>(x: Tensor<D>, rate: f32) -> Tensor<D> {
+    if rate == 0.0 {
+        return x;
+    }
+    let kept = x.random_like(Distribution::Bernoulli(f64::from(1.0 - rate)));
+    x * kept * (1.0 / (1.0 - rate))
+}
