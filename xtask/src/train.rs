@@ -29,16 +29,24 @@ const EXPORT_F32: &str = "export run nano-f32.bin --to v0";
 /// A tenth of what the documented command does on 2 MB of stories.
 const STEPS: &str = "--steps 300 --evaluate-every 100";
 
-/// How far the held-out loss must fall below that of the first step, which is that of guessing:
-/// ln 512 = 6.2 nats. Measured: 3.1 on the stories, 2.8 on the project's own pages.
-const LEAST_FALL: f64 = 2.4;
-
 /// What the tests do otherwise than the documentation.
 #[derive(Clone, Copy)]
 enum Shortened {
     No,
     WithTexts,
     InSteps,
+}
+
+/// What is trained on.
+struct Texts {
+    /// What a person is told of them.
+    called: &'static str,
+    files: Vec<PathBuf>,
+    /// What `data` must know of them.
+    options: &'static str,
+    /// How far the held-out loss must fall below that of the first step, which is that of guessing:
+    /// ln 512 = 6.2 nats.
+    least_fall: f64,
 }
 
 /// The files that were exported.
@@ -64,6 +72,8 @@ pub fn train(project: &Project) -> Result<Exported> {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let Texts { called, files, options, least_fall } = texts(project)?;
+    eprintln!("training on {called}");
 
     let run = |words: &str, more: &[PathBuf]| {
         let mut command = Command::new(&program);
@@ -74,10 +84,7 @@ pub fn train(project: &Project) -> Result<Exported> {
     for (words, shortened) in COMMANDS {
         match shortened {
             Shortened::No => run(words, &[])?,
-            Shortened::WithTexts => {
-                let (options, texts) = texts(project)?;
-                run(&format!("{words}{options}"), &texts)?;
-            }
+            Shortened::WithTexts => run(&format!("{words}{options}"), &files)?,
             Shortened::InSteps => run(&format!("{words} {STEPS}"), &[])?,
         }
     }
@@ -89,9 +96,9 @@ pub fn train(project: &Project) -> Result<Exported> {
     let fall = first - held_out;
     eprintln!(
         "loss: {first:.2} at the first step, {held_out:.2} on what was held out: {fall:.2} less; \
-         at least {LEAST_FALL} less was asked for"
+         at least {least_fall} less was asked for"
     );
-    ensure!(fall >= LEAST_FALL, "the held-out loss fell by {fall:.2}, not by {LEAST_FALL}");
+    ensure!(fall >= least_fall, "the held-out loss fell by {fall:.2}, not by {least_fall}");
     exported(project).context("`export` wrote no model")
 }
 
@@ -106,8 +113,7 @@ fn folder(project: &Project) -> PathBuf {
     project.target.join("trained")
 }
 
-/// Texts to train on, and what `data` must know of them.
-fn texts(project: &Project) -> Result<(&'static str, Vec<PathBuf>)> {
+fn texts(project: &Project) -> Result<Texts> {
     let stories = project.root.join("../shared/text");
     let mut files = Vec::new();
     if stories.is_dir() {
@@ -115,17 +121,22 @@ fn texts(project: &Project) -> Result<(&'static str, Vec<PathBuf>)> {
             files.push(file?.path());
         }
     }
-    let is_story = |file: &PathBuf| named(file).starts_with("tinystories-");
-    files.retain(is_story);
+    files.retain(|file| named(file).starts_with("tinystories-"));
     files.sort();
     if !files.is_empty() {
-        eprintln!("training on the {} files of stories in ../shared/text", files.len());
-        return Ok(("", files));
+        // Measured: 3.1.
+        let called = "the stories in ../shared/text";
+        return Ok(Texts { called, files, options: "", least_fall: 2.8 });
     }
-    eprintln!("training on the project's own pages, for there are no stories in ../shared/text");
     let pages = ["README.md", "ARCHITECTURE.md", "docs"].map(|name| project.root.join(name));
-    // They are few and long.
-    Ok((" --held-out 0.2 --document-bytes 500", pages.into()))
+    Ok(Texts {
+        called: "the project's own pages, for there are no stories in ../shared/text",
+        files: pages.into(),
+        // They are few and long.
+        options: " --held-out 0.2 --document-bytes 500",
+        // Measured: 2.6; they change.
+        least_fall: 2.0,
+    })
 }
 
 fn named(file: &Path) -> String {
