@@ -110,8 +110,7 @@ impl Run {
                  folder"
             );
         }
-        let zeros = Parameters::zeros(weights.config());
-        let moments = Moments { first: zeros.clone(), second: zeros };
+        let moments = Moments::zeros(weights.config());
         let backend = device.open(weights, moments)?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {name}"))?;
         write_whole(&folder.join(TOKENIZER), |sink| Ok(sink.write_all(&tokenizer.write())?))?;

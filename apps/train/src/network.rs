@@ -96,7 +96,7 @@ fn copy(to: &mut [f32], from: &[f32]) {
 /// `to += from`.
 fn add(to: &mut [f32], from: &[f32]) {
     to.par_chunks_mut(1 << 14).zip(from.par_chunks(1 << 14)).for_each(|(to, from)| {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        add_row(to, from);
     });
 }
 

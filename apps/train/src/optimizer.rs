@@ -5,6 +5,7 @@ pub(crate) mod muon;
 
 use crate::ops::vector::{dot, vectorized};
 use crate::parameters::{Parameters, shape};
+use bootllm_model_file::Config;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,13 @@ pub struct Moments {
     pub first: Parameters,
     /// Of their squares.
     pub second: Parameters,
+}
+
+impl Moments {
+    /// Those of a run that begins.
+    pub fn zeros(config: &Config) -> Self {
+        Moments { first: Parameters::zeros(config), second: Parameters::zeros(config) }
+    }
 }
 
 /// The norm of all values together.
@@ -134,7 +142,7 @@ pub fn update(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootllm_model_file::{Config, Part};
+    use bootllm_model_file::Part;
 
     const SETTINGS: Settings = Settings {
         method: Method::AdamW,
@@ -170,9 +178,8 @@ mod tests {
         };
         let mut weights = Parameters::zeros(&config);
         weights.values_mut().fill(2.0);
-        let zeros = Parameters::zeros(&config);
-        let mut moments = Moments { first: zeros.clone(), second: zeros.clone() };
-        let mut gradients = zeros;
+        let mut moments = Moments::zeros(&config);
+        let mut gradients = Parameters::zeros(&config);
         gradients.values_mut().fill(0.5);
         let count = gradients.values().len() as f64;
         assert!((norm(&gradients) - 0.5 * count.sqrt()).abs() < 1e-6);

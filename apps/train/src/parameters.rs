@@ -13,33 +13,15 @@ pub struct Parameters {
 }
 
 /// The tensors in the order in which they lie.
-const ORDER: [Part; 12] = [
-    Part::TokenEmbedding,
-    Part::AttentionNorm,
-    Part::Query,
-    Part::Key,
-    Part::Value,
-    Part::AttentionOutput,
-    Part::FeedForwardNorm,
-    Part::Gate,
-    Part::Down,
-    Part::Up,
-    Part::OutputNorm,
-    Part::Output,
-];
+fn order() -> [Part; 12] {
+    Version::V0.order()
+}
 
-/// Rows and columns of a tensor.
+/// Rows and columns of a tensor; none of a classifier that is the embedding.
 pub fn shape(config: &Config, part: Part) -> (usize, usize) {
-    let &Config { dim, hidden_dim, vocab_size, .. } = config;
-    match part {
-        Part::TokenEmbedding => (vocab_size, dim),
-        Part::Output => (if config.shared_classifier { 0 } else { vocab_size }, dim),
-        Part::AttentionNorm | Part::FeedForwardNorm | Part::OutputNorm => (1, dim),
-        Part::Query | Part::AttentionOutput => (dim, dim),
-        Part::Key | Part::Value => (config.kv_dim(), dim),
-        Part::Gate | Part::Up => (hidden_dim, dim),
-        Part::Down => (dim, hidden_dim),
-    }
+    let (rows, columns) = part.shape(config);
+    let missing = part == Part::Output && config.shared_classifier;
+    (if missing { 0 } else { rows }, columns)
 }
 
 /// How many layers have the tensor.
@@ -59,7 +41,7 @@ pub fn count(config: &Config) -> usize {
         // Numbers of a configuration are below 2^31.
         rows as u128 * columns as u128 * copies(config, part) as u128
     };
-    usize::try_from(ORDER.iter().map(each).sum::<u128>()).unwrap_or(usize::MAX)
+    usize::try_from(order().iter().map(each).sum::<u128>()).unwrap_or(usize::MAX)
 }
 
 /// Values of a tensor in one layer.
@@ -134,8 +116,8 @@ impl Parameters {
     /// Every tensor and its layer, in the order in which they lie.
     pub fn tensors(&self) -> Vec<(Part, usize)> {
         let config = self.config;
-        let each = |&part: &Part| (0..copies(&config, part)).map(move |layer| (part, layer));
-        let tensors = ORDER.iter().flat_map(each);
+        let each = |part: Part| (0..copies(&config, part)).map(move |layer| (part, layer));
+        let tensors = order().into_iter().flat_map(each);
         tensors.filter(|&(part, _)| size(&config, part) > 0).collect()
     }
 
@@ -154,8 +136,8 @@ impl Parameters {
 
     /// Where a tensor lies.
     pub fn range(&self, part: Part, layer: usize) -> Range<usize> {
-        let before = ORDER.iter().take_while(|&&other| other != part);
-        let before = before.map(|&other| size(&self.config, other) * copies(&self.config, other));
+        let before = order().into_iter().take_while(|&other| other != part);
+        let before = before.map(|other| size(&self.config, other) * copies(&self.config, other));
         let size = size(&self.config, part);
         let start = before.sum::<usize>() + layer * size;
         start..start + size

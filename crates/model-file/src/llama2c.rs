@@ -78,7 +78,7 @@ impl Version {
     }
 
     /// The tensors in the order in which they lie in the file.
-    pub(crate) fn order(self) -> [Part; 12] {
+    pub fn order(self) -> [Part; 12] {
         use Part::*;
         match self {
             Version::V0 => [
@@ -122,15 +122,7 @@ impl Version {
 
     /// The shape and format of a tensor.
     pub(crate) fn shape(self, config: &Config, part: Part) -> Shape {
-        let &Config { dim, hidden_dim, vocab_size, .. } = config;
-        let (rows, columns) = match part {
-            Part::TokenEmbedding | Part::Output => (vocab_size, dim),
-            Part::AttentionNorm | Part::FeedForwardNorm | Part::OutputNorm => (1, dim),
-            Part::Query | Part::AttentionOutput => (dim, dim),
-            Part::Key | Part::Value => (config.kv_dim(), dim),
-            Part::Gate | Part::Up => (hidden_dim, dim),
-            Part::Down => (dim, hidden_dim),
-        };
+        let (rows, columns) = part.shape(config);
         let encoding = match self {
             Version::V2 { group } if !part.is_norm() => Encoding::Int8 { group },
             _ => Encoding::F32,

@@ -1,5 +1,6 @@
 //! Tensors: what a model consists of.
 
+use crate::Config;
 use bootllm_quant::{PlaneBytes, Shape};
 use core::fmt;
 
@@ -41,6 +42,19 @@ impl Part {
     /// Whether it is one row of weights for a norm.
     pub fn is_norm(self) -> bool {
         matches!(self, Part::AttentionNorm | Part::FeedForwardNorm | Part::OutputNorm)
+    }
+
+    /// Rows and columns of the tensor in one layer.
+    pub fn shape(self, config: &Config) -> (usize, usize) {
+        let &Config { dim, hidden_dim, vocab_size, .. } = config;
+        match self {
+            Part::TokenEmbedding | Part::Output => (vocab_size, dim),
+            Part::AttentionNorm | Part::FeedForwardNorm | Part::OutputNorm => (1, dim),
+            Part::Query | Part::AttentionOutput => (dim, dim),
+            Part::Key | Part::Value => (config.kv_dim(), dim),
+            Part::Gate | Part::Up => (hidden_dim, dim),
+            Part::Down => (dim, hidden_dim),
+        }
     }
 
     /// Its name in GGUF, without the layer.

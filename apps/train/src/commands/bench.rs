@@ -6,10 +6,11 @@ use crate::commands::fit::ShapeArguments;
 use anyhow::{Result, ensure};
 use bootllm_host::print_line;
 use bootllm_model_file::Config;
-use bootllm_train::network::{Batch, Network};
+use bootllm_train::backend::{Backend, Cpu};
+use bootllm_train::network::Batch;
 use bootllm_train::ops::dropout::Dropout;
 use bootllm_train::ops::product::{By, Into, Matrix, multiply};
-use bootllm_train::optimizer::{self, Moments, norm};
+use bootllm_train::optimizer::{self, Moments};
 use bootllm_train::parameters::{Parameters, Random, count};
 use clap::Args;
 use peer::Peer;
@@ -56,11 +57,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut trainer = Trainer::new(&shape.config(), sequences, sequence, arguments.dropout)?;
     let start = |command: &String| Peer::start(command, &shape, sequences, sequence);
     let mut peer = arguments.against.as_ref().map(start).transpose()?;
-    trainer.step();
+    trainer.step()?;
     // The machine's speed changes from second to second, so everything is measured in turn.
     let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..steps {
-        times[0].push(trainer.step());
+        times[0].push(trainer.step()?);
         times[1].push(peak());
         times[2].push(product_speed());
         times[3].extend(peer.as_mut().map(Peer::step).transpose()?);
@@ -103,10 +104,7 @@ fn operations(config: &Config, sequence: usize) -> f64 {
 
 /// A model that is trained on noise.
 struct Trainer {
-    network: Network,
-    weights: Parameters,
-    gradients: Parameters,
-    moments: Moments,
+    backend: Cpu,
     batch: Batch,
     dropout: f32,
     steps: u64,
@@ -118,20 +116,12 @@ impl Trainer {
         let tokens = sequences * sequence;
         let mut some = || (0..tokens).map(|_| random.below(config.vocab_size) as u32).collect();
         let batch = Batch { tokens: some(), targets: some(), lengths: vec![sequence; sequences] };
-        let gradients = Parameters::zeros(config);
-        Ok(Trainer {
-            network: Network::new(config)?,
-            weights: Parameters::random(config, 1),
-            moments: Moments { first: gradients.clone(), second: gradients.clone() },
-            gradients,
-            batch,
-            dropout,
-            steps: 0,
-        })
+        let backend = Cpu::new(Parameters::random(config, 1), Moments::zeros(config))?;
+        Ok(Trainer { backend, batch, dropout, steps: 0 })
     }
 
     /// A whole step; the seconds that it took.
-    fn step(&mut self) -> f64 {
+    fn step(&mut self) -> Result<f64> {
         const SETTINGS: optimizer::Settings = optimizer::Settings {
             method: optimizer::Method::AdamW,
             rate: 1e-3,
@@ -142,16 +132,13 @@ impl Trainer {
             beta2: 0.95,
             clip: 1.0,
         };
-        let start = Instant::now();
-        let Trainer { network, weights, gradients, moments, batch, .. } = self;
-        gradients.values_mut().fill(0.0);
         let dropout = Dropout::new(self.dropout, 1, self.steps, 0);
-        let scale = 1.0 / batch.tokens.len() as f32;
-        network.step(weights, gradients, batch, dropout, scale);
-        let norm = norm(gradients);
-        optimizer::update(weights, moments, gradients, norm, &SETTINGS, (self.steps, 1e-3));
+        let batches = [(self.batch.clone(), dropout)];
+        let start = Instant::now();
+        let (_, norm) = self.backend.gradients(&batches)?;
+        self.backend.update(norm, &SETTINGS, (self.steps, SETTINGS.rate))?;
         self.steps += 1;
-        start.elapsed().as_secs_f64()
+        Ok(start.elapsed().as_secs_f64())
     }
 }
 

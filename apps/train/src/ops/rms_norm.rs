@@ -62,17 +62,3 @@ pub fn backward(dx: &mut [f32], dw: &mut [f32], dy: &[f32], x: &[f32], scale: &[
         }
     }
 }
-
-/// The sum of the squares of all values, by blocks in a fixed order.
-pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let blocks = values.par_chunks(1 << 16);
-    let sums: Vec<f64> = blocks
-        .map(|block| {
-            vectorized(
-                #[inline(always)]
-                || f64::from(dot(block, block)),
-            )
-        })
-        .collect();
-    sums.iter().sum()
-}
