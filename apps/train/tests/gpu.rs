@@ -3,40 +3,15 @@
 //! Compiling Burn takes long, so these tests run by a command of their own (docs/training.md).
 #![cfg(feature = "burn")]
 
+mod common;
+
 use bootllm_model_file::Config;
 use bootllm_train::backend::{Backend, Device};
 use bootllm_train::network::Batch;
 use bootllm_train::ops::dropout::Dropout;
 use bootllm_train::optimizer::{Method, Moments, Settings};
-use bootllm_train::parameters::{Parameters, Random};
-
-/// A small network with everything in it: shared heads, an odd vocabulary, a separate classifier
-/// or none.
-fn config(shared_classifier: bool) -> Config {
-    Config {
-        dim: 24,
-        hidden_dim: 20,
-        layers: 2,
-        heads: 4,
-        kv_heads: 2,
-        vocab_size: 37,
-        context: 80,
-        shared_classifier,
-    }
-}
-
-/// Weights that are large enough for every part to matter.
-fn parameters(config: &Config) -> Parameters {
-    let mut parameters = Parameters::zeros(config);
-    let mut random = Random::new(11);
-    for (part, values) in parameters.tensors_mut() {
-        for value in values {
-            let noise = (random.below(2001) as f32 - 1000.0) / 1000.0;
-            *value = if part.is_norm() { 1.0 + 0.3 * noise } else { 0.3 * noise };
-        }
-    }
-    parameters
-}
+use bootllm_train::parameters::Random;
+use common::{config, parameters};
 
 /// Batches of sequences of several lengths.
 fn batches(config: &Config, seed: u64) -> Vec<(Batch, Dropout)> {
@@ -63,11 +38,8 @@ const SETTINGS: Settings = Settings {
 
 /// The same weights on the processor and in Burn.
 fn both(config: &Config) -> [Box<dyn Backend>; 2] {
-    [Device::Cpu, Device::Burn].map(|device| {
-        let zeros = Parameters::zeros(config);
-        let moments = Moments { first: zeros.clone(), second: zeros };
-        device.open(parameters(config), moments).unwrap()
-    })
+    [Device::Cpu, Device::Burn]
+        .map(|device| device.open(parameters(config, 10), Moments::zeros(config)).unwrap())
 }
 
 fn length(values: impl Iterator<Item = f32>) -> f64 {
@@ -111,7 +83,7 @@ fn burn_makes_the_steps_of_the_explicit_trainer() {
     for method in [Method::AdamW, Method::Muon] {
         let settings = Settings { method, ..SETTINGS };
         let config = config(method == Method::AdamW);
-        let start = parameters(&config);
+        let start = parameters(&config, 10);
         let [expected, found] = both(&config).map(|mut backend| {
             for step in 0..10 {
                 let (loss, norm) = backend.gradients(&batches(&config, step)).unwrap();

@@ -1,37 +1,12 @@
 //! Every gradient against finite differences.
 
+mod common;
+
 use bootllm_model_file::{Config, Part};
 use bootllm_train::network::{Batch, Network};
 use bootllm_train::ops::dropout::Dropout;
 use bootllm_train::parameters::{Parameters, Random};
-
-/// A small network with everything in it: shared heads, an odd vocabulary, a separate classifier
-/// or none.
-fn config(shared_classifier: bool) -> Config {
-    Config {
-        dim: 24,
-        hidden_dim: 20,
-        layers: 2,
-        heads: 4,
-        kv_heads: 2,
-        vocab_size: 37,
-        context: 80,
-        shared_classifier,
-    }
-}
-
-/// Weights that are large enough for every part to matter.
-fn parameters(config: &Config, seed: u64) -> Parameters {
-    let mut parameters = Parameters::random(config, seed);
-    let mut random = Random::new(seed + 1);
-    for (part, layer) in parameters.tensors() {
-        for value in parameters.part_mut(part, layer) {
-            let noise = (random.below(2001) as f32 - 1000.0) / 1000.0;
-            *value = if part.is_norm() { 1.0 + 0.3 * noise } else { 0.3 * noise };
-        }
-    }
-    parameters
-}
+use common::{config, parameters};
 
 /// Sequences of several lengths, one longer than a block of attention.
 fn batch(config: &Config) -> Batch {

@@ -1,6 +1,8 @@
 //! What the trainer's tests share.
 #![allow(dead_code, reason = "each test needs some of it")]
 
+use bootllm_model_file::Config;
+use bootllm_train::parameters::{Parameters, Random};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,4 +96,32 @@ pub fn assert_refused(output: &Output, expected: &str) {
     let last = said.lines().last().unwrap_or_default();
     assert!(last.starts_with("bootllm-train: ") && last.contains(expected), "{expected}: {said}");
     assert_eq!(said.matches("bootllm-train: ").count(), 1, "{said}");
+}
+
+/// A small network with everything in it: shared heads, an odd vocabulary, a separate classifier
+/// or none.
+pub fn config(shared_classifier: bool) -> Config {
+    Config {
+        dim: 24,
+        hidden_dim: 20,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        vocab_size: 37,
+        context: 80,
+        shared_classifier,
+    }
+}
+
+/// Weights that are large enough for every part to matter.
+pub fn parameters(config: &Config, seed: u64) -> Parameters {
+    let mut parameters = Parameters::random(config, seed);
+    let mut random = Random::new(seed + 1);
+    for (part, layer) in parameters.tensors() {
+        for value in parameters.part_mut(part, layer) {
+            let noise = (random.below(2001) as f32 - 1000.0) / 1000.0;
+            *value = if part.is_norm() { 1.0 + 0.3 * noise } else { 0.3 * noise };
+        }
+    }
+    parameters
 }
