@@ -1,7 +1,9 @@
 //! What a weight format is, and the table of formats.
 
+use crate::product::Product;
 use crate::{Input, PANEL, f32, int8};
-use bootllm_simd::Isa;
+use alloc::boxed::Box;
+use bootllm_simd::{Cpu, Isa};
 
 /// In which format a matrix is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,9 +92,15 @@ pub trait Format: Sync {
     /// or `None` if it stays `f32`.
     fn input_group(&self, shape: &Shape) -> Option<usize>;
 
-    /// The products with a vector, the plainest first. All give the same bits.
-    fn kernels(&self) -> &'static [Kernel];
+    /// The product with a vector in the plainest form, which all others equal to the bit.
+    fn twin(&self) -> Twin;
+
+    /// The products with vectors for an instruction set, if the CPU has it.
+    fn product(&self, cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>>;
 }
+
+/// `output[r] = Σ panel[r][k] · input[k]`, k ascending, for the [`PANEL`] rows of a panel.
+pub type Twin = fn(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]);
 
 /// A value that no trained model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,23 +121,5 @@ impl NotFinite {
                 Err(NotFinite { index, nan: f32::from_le_bytes(values[index]).is_nan() })
             }
         }
-    }
-}
-
-/// One way to multiply a panel with a vector.
-#[derive(Clone, Copy)]
-pub struct Kernel {
-    /// The instructions it needs.
-    pub isa: Isa,
-    /// `output[r] = Σ panel[r][k] · input[k]`, k ascending, for the [`PANEL`] rows of a panel.
-    pub multiply: fn(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]),
-}
-
-impl Kernel {
-    /// The kernel of the widest instruction set that does not go beyond `isa`.
-    pub fn select(format: &dyn Format, isa: Isa) -> Kernel {
-        let kernels = format.kernels();
-        let fitting = kernels.iter().filter(|kernel| kernel.isa <= isa);
-        *fitting.max_by_key(|kernel| kernel.isa).unwrap_or(&kernels[0])
     }
 }

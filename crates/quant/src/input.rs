@@ -17,12 +17,12 @@ pub struct Input<'a> {
 }
 
 /// Room for one quantized vector, used again for every product.
-pub struct InputBuffer {
+pub struct PlainInput {
     quantized: Vec<i8>,
     scales: Vec<f32>,
 }
 
-impl InputBuffer {
+impl PlainInput {
     /// Room for vectors of up to `columns` values.
     pub fn new(columns: usize) -> Result<Self, TryReserveError> {
         let (mut quantized, mut scales) = (Vec::new(), Vec::new());
@@ -30,10 +30,10 @@ impl InputBuffer {
         quantized.resize(columns, 0);
         scales.try_reserve_exact(columns)?;
         scales.resize(columns, 0.0);
-        Ok(InputBuffer { quantized, scales })
+        Ok(PlainInput { quantized, scales })
     }
 
-    /// Bytes that [`InputBuffer::new`] allocates.
+    /// Bytes that [`PlainInput::new`] allocates.
     pub fn bytes(columns: usize) -> u64 {
         columns as u64 * (size_of::<i8>() + size_of::<f32>()) as u64
     }

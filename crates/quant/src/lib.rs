@@ -22,12 +22,14 @@ mod format;
 mod input;
 mod int8;
 mod matrix;
+mod product;
 
 pub use aligned::AlignedBytes;
-pub use format::{Encoding, Format, Kernel, NotFinite, PlaneBytes, Shape};
-pub use input::{Input, InputBuffer, quantize_group};
+pub use format::{Encoding, Format, NotFinite, PlaneBytes, Shape, Twin};
+pub use input::{Input, PlainInput, quantize_group};
 pub use int8::LARGEST_GROUP;
-pub use matrix::{Matrix, MatrixBuilder, PackError, multiply};
+pub use matrix::{InputBuffer, Matrix, MatrixBuilder, PackError, input_words, multiply};
+pub use product::Product;
 
 /// Rows that are packed side by side: 2 registers of 512 bits, 4 of 256 or 8 of 128.
 pub const PANEL: usize = 32;

@@ -1,16 +1,19 @@
 //! A packed weight matrix and its products.
 
-use crate::{AlignedBytes, InputBuffer, Kernel, PANEL, Shape};
+use crate::Format;
+use crate::{AlignedBytes, PANEL, Product, Shape};
+use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
-use bootllm_cores::{Cores, split_rows};
-use bootllm_simd::Isa;
+use alloc::vec::Vec;
+use bootllm_cores::Cores;
+use bootllm_simd::{Cpu, Isa};
 
 /// A weight matrix in memory, packed for its products.
 pub struct Matrix {
     shape: Shape,
     panel_bytes: usize,
     panels: AlignedBytes,
-    kernel: Kernel,
+    product: Box<dyn Product>,
 }
 
 /// Why a matrix could not be made.
@@ -39,8 +42,8 @@ pub struct MatrixBuilder {
 }
 
 impl MatrixBuilder {
-    /// Allocates a matrix of this shape; its kernel is the best within `isa`.
-    pub fn new(shape: Shape, isa: Isa) -> Result<Self, PackError> {
+    /// Allocates a matrix of this shape; its product the widest that `cpu` has.
+    pub fn new(shape: Shape, cpu: Cpu) -> Result<Self, PackError> {
         let Shape { rows, columns, .. } = shape;
         let format = shape.encoding.format();
         let panel_bytes = format.panel_bytes(&shape);
@@ -49,8 +52,8 @@ impl MatrixBuilder {
         };
         let panels = AlignedBytes::zeroed(bytes)
             .map_err(|_: TryReserveError| PackError::OutOfMemory { bytes })?;
-        let kernel = Kernel::select(format, isa);
-        Ok(MatrixBuilder { matrix: Matrix { shape, panel_bytes, panels, kernel }, rows: 0 })
+        let product = widest(format, cpu);
+        Ok(MatrixBuilder { matrix: Matrix { shape, panel_bytes, panels, product }, rows: 0 })
     }
 
     /// Packs the next row, given as it lies in the file's planes.
@@ -82,7 +85,7 @@ impl Matrix {
 
     /// The instructions that its products use.
     pub fn isa(&self) -> Isa {
-        self.kernel.isa
+        self.product.isa()
     }
 
     /// Row `row` in `f32`; `output` has one element a column.
@@ -93,37 +96,72 @@ impl Matrix {
         let panel = &self.panels.as_slice()[row / PANEL * self.panel_bytes..][..self.panel_bytes];
         self.shape.encoding.format().unpack_row(&self.shape, panel, row % PANEL, output);
     }
+}
 
-    fn input_group(&self) -> Option<usize> {
-        self.shape.encoding.format().input_group(&self.shape)
+/// The product of a format with the widest instruction set that the CPU has.
+fn widest(format: &dyn Format, cpu: Cpu) -> Box<dyn Product> {
+    match cpu.widest_first().find_map(|isa| format.product(cpu, isa)) {
+        Some(product) => product,
+        None => unreachable!("plain Rust is for every CPU"),
     }
 }
 
-/// `output = matrix · x` for each pair of `products`: matrices that share an input.
+/// Room for prepared input vectors, used again for every product.
+pub struct InputBuffer {
+    words: Vec<u32>,
+}
+
+impl InputBuffer {
+    /// Room for `words` words.
+    pub fn new(words: usize) -> Result<Self, TryReserveError> {
+        let mut room = Vec::new();
+        room.try_reserve_exact(words)?;
+        room.resize(words, 0);
+        Ok(InputBuffer { words: room })
+    }
+}
+
+/// Words that `tokens` vectors take when they are prepared for a matrix of this shape.
+pub fn input_words(shape: &Shape, cpu: Cpu, tokens: usize) -> usize {
+    let product = widest(shape.encoding.format(), cpu);
+    let tile = if tokens == 1 { 1 } else { product.tile() };
+    tokens.div_ceil(tile).saturating_mul(product.tile_words(shape, tile))
+}
+
+/// `output = matrix · x` for each of `tokens` vectors in `x` and each pair of `products`: matrices
+/// that share their inputs.
 ///
-/// `x` has one value a column and each output one a row. `buffer` has room for `x`.
+/// `x` has one value a column for each token, and each output one a row for each token; `buffer`
+/// has the room that [`input_words`] says.
 pub fn multiply<const N: usize>(
     cores: &dyn Cores,
     buffer: &mut InputBuffer,
-    x: &[f32],
+    (tokens, x): (usize, &[f32]),
     products: [(&Matrix, &mut [f32]); N],
 ) {
-    let mut prepared_for = None;
-    let mut input = buffer.prepare(x, None);
+    let _ = cores;
     for (matrix, output) in products {
-        let group = matrix.input_group();
-        if group != prepared_for {
-            input = buffer.prepare(x, group);
-            prepared_for = group;
+        let Matrix { shape, product, .. } = matrix;
+        let tile = if tokens == 1 { 1 } else { product.tile() };
+        let tile_words = product.tile_words(shape, tile);
+        let tiles = &mut buffer.words[..tokens.div_ceil(tile) * tile_words];
+        for (tile_x, words) in
+            x.chunks(tile * shape.columns).zip(tiles.chunks_exact_mut(tile_words))
+        {
+            product.prepare(shape, tile_x, tile, words);
         }
-        let panels = matrix.panels.as_slice();
-        split_rows(cores, output, PANEL, |first, output| {
-            let panels = panels.chunks_exact(matrix.panel_bytes).skip(first);
-            for (panel, output) in panels.zip(output.chunks_mut(PANEL)) {
-                let mut sums = [0.0; PANEL];
-                (matrix.kernel.multiply)(&matrix.shape, panel, &input, &mut sums);
-                output.copy_from_slice(&sums[..output.len()]);
+        let panels = matrix.panels.as_slice().chunks(2 * matrix.panel_bytes);
+        for (pair, panels) in panels.enumerate() {
+            for (number, words) in tiles.chunks_exact(tile_words).enumerate() {
+                product.multiply(shape, panels, words, tile, &mut |panel, token, sums| {
+                    let (token, row) = (number * tile + token, (2 * pair + panel) * PANEL);
+                    if token < tokens {
+                        let output = &mut output[token * shape.rows..][..shape.rows][row..];
+                        let count = output.len().min(PANEL);
+                        output[..count].copy_from_slice(&sums[..count]);
+                    }
+                });
             }
-        });
+        }
     }
 }

@@ -1,22 +1,11 @@
 //! Packed matrices against a few plain lines: the same values, the same bits.
 
-use bootllm_cores::{Cores, OneCore};
-use bootllm_quant::{Encoding, InputBuffer, MatrixBuilder, Shape, multiply, quantize_group};
-use bootllm_simd::Isa;
+use bootllm_cores::OneCore;
+use bootllm_quant::{
+    Encoding, InputBuffer, Matrix, MatrixBuilder, Shape, input_words, multiply, quantize_group,
+};
+use bootllm_simd::{Cpu, Isa};
 use proptest::prelude::*;
-
-/// Runs the workers one after the other: the division of rows without the threads.
-struct InTurn(usize);
-
-impl Cores for InTurn {
-    fn count(&self) -> usize {
-        self.0
-    }
-
-    fn run(&self, job: &(dyn Fn(usize) + Sync)) {
-        (0..self.0).for_each(job);
-    }
-}
 
 /// A matrix as a file holds it: its shape and the planes of each row.
 struct Rows {
@@ -90,8 +79,10 @@ fn values(count: usize) -> impl Strategy<Value = Vec<f32>> {
 }
 
 fn cases() -> impl Strategy<Value = (Shape, Vec<f32>, Vec<f32>, usize)> {
-    shapes().prop_flat_map(|shape| {
-        (Just(shape), values(shape.rows * shape.columns), values(shape.columns), 1..5usize)
+    let tokens = prop_oneof![Just(1usize), 1..14usize, Just(65)];
+    (shapes(), tokens).prop_flat_map(|(shape, tokens)| {
+        let (weights, x) = (shape.rows * shape.columns, tokens * shape.columns);
+        (Just(shape), values(weights), values(x), Just(tokens))
     })
 }
 
@@ -100,29 +91,38 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 
+/// Every instruction set that this CPU can run code for.
+fn instruction_sets() -> impl Iterator<Item = Cpu> {
+    let cpu = Cpu::detect();
+    let product = move |isa| Encoding::F32.format().product(cpu, isa);
+    let isas = Isa::ALL.into_iter().filter(move |&isa| product(isa).is_some());
+    isas.map(move |isa| cpu.only(isa))
+}
+
+fn pack(rows: &Rows, cpu: Cpu) -> Matrix {
+    let mut builder = MatrixBuilder::new(rows.shape, cpu).unwrap();
+    (0..rows.shape.rows).for_each(|row| builder.push_row(rows.planes(row)));
+    builder.finish()
+}
+
 proptest! {
     #[test]
-    fn a_packed_product_has_the_bits_of_the_plain_one((shape, weights, x, cores) in cases()) {
+    fn a_packed_product_has_the_bits_of_the_plain_one((shape, weights, x, tokens) in cases()) {
         let rows = Rows::encode(shape, &weights);
-        let mut builder = MatrixBuilder::new(shape, Isa::detect()).unwrap();
-        (0..shape.rows).for_each(|row| builder.push_row(rows.planes(row)));
-        let matrix = builder.finish();
-        let mut buffer = InputBuffer::new(shape.columns).unwrap();
-
-        let expected = rows.product(&x);
-        for cores in [&OneCore as &dyn Cores, &InTurn(cores)] {
-            let mut output = vec![f32::NAN; shape.rows];
-            multiply(cores, &mut buffer, &x, [(&matrix, &mut output)]);
-            prop_assert_eq!(bits(&output), bits(&expected));
+        let expected: Vec<f32> = x.chunks(shape.columns).flat_map(|x| rows.product(x)).collect();
+        for cpu in instruction_sets() {
+            let matrix = pack(&rows, cpu);
+            let mut buffer = InputBuffer::new(input_words(&shape, cpu, tokens)).unwrap();
+            let mut output = vec![f32::NAN; tokens * shape.rows];
+            multiply(&OneCore, &mut buffer, (tokens, &x), [(&matrix, &mut output)]);
+            prop_assert_eq!(bits(&output), bits(&expected), "{}", matrix.isa());
         }
     }
 
     #[test]
     fn a_packed_row_comes_back_as_the_file_has_it((shape, weights, ..) in cases()) {
         let rows = Rows::encode(shape, &weights);
-        let mut builder = MatrixBuilder::new(shape, Isa::detect()).unwrap();
-        (0..shape.rows).for_each(|row| builder.push_row(rows.planes(row)));
-        let matrix = builder.finish();
+        let matrix = pack(&rows, Cpu::detect());
         for row in 0..shape.rows {
             let (mut packed, mut decoded) = (vec![0.0; shape.columns], vec![0.0; shape.columns]);
             matrix.row(row, &mut packed);
@@ -148,16 +148,12 @@ fn matrices_that_share_an_input_may_differ_in_format() {
     let encodings = [Encoding::Int8 { group: 4 }, Encoding::F32, Encoding::Int8 { group: 8 }];
     let rows =
         encodings.map(|encoding| Rows::encode(Shape { rows: 64, columns: 8, encoding }, &weights));
-    let matrices = rows.each_ref().map(|rows| {
-        let mut builder = MatrixBuilder::new(rows.shape, Isa::detect()).unwrap();
-        (0..64).for_each(|row| builder.push_row(rows.planes(row)));
-        builder.finish()
-    });
+    let matrices = rows.each_ref().map(|rows| pack(rows, Cpu::detect()));
     let mut outputs = [vec![0.0; 64], vec![0.0; 64], vec![0.0; 64]];
     let [a, b, c] = &mut outputs;
-    let mut buffer = InputBuffer::new(8).unwrap();
+    let mut buffer = InputBuffer::new(64).unwrap();
     let [ma, mb, mc] = &matrices;
-    multiply(&OneCore, &mut buffer, &x, [(ma, a), (mb, b), (mc, c)]);
+    multiply(&OneCore, &mut buffer, (1, &x), [(ma, a), (mb, b), (mc, c)]);
     for (rows, output) in rows.iter().zip(&outputs) {
         assert_eq!(bits(&rows.product(&x)), bits(output));
     }

@@ -59,14 +59,8 @@ const UNDERFLOW: f32 = f32::from_bits(0xc2cf_f1b4);
 /// which glibc and musl use too: x·32/ln 2 is parted into an integer, looked up in a table of
 /// 2^(i/32), and a remainder of at most one half, for which a cubic does, all in `f64`. Infinities
 /// and NaN give what C's `expf` gives.
-#[inline]
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    if x > OVERFLOW {
-        return f32::INFINITY;
-    }
-    if x < UNDERFLOW {
-        return 0.0;
-    }
     let steps = STEPS_PER_UNIT * f64::from(x);
     let shifted = steps + ROUNDING;
     let k = shifted.to_bits();
@@ -74,7 +68,11 @@ pub fn exp(x: f32) -> f32 {
     let power = f64::from_bits(TABLE[(k % 32) as usize].wrapping_add(k << 47));
     let high = C3 * r + C2;
     let low = C1 * r + 1.0;
-    ((high * (r * r) + low) * power) as f32
+    let result = ((high * (r * r) + low) * power) as f32;
+    // No branch stands before the computation, so that a loop over many can be spread over vector
+    // registers.
+    let result = if x > OVERFLOW { f32::INFINITY } else { result };
+    if x < UNDERFLOW { 0.0 } else { result }
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
 #![no_std]
-#![forbid(unsafe_code)]
 //! The vector maths of a forward pass, in one arithmetic.
 //!
 //! Every function here does the operations of llama2.c's `run.c` in `run.c`'s order, each rounded
@@ -9,14 +8,19 @@
 
 extern crate alloc;
 
+mod detect;
 mod exp;
+mod half;
 mod isa;
+mod register;
 mod rope;
 mod sin_cos;
 mod vector;
 
 pub use exp::exp;
-pub use isa::Isa;
+pub use half::{bf16_to_f32, f16_to_f32};
+pub use isa::{Cpu, Isa};
+pub use register::*;
 pub use rope::RopeTable;
 pub use vector::{
     add, rms_norm, round_half_away, round_half_even, scale_scores, silu_times, softmax,

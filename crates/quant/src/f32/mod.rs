@@ -2,9 +2,14 @@
 //!
 //! In a file, a row is its values, little-endian. A panel is `[column][row of the panel]`.
 
-use crate::format::{Format, Kernel, NotFinite, PlaneBytes, Shape};
+mod product;
+
+use crate::format::{Format, NotFinite, PlaneBytes, Shape, Twin};
+use crate::product::{Product, product};
 use crate::{Input, PANEL};
-use bootllm_simd::Isa;
+
+use alloc::boxed::Box;
+use bootllm_simd::{Cpu, Isa};
 
 /// Bytes of a value.
 const VALUE: usize = size_of::<f32>();
@@ -59,13 +64,17 @@ impl Format for F32 {
         None
     }
 
-    fn kernels(&self) -> &'static [Kernel] {
-        &[Kernel { isa: Isa::Scalar, multiply: multiply_scalar }]
+    fn twin(&self) -> Twin {
+        multiply_plainly
+    }
+
+    fn product(&self, cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>> {
+        product::<Self>(cpu, isa)
     }
 }
 
 /// The scalar twin: `matmul` of llama2.c's `run.c` for 32 rows at once.
-fn multiply_scalar(_: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
+fn multiply_plainly(_: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
     let mut sums = [0.0f32; PANEL];
     let (columns, _) = panel.as_chunks::<{ PANEL * VALUE }>();
     for (column, &x) in columns.iter().zip(input.values) {

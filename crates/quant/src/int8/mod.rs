@@ -8,11 +8,16 @@
 //! with their sign bit flipped, as unsigned numbers 128 too large: the byte products of x86
 //! (`pmaddubsw`, `vpdpbusd`) take one unsigned factor. A product is put right by 128·Σx.
 
+mod product;
+
 use crate::PANEL;
-use crate::format::{Format, Kernel, NotFinite, PlaneBytes, Shape};
+use crate::format::{Format, NotFinite, PlaneBytes, Shape, Twin};
 use crate::input::{Input, quantize_group};
+use crate::product::{Product, product};
+
+use alloc::boxed::Box;
 use alloc::vec;
-use bootllm_simd::{Isa, round_half_even};
+use bootllm_simd::{Cpu, Isa, round_half_even};
 
 /// The format itself; see the module's page.
 pub struct Int8;
@@ -126,14 +131,18 @@ impl Format for Int8 {
         Some(shape.encoding.group())
     }
 
-    fn kernels(&self) -> &'static [Kernel] {
-        &[Kernel { isa: Isa::Scalar, multiply: multiply_scalar }]
+    fn twin(&self) -> Twin {
+        multiply_plainly
+    }
+
+    fn product(&self, cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>> {
+        product::<Self>(cpu, isa)
     }
 }
 
 /// The scalar twin: `matmul` of llama2.c's `runq.c` for 32 rows at once. A group's integer sum is
 /// exact; it is converted once and scaled by the weight's scale, then by the input's.
-fn multiply_scalar(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
+fn multiply_plainly(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
     let group = Group::of(shape);
     let mut sums = [0.0f32; PANEL];
     for ((packed, x), &x_scale) in panel

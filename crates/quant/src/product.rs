@@ -1,0 +1,265 @@
+//! Products of packed panels with vectors, for every instruction set.
+//!
+//! A format says how one *tile* is computed, in a function that is generic over [`Simd`]: `R`
+//! strips of [`LANES`] rows times `T` input vectors, whose sums all stay in registers. Here is what
+//! the formats share: which tiles fit an instruction set's registers, and the way around them.
+
+use crate::{PANEL, Shape};
+use alloc::boxed::Box;
+use bootllm_simd::{Cpu, ForSimd, Isa, LANES, Registers, Simd, with};
+use core::marker::PhantomData;
+
+/// The product of one format with one instruction set.
+///
+/// Input vectors are *prepared* first: put into the words that the products take, in tiles of
+/// [`Product::tile`] vectors or of one. All products of a format give the same bits.
+pub trait Product: Send + Sync {
+    /// The instructions that it uses.
+    fn isa(&self) -> Isa;
+
+    /// How many input vectors a tile has where there are many.
+    fn tile(&self) -> usize;
+
+    /// Words of a prepared tile of `tokens` vectors (1 or [`Product::tile`]).
+    fn tile_words(&self, shape: &Shape, tokens: usize) -> usize;
+
+    /// Prepares a tile of `tokens` vectors (1 or [`Product::tile`]): those that lie behind each
+    /// other in `x`, and zeros where there are fewer.
+    fn prepare(&self, shape: &Shape, x: &[f32], tokens: usize, tile: &mut [u32]);
+
+    /// Multiplies panels that lie behind each other with a prepared tile of `tokens` vectors and
+    /// gives each panel and each vector's [`PANEL`] sums to `take`: the panel's number, the
+    /// vector's, and the sums.
+    fn multiply(
+        &self,
+        shape: &Shape,
+        panels: &[u8],
+        tile: &[u32],
+        tokens: usize,
+        take: &mut dyn FnMut(usize, usize, &[f32; PANEL]),
+    );
+}
+
+/// Sixteen rows of a panel: its first or its second half.
+#[derive(Clone, Copy)]
+pub(crate) struct Strip<'a> {
+    /// The panel.
+    pub panel: &'a [u8],
+    /// Which half, 0 or 1.
+    pub half: usize,
+}
+
+impl<'a> Strip<'a> {
+    /// This strip's own bytes of those, `2 * N` in number, that both strips have from `at` on.
+    #[inline(always)]
+    pub fn own<const N: usize>(&self, block: &'a [u8], at: usize) -> &'a [u8; N] {
+        match block[at + self.half * N..].first_chunk() {
+            Some(own) => own,
+            None => unreachable!("a panel consists of whole blocks"),
+        }
+    }
+}
+
+/// How far ahead of its use a weight is fetched into the cache, in bytes.
+pub(crate) const AHEAD: usize = 2048;
+
+/// What a format adds to make a [`Product`].
+pub(crate) trait Tiles: Send + Sync + 'static {
+    /// Whether sums are kept as integers first, which takes more registers.
+    const INTEGERS: bool;
+
+    /// Words of one prepared vector.
+    fn words<S: Simd>(shape: &Shape) -> usize;
+
+    /// Prepares one vector. Its words are given one by one.
+    fn prepare<'a, S: Simd>(shape: &Shape, x: &[f32], words: impl Iterator<Item = &'a mut u32>);
+
+    /// The sums of `R` strips and `T` prepared vectors, whose words lie side by side.
+    fn tile<S: Simd, const R: usize, const T: usize>(
+        simd: S,
+        shape: &Shape,
+        strips: [Strip<'_>; R],
+        x: &[[u32; T]],
+    ) -> [[S::Floats; T]; R];
+}
+
+/// The product of format `F`.
+pub(crate) fn product<F: Tiles>(cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>> {
+    with(cpu, isa, Maker::<F>(PhantomData))
+}
+
+struct Maker<F>(PhantomData<F>);
+
+impl<F: Tiles> ForSimd for Maker<F> {
+    type Made = Box<dyn Product>;
+
+    fn make<S: Simd>(self, simd: S) -> Box<dyn Product> {
+        Box::new(Tiled::<S, F> { simd, format: PhantomData })
+    }
+}
+
+/// The product of format `F` with instruction set `S`.
+struct Tiled<S, F> {
+    simd: S,
+    format: PhantomData<F>,
+}
+
+impl<S: Simd, F: Tiles> Tiled<S, F> {
+    /// Vectors in a tile: as many as keep the registers full without spilling them. Measured; see
+    /// `docs/performance.md`.
+    const TILE: usize = match (S::REGISTERS, F::INTEGERS) {
+        (Registers::Small, _) => 2,
+        (Registers::Middle, true) => 4,
+        (Registers::Middle, false) => 6,
+        (Registers::Wide, true) => 6,
+        (Registers::Wide, false) => 12,
+    };
+
+    /// The work of [`Product::multiply`], `T` vectors at once.
+    #[inline(always)]
+    fn walk<const T: usize>(
+        &self,
+        shape: &Shape,
+        panels: &[u8],
+        tile: &[u32],
+        take: &mut dyn FnMut(usize, usize, &[f32; PANEL]),
+    ) {
+        let Some(panel_bytes) = shape.encoding.format().panel_bytes(shape) else { return };
+        let x = tile.as_chunks::<T>().0;
+        let mut give = |panel: usize, [first, second]: [[S::Floats; T]; 2]| {
+            let mut sums = [0.0; PANEL];
+            for t in 0..T {
+                let [lower, upper] = sums.as_chunks_mut::<LANES>().0 else { unreachable!() };
+                self.simd.store(first[t], lower);
+                self.simd.store(second[t], upper);
+                take(panel, t, &sums);
+            }
+        };
+        let both = |panel| [Strip { panel, half: 0 }, Strip { panel, half: 1 }];
+        let mut panels = panels.chunks_exact(panel_bytes).enumerate();
+        while let Some((number, panel)) = panels.next() {
+            if S::REGISTERS == Registers::Wide && T == 1 {
+                // Two panels are two streams of memory, which arrive faster than one.
+                if let Some((_, next)) = panels.next() {
+                    let ([a, b], [c, d]) = (both(panel), both(next));
+                    let [a, b, c, d] = F::tile(self.simd, shape, [a, b, c, d], x);
+                    give(number, [a, b]);
+                    give(number + 1, [c, d]);
+                    continue;
+                }
+            }
+            let sums = if S::REGISTERS == Registers::Wide || T == 1 {
+                F::tile(self.simd, shape, both(panel), x)
+            } else {
+                both(panel).map(|strip| {
+                    let [sums] = F::tile(self.simd, shape, [strip], x);
+                    sums
+                })
+            };
+            give(number, sums);
+        }
+    }
+}
+
+impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
+    fn isa(&self) -> Isa {
+        S::ISA
+    }
+
+    fn tile(&self) -> usize {
+        Self::TILE
+    }
+
+    fn tile_words(&self, shape: &Shape, tokens: usize) -> usize {
+        tokens * F::words::<S>(shape)
+    }
+
+    fn prepare(&self, shape: &Shape, x: &[f32], tokens: usize, tile: &mut [u32]) {
+        self.simd.run(
+            #[inline(always)]
+            || {
+                let vectors = x.chunks_exact(shape.columns);
+                let given = vectors.len();
+                for (token, vector) in vectors.enumerate() {
+                    F::prepare::<S>(shape, vector, tile[token..].iter_mut().step_by(tokens));
+                }
+                for token in given..tokens {
+                    tile[token..].iter_mut().step_by(tokens).for_each(|word| *word = 0);
+                }
+            },
+        );
+    }
+
+    fn multiply(
+        &self,
+        shape: &Shape,
+        panels: &[u8],
+        tile: &[u32],
+        tokens: usize,
+        take: &mut dyn FnMut(usize, usize, &[f32; PANEL]),
+    ) {
+        self.simd.run(
+            #[inline(always)]
+            || match (tokens, Self::TILE) {
+                (1, _) => self.walk::<1>(shape, panels, tile, take),
+                (2, 2) => self.walk::<2>(shape, panels, tile, take),
+                (4, 4) => self.walk::<4>(shape, panels, tile, take),
+                (6, 6) => self.walk::<6>(shape, panels, tile, take),
+                (12, 12) => self.walk::<12>(shape, panels, tile, take),
+                _ => unreachable!("a tile of {tokens} vectors"),
+            },
+        );
+    }
+}
+
+/// Quantizes one group of an input vector and gives its words: its scale, the sum of its integers,
+/// and its quads, the last one filled up with zeros.
+///
+/// The numbers are those of [`quantize_group`](crate::quantize_group).
+#[inline(always)]
+pub(crate) fn prepare_group<'a, S: Simd>(
+    group: &[f32],
+    round: impl Fn(f32) -> f32,
+    words: &mut impl Iterator<Item = &'a mut u32>,
+) {
+    /// Values that are quantized at once, whole registers of them.
+    const CHUNK: usize = 32;
+    let scale = largest_magnitude(group) / 127.0;
+    let mut put = |word: u32| {
+        if let Some(place) = words.next() {
+            *place = word;
+        }
+    };
+    let mut quantized = [0i8; CHUNK];
+    let quantize = |chunk: &[f32], quantized: &mut [i8; CHUNK]| {
+        for (quantized, value) in quantized.iter_mut().zip(chunk) {
+            *quantized = round(value / scale) as i8;
+        }
+    };
+    put(scale.to_bits());
+    if scale == 0.0 {
+        let quads = group.len().div_ceil(4);
+        (0..1 + quads * S::WORDS).for_each(|_| put(0));
+        return;
+    }
+    let mut sum = 0;
+    for chunk in group.chunks(CHUNK) {
+        quantize(chunk, &mut quantized);
+        sum += quantized[..chunk.len()].iter().map(|&q| i32::from(q)).sum::<i32>();
+    }
+    put(sum.cast_unsigned());
+    for chunk in group.chunks(CHUNK) {
+        quantized = [0; CHUNK];
+        quantize(chunk, &mut quantized);
+        for &quad in &quantized.as_chunks::<4>().0[..chunk.len().div_ceil(4)] {
+            S::words(quad).as_ref().iter().for_each(|&word| put(word));
+        }
+    }
+}
+
+/// The largest magnitude of some numbers. Magnitudes are in the order of their bits, and integers
+/// can be compared in any order, so the compiler spreads the loop over vector registers.
+#[inline(always)]
+fn largest_magnitude(values: &[f32]) -> f32 {
+    f32::from_bits(values.iter().fold(0, |largest, value| largest.max(value.abs().to_bits())))
+}
