@@ -2,6 +2,7 @@
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
+use bootllm_cores::{Cores, split_together};
 use bootllm_model_file::Config;
 
 /// Positions whose keys lie side by side, so that vector registers run across positions.
@@ -47,28 +48,43 @@ impl KvCache {
         (layer * self.kv_heads + head) * self.head_length()
     }
 
-    /// Keeps the keys and values (kv_dim each) of a position.
-    pub(crate) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
-        let size = self.head_size;
-        for head in 0..self.kv_heads {
-            let start = self.head_start(layer, head);
-            let tile = start + position / TILE * TILE * size;
-            for (element, &key) in keys[head * size..][..size].iter().enumerate() {
-                self.keys[tile + element * TILE + position % TILE] = key;
+    /// Keeps the keys and values (kv_dim each) of consecutive tokens, `position` being the first's.
+    pub(crate) fn store(
+        &mut self,
+        cores: &dyn Cores,
+        layer: usize,
+        position: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) {
+        let (size, length) = (self.head_size, self.head_length());
+        let (start, kv_dim) = (self.head_start(layer, 0), self.kv_heads * size);
+        let own = start..start + self.kv_heads * length;
+        let heads = own.len();
+        let outputs =
+            [(&mut self.keys[own.clone()], heads, length), (&mut self.values[own], heads, length)];
+        split_together(cores, outputs, |first, [mut own_keys, mut own_values]| {
+            let own = own_keys.row(0).chunks_exact_mut(length);
+            let own = own.zip(own_values.row(0).chunks_exact_mut(length));
+            for (head, (own_keys, own_values)) in (first..).zip(own) {
+                let of_head = head * size..(head + 1) * size;
+                let tokens = keys.chunks_exact(kv_dim).zip(values.chunks_exact(kv_dim));
+                for (position, (keys, values)) in (position..).zip(tokens) {
+                    let tile = &mut own_keys[position / TILE * TILE * size..][..TILE * size];
+                    let places = tile.iter_mut().skip(position % TILE).step_by(TILE);
+                    places.zip(&keys[of_head.clone()]).for_each(|(place, &key)| *place = key);
+                    let place = &mut own_values[position * size..][..size];
+                    place.copy_from_slice(&values[of_head.clone()]);
+                }
             }
-            let own = &values[head * size..][..size];
-            self.values[start + position * size..][..size].copy_from_slice(own);
-        }
+        });
     }
 
-    /// The keys of one head: tiles of (element of the head, position in the tile).
-    pub(crate) fn keys(&self, layer: usize, head: usize) -> &[f32] {
-        &self.keys[self.head_start(layer, head)..][..self.head_length()]
-    }
-
-    /// The values of one head: (position, element of the head).
-    pub(crate) fn values(&self, layer: usize, head: usize) -> &[f32] {
-        &self.values[self.head_start(layer, head)..][..self.head_length()]
+    /// The keys of one head, tiles of (element of the head, position in the tile), and its values,
+    /// (position, element of the head).
+    pub(crate) fn head(&self, layer: usize, head: usize) -> (&[f32], &[f32]) {
+        let own = self.head_start(layer, head)..self.head_start(layer, head + 1);
+        (&self.keys[own.clone()], &self.values[own])
     }
 }
 

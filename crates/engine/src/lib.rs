@@ -12,11 +12,14 @@
 extern crate alloc;
 
 mod arch;
+mod attention;
 mod buffers;
+mod kernels;
 mod kv_cache;
 mod load;
 mod memory;
 mod model;
+mod pass;
 mod session;
 
 pub use load::{LoadError, Loading};

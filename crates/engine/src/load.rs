@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bootllm_model_file::{Chunk, ModelFile, Part, RowError, Tensor, for_each_row};
 use bootllm_platform::ReadAt;
 use bootllm_quant::{Matrix, MatrixBuilder, PackError};
-use bootllm_simd::Isa;
+use bootllm_simd::Cpu;
 use core::ops::ControlFlow;
 
 /// How far loading has come: bytes of tensors read, and all there are.
@@ -52,7 +52,7 @@ pub(crate) fn out_of_memory(what: impl ToString, bytes: usize) -> LoadError {
 pub(crate) struct Loader<'a> {
     pub(crate) model: &'a ModelFile,
     pub(crate) file: &'a mut dyn ReadAt,
-    pub(crate) isa: Isa,
+    pub(crate) cpu: Cpu,
     progress: &'a mut dyn FnMut(Loading) -> ControlFlow<()>,
     loading: Loading,
     /// Bytes read since `progress` was called.
@@ -64,19 +64,19 @@ impl<'a> Loader<'a> {
     pub(crate) fn new(
         model: &'a ModelFile,
         file: &'a mut dyn ReadAt,
-        isa: Isa,
+        cpu: Cpu,
         progress: &'a mut dyn FnMut(Loading) -> ControlFlow<()>,
     ) -> Self {
         let total = model.tensors().iter().map(Tensor::bytes).sum();
         let loading = Loading { done: 0, total };
-        Loader { model, file, isa, progress, loading, unsaid: 0, chunk: Chunk::default() }
+        Loader { model, file, cpu, progress, loading, unsaid: 0, chunk: Chunk::default() }
     }
 
     /// A weight matrix, packed.
     pub(crate) fn matrix(&mut self, part: Part, layer: usize) -> Result<Matrix, LoadError> {
         let tensor = *self.tensor(part, layer)?;
         let mut builder =
-            MatrixBuilder::new(tensor.shape, self.isa).map_err(|error| match error {
+            MatrixBuilder::new(tensor.shape, self.cpu).map_err(|error| match error {
                 PackError::OutOfMemory { bytes } => out_of_memory(tensor, bytes),
                 PackError::TooLarge { .. } => out_of_memory(tensor, usize::MAX),
             })?;

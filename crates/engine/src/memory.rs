@@ -2,6 +2,7 @@
 
 use crate::buffers::Buffers;
 use crate::kv_cache::KvCache;
+use crate::model::input_words;
 use bootllm_model_file::{Chunk, ModelFile, Tensor};
 use bootllm_simd::RopeTable;
 
@@ -26,6 +27,7 @@ impl Memory {
     /// What the model of this file needs to run with a context of `context` positions. Sums
     /// beyond `u64` stay at its end, which is more than any machine has.
     pub fn needed(file: &ModelFile, context: usize) -> Self {
+        let input_words = input_words(file, context);
         let packed = |tensor: &Tensor| {
             let weights = if tensor.part.is_norm() {
                 tensor.bytes()
@@ -38,7 +40,7 @@ impl Memory {
         Memory {
             weights: tensors.iter().map(packed).fold(0, u64::saturating_add),
             kv_cache: KvCache::bytes(&file.config, context),
-            buffers: Buffers::bytes(&file.config, context).saturating_add(
+            buffers: Buffers::bytes(&file.config, context, input_words).saturating_add(
                 RopeTable::bytes(file.config.head_size(), context).unwrap_or(u64::MAX),
             ),
             chunk: tensors.iter().map(Chunk::bytes_for).max().unwrap_or(0),

@@ -1,11 +1,13 @@
 //! A model whose weights are in memory.
 
 use crate::arch::{self, Architecture};
+use crate::buffers;
+use crate::kernels::{Kernels, kernels};
 use crate::load::{LoadError, Loader, Loading};
 use alloc::boxed::Box;
 use bootllm_model_file::{Config, ModelFile};
 use bootllm_platform::ReadAt;
-use bootllm_simd::Isa;
+use bootllm_simd::{Cpu, Isa};
 use core::ops::ControlFlow;
 
 /// A model whose weights are in memory, packed.
@@ -13,11 +15,14 @@ pub struct Model {
     pub(crate) config: Config,
     pub(crate) context: usize,
     pub(crate) architecture: Box<dyn Architecture>,
+    pub(crate) kernels: Box<dyn Kernels>,
+    /// Words that its products need for prepared vectors.
+    pub(crate) input_words: usize,
 }
 
 impl Model {
     /// Loads the model that `file` describes out of `source`, to run with up to `context`
-    /// positions (at most the model's own).
+    /// positions (at most the model's own), with the widest instructions that the CPU has.
     ///
     /// `progress` is called as the bytes come in and may stop it. Every weight is checked: NaN
     /// and infinities are an error that names the tensor.
@@ -27,10 +32,22 @@ impl Model {
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
+        Model::load_for(Cpu::detect(), file, source, context, progress)
+    }
+
+    /// The same with the instructions that `cpu` says.
+    pub fn load_for(
+        cpu: Cpu,
+        file: &ModelFile,
+        source: &mut dyn ReadAt,
+        context: usize,
+        progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
+    ) -> Result<Self, LoadError> {
         let context = context.clamp(1, file.config.context);
-        let mut loader = Loader::new(file, source, Isa::detect(), progress);
+        let mut loader = Loader::new(file, source, cpu, progress);
         let architecture = arch::load(&mut loader, context)?;
-        Ok(Model { config: file.config, context, architecture })
+        let (kernels, input_words) = (kernels(cpu), input_words(file, context));
+        Ok(Model { config: file.config, context, architecture, kernels, input_words })
     }
 
     /// The shape of the model.
@@ -42,4 +59,18 @@ impl Model {
     pub fn context(&self) -> usize {
         self.context
     }
+
+    /// The widest instructions that it is computed with.
+    pub fn isa(&self) -> Isa {
+        self.kernels.isa()
+    }
+}
+
+/// Words that the products of a model need for the vectors that go through it at once, whichever
+/// instructions of this CPU they use.
+pub(crate) fn input_words(file: &ModelFile, context: usize) -> usize {
+    let matrices = file.tensors().iter().filter(|tensor| !tensor.part.is_norm());
+    let words =
+        matrices.map(|matrix| bootllm_quant::input_words(&matrix.shape, buffers::tokens(context)));
+    words.max().unwrap_or(0)
 }

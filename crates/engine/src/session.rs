@@ -1,9 +1,10 @@
 //! A text on its way through a model.
 
-use crate::buffers::Buffers;
+use crate::buffers::{self, Buffers};
 use crate::kv_cache::KvCache;
 use crate::load::{LoadError, out_of_memory};
 use crate::model::Model;
+use crate::pass::Pass;
 use bootllm_cores::Cores;
 
 /// One text and what the model remembers of it.
@@ -37,11 +38,12 @@ pub enum SessionError {
 impl<'a> Session<'a> {
     /// An empty text. Everything that feeding it needs is allocated here.
     pub fn new(model: &'a Model, cores: &'a dyn Cores) -> Result<Self, LoadError> {
-        let (config, context) = (&model.config, model.context);
+        let &Model { ref config, context, input_words, .. } = model;
         let cache = KvCache::new(config, context)
             .map_err(|_| out_of_memory("the KV cache", KvCache::bytes(config, context) as usize))?;
-        let buffers = Buffers::new(config, context).map_err(|_| {
-            out_of_memory("the activations", Buffers::bytes(config, context) as usize)
+        let buffers = Buffers::new(config, context, input_words).map_err(|_| {
+            let bytes = Buffers::bytes(config, context, input_words);
+            out_of_memory("the activations", bytes as usize)
         })?;
         Ok(Session { model, cores, cache, buffers, position: 0 })
     }
@@ -63,27 +65,37 @@ impl<'a> Session<'a> {
 
     /// Feeds tokens whose logits nobody asks for.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<(), SessionError> {
-        tokens.iter().try_for_each(|&token| self.feed(token, false))
+        tokens.chunks(buffers::BATCH).try_for_each(|tokens| self.feed(tokens, false))
     }
 
     /// Feeds a token and returns the logits of the one after it, one number for each token of the
     /// vocabulary. The caller may change them.
     pub fn decode(&mut self, token: u32) -> Result<&mut [f32], SessionError> {
-        self.feed(token, true)?;
+        self.feed(&[token], true)?;
         Ok(&mut self.buffers.logits)
     }
 
-    fn feed(&mut self, token: u32, logits: bool) -> Result<(), SessionError> {
-        let &Model { context, ref config, ref architecture } = self.model;
-        if self.position == context {
-            return Err(SessionError::ContextFull { context });
+    /// Feeds up to [`buffers::BATCH`] tokens. If one cannot be fed, none is.
+    fn feed(&mut self, tokens: &[u32], logits: bool) -> Result<(), SessionError> {
+        let Model { context, config, architecture, kernels, .. } = self.model;
+        if tokens.len() > context - self.position {
+            return Err(SessionError::ContextFull { context: *context });
         }
-        if token as usize >= config.vocab_size {
-            return Err(SessionError::NoSuchToken { token, vocab_size: config.vocab_size });
+        let vocab_size = config.vocab_size;
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            return Err(SessionError::NoSuchToken { token, vocab_size });
         }
-        let (buffers, cache) = (&mut self.buffers, &mut self.cache);
-        architecture.forward(buffers, cache, self.cores, token, self.position, logits);
-        self.position += 1;
+        let (buffers, room) = self.buffers.rows(config, tokens.len());
+        let mut pass = Pass {
+            buffers,
+            cache: &mut self.cache,
+            cores: self.cores,
+            kernels: &**kernels,
+            tokens: tokens.len(),
+            position: self.position,
+        };
+        architecture.forward(&mut pass, tokens, logits.then_some(room));
+        self.position += tokens.len();
         Ok(())
     }
 }

@@ -27,6 +27,9 @@ impl Config {
     /// The base of the frequencies of the rotary position embedding.
     pub const ROPE_BASE: f32 = 10_000.0;
 
+    /// What is added to the mean square in a norm.
+    pub const NORM_EPSILON: f32 = 1e-5;
+
     /// Values in a head.
     pub fn head_size(&self) -> usize {
         self.dim / self.heads

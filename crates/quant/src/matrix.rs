@@ -5,7 +5,7 @@ use crate::{AlignedBytes, PANEL, Product, Shape};
 use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_cores::Cores;
+use bootllm_cores::{Cores, split_columns, split_rows};
 use bootllm_simd::{Cpu, Isa};
 
 /// A weight matrix in memory, packed for its products.
@@ -121,11 +121,17 @@ impl InputBuffer {
     }
 }
 
-/// Words that `tokens` vectors take when they are prepared for a matrix of this shape.
-pub fn input_words(shape: &Shape, cpu: Cpu, tokens: usize) -> usize {
-    let product = widest(shape.encoding.format(), cpu);
-    let tile = if tokens == 1 { 1 } else { product.tile() };
-    tokens.div_ceil(tile).saturating_mul(product.tile_words(shape, tile))
+/// Words that up to `tokens` vectors take when they are prepared for a matrix of this shape,
+/// whichever instructions of this CPU its products use.
+pub fn input_words(shape: &Shape, tokens: usize) -> usize {
+    let (format, cpu) = (shape.encoding.format(), Cpu::detect());
+    let products = Isa::ALL.into_iter().filter_map(|isa| format.product(cpu, isa));
+    let words = products.map(|product| {
+        let tile = product.tile();
+        let many = tokens.div_ceil(tile).saturating_mul(product.tile_words(shape, tile));
+        many.max(product.tile_words(shape, 1))
+    });
+    words.max().unwrap_or(0)
 }
 
 /// `output = matrix · x` for each of `tokens` vectors in `x` and each pair of `products`: matrices
@@ -137,31 +143,86 @@ pub fn multiply<const N: usize>(
     cores: &dyn Cores,
     buffer: &mut InputBuffer,
     (tokens, x): (usize, &[f32]),
-    products: [(&Matrix, &mut [f32]); N],
+    mut products: [(&Matrix, &mut [f32]); N],
 ) {
-    let _ = cores;
-    for (matrix, output) in products {
-        let Matrix { shape, product, .. } = matrix;
-        let tile = if tokens == 1 { 1 } else { product.tile() };
-        let tile_words = product.tile_words(shape, tile);
-        let tiles = &mut buffer.words[..tokens.div_ceil(tile) * tile_words];
-        for (tile_x, words) in
-            x.chunks(tile * shape.columns).zip(tiles.chunks_exact_mut(tile_words))
-        {
-            product.prepare(shape, tile_x, tile, words);
+    // Matrices of one format take the same prepared vectors and are divided among the cores in one
+    // run; usually that is all of them.
+    let mut done = 0;
+    while done < N {
+        let first = products[done].0;
+        let same = |(matrix, _): &(&Matrix, &mut [f32])| {
+            matrix.shape.encoding == first.shape.encoding && matrix.isa() == first.isa()
+        };
+        let count = products[done..].iter().take_while(|product| same(product)).count();
+        let tiles = Tiles::prepare(cores, buffer, first, (tokens, x));
+        match &mut products[done..done + count] {
+            [a] => tiles.multiply(cores, [a]),
+            [a, b] => tiles.multiply(cores, [a, b]),
+            [a, b, c] => tiles.multiply(cores, [a, b, c]),
+            more => more.iter_mut().for_each(|product| tiles.multiply(cores, [product])),
         }
-        let panels = matrix.panels.as_slice().chunks(2 * matrix.panel_bytes);
-        for (pair, panels) in panels.enumerate() {
-            for (number, words) in tiles.chunks_exact(tile_words).enumerate() {
-                product.multiply(shape, panels, words, tile, &mut |panel, token, sums| {
-                    let (token, row) = (number * tile + token, (2 * pair + panel) * PANEL);
-                    if token < tokens {
-                        let output = &mut output[token * shape.rows..][..shape.rows][row..];
-                        let count = output.len().min(PANEL);
-                        output[..count].copy_from_slice(&sums[..count]);
-                    }
-                });
-            }
-        }
+        done += count;
     }
 }
+
+/// Input vectors, prepared in tiles.
+struct Tiles<'a> {
+    words: &'a [u32],
+    /// Words of a tile.
+    each: usize,
+    /// Vectors of a tile.
+    tile: usize,
+}
+
+impl<'a> Tiles<'a> {
+    fn prepare(
+        cores: &dyn Cores,
+        buffer: &'a mut InputBuffer,
+        matrix: &Matrix,
+        (tokens, x): (usize, &[f32]),
+    ) -> Self {
+        let Matrix { shape, product, .. } = matrix;
+        let tile = if tokens == 1 { 1 } else { product.tile() };
+        let each = product.tile_words(shape, tile);
+        let words = &mut buffer.words[..tokens.div_ceil(tile) * each];
+        split_rows(cores, words, each, |first, words| {
+            let x = x.chunks(tile * shape.columns).skip(first);
+            for (words, x) in words.chunks_exact_mut(each).zip(x) {
+                product.prepare(shape, x, tile, words);
+            }
+        });
+        Tiles { words, each, tile }
+    }
+
+    /// Multiplies matrices whose format and instructions are those that this was prepared for.
+    fn multiply<const M: usize>(
+        &self,
+        cores: &dyn Cores,
+        products: [&mut (&Matrix, &mut [f32]); M],
+    ) {
+        let matrices = products.each_ref().map(|(matrix, _)| *matrix);
+        let outputs = products.map(|(matrix, output)| (&mut **output, matrix.shape.rows));
+        split_columns(cores, PANEL, outputs, |matrix, first, mut output| {
+            let Matrix { shape, product, panel_bytes, panels } = matrices[matrix];
+            let own = output.width().div_ceil(PANEL) * panel_bytes;
+            let panels = &panels.as_slice()[first * panel_bytes..][..own];
+            // Some panels stay in the cache while every tile passes.
+            for (group, panels) in panels.chunks(GROUP * panel_bytes).enumerate() {
+                for (number, words) in self.words.chunks_exact(self.each).enumerate() {
+                    product.multiply(shape, panels, words, self.tile, &mut |panel, token, sums| {
+                        let token = number * self.tile + token;
+                        if token < output.rows() {
+                            let row = (group * GROUP + panel) * PANEL;
+                            let output = &mut output.row(token)[row..];
+                            let count = output.len().min(PANEL);
+                            output[..count].copy_from_slice(&sums[..count]);
+                        }
+                    });
+                }
+            }
+        });
+    }
+}
+
+/// Panels that are multiplied with one tile after the other.
+const GROUP: usize = 2;

@@ -171,7 +171,7 @@ impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
     }
 
     fn tile_words(&self, shape: &Shape, tokens: usize) -> usize {
-        tokens * F::words::<S>(shape)
+        tokens.saturating_mul(F::words::<S>(shape))
     }
 
     fn prepare(&self, shape: &Shape, x: &[f32], tokens: usize, tile: &mut [u32]) {

@@ -112,7 +112,7 @@ proptest! {
         let expected: Vec<f32> = x.chunks(shape.columns).flat_map(|x| rows.product(x)).collect();
         for cpu in instruction_sets() {
             let matrix = pack(&rows, cpu);
-            let mut buffer = InputBuffer::new(input_words(&shape, cpu, tokens)).unwrap();
+            let mut buffer = InputBuffer::new(input_words(&shape, tokens)).unwrap();
             let mut output = vec![f32::NAN; tokens * shape.rows];
             multiply(&OneCore, &mut buffer, (tokens, &x), [(&matrix, &mut output)]);
             prop_assert_eq!(bits(&output), bits(&expected), "{}", matrix.isa());

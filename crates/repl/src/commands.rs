@@ -7,7 +7,6 @@ use alloc::string::String;
 use bootllm_chat::{Command, SETTINGS, report};
 use bootllm_engine::Memory;
 use bootllm_sampling::likeliest;
-use bootllm_simd::Isa;
 use bootllm_tokenizer::BOS;
 use core::fmt::Write;
 use core::time::Duration;
@@ -160,7 +159,7 @@ fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
         table.row(fact.label, fact.value);
     }
     let used = world.cores.count();
-    table.row("computing", format_args!("{used} core, kernels: {}", Isa::detect().name()));
+    table.row("computing", format_args!("{used} core, kernels: {}", prompt.loaded.model.isa()));
     let needed = Memory::needed(&prompt.loaded.file, prompt.loaded.model.context());
     table.row(
         "model",

@@ -23,5 +23,5 @@ pub use isa::{Cpu, Isa};
 pub use register::*;
 pub use rope::RopeTable;
 pub use vector::{
-    add, rms_norm, round_half_away, round_half_even, scale_scores, silu_times, softmax,
+    TOGETHER, add, rms_norm, round_half_away, round_half_even, silu_times, softmax, softmax_scores,
 };

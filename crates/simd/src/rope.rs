@@ -50,6 +50,7 @@ impl RopeTable {
 
     /// Turns the adjacent pairs of every head in `heads` (one or several heads in a row) to
     /// `position`.
+    #[inline(always)]
     pub fn rotate(&self, heads: &mut [f32], position: usize) {
         let turns = self.turns(position);
         for head in heads.chunks_exact_mut(2 * self.pairs) {

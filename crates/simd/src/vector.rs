@@ -2,57 +2,115 @@
 
 use crate::exp;
 
-/// Added to the mean square in [`rms_norm`], as in llama2.c.
-const EPSILON: f32 = 1e-5;
-
-/// `output[i] = weight[i] * (x[i] / rms(x))`, all three of one length.
+/// `output[i] = weight[i] * (x[i] / rms(x))` for each of the vectors that lie behind each other in
+/// `x`, every one as long as `weight`. `epsilon` is added to the mean square.
 ///
 /// llama2.c's `rmsnorm`; the method is RMSNorm (Zhang and Sennrich, 2019).
-pub fn rms_norm(output: &mut [f32], x: &[f32], weight: &[f32]) {
-    let mut sum_of_squares = 0.0f32;
-    for &value in x {
-        sum_of_squares += value * value;
-    }
-    let scale = 1.0 / libm::sqrtf(sum_of_squares / x.len() as f32 + EPSILON);
-    for ((output, &value), &weight) in output.iter_mut().zip(x).zip(weight) {
-        *output = weight * (scale * value);
+#[inline(always)]
+pub fn rms_norm(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    let length = weight.len();
+    let many = TOGETHER * length;
+    for (output, x) in output.chunks_mut(many).zip(x.chunks(many)) {
+        let mut sums = [0.0f32; TOGETHER];
+        sums_in_order(x, length, length, |value| value * value, &mut sums);
+        let vectors = output.chunks_exact_mut(length).zip(x.chunks_exact(length));
+        for ((output, x), sum_of_squares) in vectors.zip(sums) {
+            let scale = 1.0 / libm::sqrtf(sum_of_squares / length as f32 + epsilon);
+            for ((output, &value), &weight) in output.iter_mut().zip(x).zip(weight) {
+                *output = weight * (scale * value);
+            }
+        }
     }
 }
 
-/// Turns `x` into probabilities: e^(x[i] − max) over their sum. Nothing happens to an empty slice.
+/// Vectors whose sums are computed side by side. A sum in order waits for every addition; other
+/// sums can be added meanwhile.
+pub const TOGETHER: usize = 4;
+
+/// Adds to `sums` what `of` makes of the first `count` values of up to [`TOGETHER`] vectors, each
+/// in order. The vectors begin every `stride` values.
+#[inline(always)]
+fn sums_in_order(
+    x: &[f32],
+    stride: usize,
+    count: usize,
+    of: impl Fn(f32) -> f32,
+    sums: &mut [f32; TOGETHER],
+) {
+    if x.len() == TOGETHER * stride {
+        let (a, rest) = x.split_at(stride);
+        let (b, rest) = rest.split_at(stride);
+        let (c, d) = rest.split_at(stride);
+        let mut own = *sums;
+        for (((&a, &b), &c), &d) in a[..count].iter().zip(b).zip(c).zip(d) {
+            own = [own[0] + of(a), own[1] + of(b), own[2] + of(c), own[3] + of(d)];
+        }
+        *sums = own;
+    } else {
+        for (x, sum) in x.chunks(stride).zip(sums) {
+            *sum = x[..count].iter().fold(*sum, |sum, &value| sum + of(value));
+        }
+    }
+}
+
+/// Turns numbers into probabilities: e^(x[i] − max) over their sum. Nothing happens to an empty
+/// slice.
 ///
 /// llama2.c's `softmax`: maximum, exponentials and their plain sum in order, then a division.
 pub fn softmax(x: &mut [f32]) {
-    let Some((&first, rest)) = x.split_first() else {
-        return;
-    };
-    let mut max = first;
-    for &value in rest {
-        if value > max {
-            max = value;
-        }
-    }
-    let mut sum = 0.0f32;
-    for value in x.iter_mut() {
-        *value = exp(*value - max);
-        sum += *value;
-    }
-    for value in x {
-        *value /= sum;
+    let count = x.len();
+    if count > 0 {
+        softmax_scores(x, count, count, 1);
     }
 }
 
-/// Divides attention scores by the square root of the size of a head, as llama2.c does.
-pub fn scale_scores(scores: &mut [f32], head_size: usize) {
+/// Turns attention scores into probabilities, for each of some vectors that begin every `stride`
+/// scores: of vector `i` the first `count + i`. They are divided by the root of the head's size, and
+/// then they go through [`softmax`], as in llama2.c's `forward`.
+#[inline(always)]
+pub fn softmax_scores(scores: &mut [f32], stride: usize, count: usize, head_size: usize) {
     let divisor = libm::sqrtf(head_size as f32);
-    for score in scores {
-        *score /= divisor;
+    for (number, scores) in scores.chunks_mut(TOGETHER * stride).enumerate() {
+        let first = number * TOGETHER;
+        let counts = (first..).map(|vector| count + vector);
+        for (scores, count) in scores.chunks_mut(stride).zip(counts.clone()) {
+            let scores = &mut scores[..count];
+            scores.iter_mut().for_each(|score| *score /= divisor);
+            let max = largest(scores);
+            scores.iter_mut().for_each(|score| *score = exp(*score - max));
+        }
+        let mut sums = [0.0; TOGETHER];
+        let common = count + first;
+        sums_in_order(scores, stride, common, |value| value, &mut sums);
+        for ((scores, count), mut sum) in scores.chunks_mut(stride).zip(counts).zip(sums) {
+            let scores = &mut scores[..count];
+            sum = scores[common..].iter().fold(sum, |sum, value| sum + value);
+            scores.iter_mut().for_each(|score| *score /= sum);
+        }
     }
+}
+
+/// The largest of some numbers. None is larger than NaN, which llama2.c skips unless it comes
+/// first.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    // Sixteen candidates, each the largest of its own: comparisons give the same in any order.
+    let (chunks, rest) = values.as_chunks::<16>();
+    let first = values.first().copied().unwrap_or(f32::NEG_INFINITY);
+    let larger = |max: f32, value: f32| if value > max { value } else { max };
+    let mut candidates = [first; 16];
+    for chunk in chunks {
+        for (candidate, &value) in candidates.iter_mut().zip(chunk) {
+            *candidate = larger(*candidate, value);
+        }
+    }
+    candidates.into_iter().chain(rest.iter().copied()).fold(first, larger)
 }
 
 /// `gate[i] = silu(gate[i]) * up[i]`, where silu(v) = v · 1 / (1 + e^−v).
 ///
 /// The non-linearity of SwiGLU (Shazeer, 2020) in the order of llama2.c's `forward`.
+#[inline(always)]
 pub fn silu_times(gate: &mut [f32], up: &[f32]) {
     for (gate, &up) in gate.iter_mut().zip(up) {
         let sigmoid = 1.0 / (1.0 + exp(-*gate));
@@ -61,6 +119,7 @@ pub fn silu_times(gate: &mut [f32], up: &[f32]) {
 }
 
 /// `x[i] += y[i]`: the residual connection.
+#[inline(always)]
 pub fn add(x: &mut [f32], y: &[f32]) {
     for (x, &y) in x.iter_mut().zip(y) {
         *x += y;
@@ -129,9 +188,48 @@ mod tests {
     }
 
     #[test]
+    fn many_vectors_are_as_one_and_one_is_as_in_llama2_c() {
+        let value = |i: usize| ((i * 7919) % 1013) as f32 / 300.0 - 1.5;
+        let weight: std::vec::Vec<f32> = (0..21).map(value).collect();
+        for vectors in 1..10 {
+            let x: std::vec::Vec<f32> = (0..vectors * 21).map(value).collect();
+            let (mut normed, mut probabilities) = (x.clone(), x.clone());
+            rms_norm(&mut normed, &x, &weight, 1e-5);
+            softmax_scores(&mut probabilities, 21, 3, 4);
+            for vector in 0..vectors {
+                let (own, count) = (&x[vector * 21..][..21], 3 + vector);
+                let squares = own.iter().fold(0.0f32, |sum, x| sum + x * x);
+                let scale = 1.0 / (squares / 21.0 + 1e-5).sqrt();
+                let expected = own.iter().zip(&weight).map(|(x, w)| w * (scale * x));
+                assert!(normed[vector * 21..][..21].iter().copied().eq(expected));
+
+                let scaled: std::vec::Vec<f32> = own[..count].iter().map(|x| x / 2.0).collect();
+                let max = scaled.iter().copied().fold(scaled[0], f32::max);
+                let powers: std::vec::Vec<f32> = scaled.iter().map(|x| exp(x - max)).collect();
+                let sum = powers.iter().fold(0.0f32, |sum, x| sum + x);
+                let expected = powers.iter().map(|x| x / sum).chain(own[count..].iter().copied());
+                assert!(probabilities[vector * 21..][..21].iter().copied().eq(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_is_found_wherever_it_lies() {
+        for length in 1..50 {
+            for at in 0..length {
+                let mut values = std::vec![-3.0f32; length];
+                values[at] = 2.0;
+                assert_eq!(largest(&values), 2.0);
+                values[at] = f32::NAN;
+                assert_eq!(largest(&values).is_nan(), at == 0, "{length}, {at}");
+            }
+        }
+    }
+
+    #[test]
     fn rms_norm_of_equal_values_is_the_weight() {
         let mut output = [0.0; 4];
-        rms_norm(&mut output, &[3.0; 4], &[1.0, 2.0, -1.0, 0.0]);
+        rms_norm(&mut output, &[3.0; 4], &[1.0, 2.0, -1.0, 0.0], 1e-5);
         for (value, expected) in output.into_iter().zip([1.0, 2.0, -1.0, 0.0]) {
             assert!((value - expected).abs() < 1e-5);
         }

@@ -1,14 +1,14 @@
 //! Llama 2 (Touvron et al., 2023), in the order of llama2.c's `forward`.
 
 use super::Architecture;
-use crate::buffers::Buffers;
-use crate::kv_cache::{KvCache, TILE};
+use crate::attention::Head;
 use crate::load::{LoadError, Loader, out_of_memory};
+use crate::pass::Pass;
 use alloc::vec::Vec;
-use bootllm_cores::{Cores, split_rows};
+use bootllm_cores::{split_rows, split_together};
 use bootllm_model_file::{Config, Part};
 use bootllm_quant::{Matrix, multiply};
-use bootllm_simd::{RopeTable, add, rms_norm, scale_scores, silu_times, softmax};
+use bootllm_simd::RopeTable;
 
 pub(crate) struct Llama {
     config: Config,
@@ -59,116 +59,90 @@ impl Llama {
         Ok(Llama { config, embedding, layers, output_norm, output, rope })
     }
 
-    /// Adds to `x` what the positions so far say to this one.
-    fn attention(
-        &self,
-        (index, layer): (usize, &Layer),
-        b: &mut Buffers,
-        cache: &mut KvCache,
-        cores: &dyn Cores,
-        position: usize,
-    ) {
-        rms_norm(&mut b.normed, &b.x, &layer.attention_norm);
-        multiply(
-            cores,
-            &mut b.input,
-            &b.normed,
-            [(&layer.query, &mut b.query), (&layer.key, &mut b.key), (&layer.value, &mut b.value)],
-        );
-        self.rope.rotate(&mut b.query, position);
-        self.rope.rotate(&mut b.key, position);
-        cache.store(index, position, &b.key, &b.value);
-        self.attend(index, b, cache, cores, position);
-        let output = [(&layer.attention_output, b.branch.as_mut_slice())];
-        multiply(cores, &mut b.input, &b.heads, output);
-        add(&mut b.x, &b.branch);
-    }
-
-    /// Every head's mix of the values at the positions up to `position`: from `query` to `heads`.
-    fn attend(
-        &self,
-        layer: usize,
-        b: &mut Buffers,
-        cache: &KvCache,
-        cores: &dyn Cores,
-        position: usize,
-    ) {
-        let head_size = self.config.head_size();
-        let heads_per_key = self.config.heads / self.config.kv_heads;
-        let scores_per_head = b.scores.len() / self.config.heads;
-
-        let query = &b.query;
-        split_rows(cores, &mut b.scores, scores_per_head, |first, scores| {
-            for (head, scores) in (first..).zip(scores.chunks_exact_mut(scores_per_head)) {
-                let keys = cache.keys(layer, head / heads_per_key);
-                score(&query[head * head_size..][..head_size], keys, scores, position);
-                let scores = &mut scores[..=position];
-                scale_scores(scores, head_size);
-                softmax(scores);
-            }
-        });
-
-        let scores = &b.scores;
-        split_rows(cores, &mut b.heads, head_size, |first, outputs| {
-            for (head, output) in (first..).zip(outputs.chunks_exact_mut(head_size)) {
-                let values = cache.values(layer, head / heads_per_key);
-                let weights = &scores[head * scores_per_head..][..=position];
-                output.fill(0.0);
-                for (value, &weight) in values.chunks_exact(head_size).zip(weights) {
-                    for (output, &value) in output.iter_mut().zip(value) {
-                        *output += weight * value;
-                    }
+    /// What the positions so far say to these tokens: from `normed` to `branch`.
+    fn attention(&self, layer: (usize, &Layer), pass: &mut Pass<'_>) {
+        let (index, layer) = layer;
+        let b = &mut pass.buffers;
+        let products =
+            [(&layer.query, &mut *b.query), (&layer.key, b.key), (&layer.value, b.value)];
+        multiply(pass.cores, b.input, (pass.tokens, b.normed), products);
+        let kv_dim = self.config.kv_dim();
+        for (heads, width) in [(&mut *b.query, self.config.dim), (b.key, kv_dim)] {
+            split_rows(pass.cores, heads, width, |first, heads| {
+                for (token, heads) in (first..).zip(heads.chunks_exact_mut(width)) {
+                    pass.kernels.rotate(&self.rope, heads, pass.position + token);
                 }
+            });
+        }
+        pass.cache.store(pass.cores, index, pass.position, b.key, b.value);
+        self.attend(index, pass);
+        let b = &mut pass.buffers;
+        let products = [(&layer.attention_output, &mut *b.branch)];
+        multiply(pass.cores, b.input, (pass.tokens, b.heads), products);
+    }
+
+    /// Every head's mix of the values of the positions so far: from `query` to `heads`.
+    fn attend(&self, layer: usize, pass: &mut Pass<'_>) {
+        let (dim, size) = (self.config.dim, self.config.head_size());
+        let heads_per_key = self.config.heads / self.config.kv_heads;
+        let Pass { kernels, cores, ref cache, position, .. } = *pass;
+        let b = &mut pass.buffers;
+        let all_scores = b.scores.len();
+        let scores_per_head = all_scores / self.config.heads;
+        let outputs = [(&mut *b.scores, all_scores, scores_per_head), (&mut *b.heads, dim, size)];
+        split_together(cores, outputs, |first, [mut scores, mut output]| {
+            let scores = scores.row(0).chunks_exact_mut(scores_per_head);
+            for (number, scores) in scores.enumerate() {
+                let head = first + number;
+                let (keys, values) = cache.head(layer, head / heads_per_key);
+                let head = Head {
+                    queries: b.query,
+                    stride: dim,
+                    start: head * size,
+                    size,
+                    keys,
+                    values,
+                    position,
+                };
+                kernels.attend(&head, scores, &mut output.part(number * size, size));
             }
         });
     }
 
-    /// Adds to `x` what the feed-forward block makes of it.
-    fn feed_forward(&self, layer: &Layer, b: &mut Buffers, cores: &dyn Cores) {
-        rms_norm(&mut b.normed, &b.x, &layer.feed_forward_norm);
-        let products = [(&layer.gate, b.gate.as_mut_slice()), (&layer.up, &mut b.up)];
-        multiply(cores, &mut b.input, &b.normed, products);
-        silu_times(&mut b.gate, &b.up);
-        multiply(cores, &mut b.input, &b.gate, [(&layer.down, &mut b.branch)]);
-        add(&mut b.x, &b.branch);
+    /// What the feed-forward block makes of these tokens: from `normed` to `branch`.
+    fn feed_forward(&self, layer: &Layer, pass: &mut Pass<'_>) {
+        let b = &mut pass.buffers;
+        let products = [(&layer.gate, &mut *b.gate), (&layer.up, b.up)];
+        multiply(pass.cores, b.input, (pass.tokens, b.normed), products);
+        let hidden_dim = self.config.hidden_dim;
+        split_rows(pass.cores, b.gate, hidden_dim, |first, gate| {
+            pass.kernels.silu_times(gate, &b.up[first * hidden_dim..]);
+        });
+        let products = [(&layer.down, &mut *b.branch)];
+        multiply(pass.cores, b.input, (pass.tokens, b.gate), products);
     }
 }
 
 impl Architecture for Llama {
-    fn forward(
-        &self,
-        buffers: &mut Buffers,
-        cache: &mut KvCache,
-        cores: &dyn Cores,
-        token: u32,
-        position: usize,
-        logits: bool,
-    ) {
-        self.embedding.row(token as usize, &mut buffers.x);
-        for layer in self.layers.iter().enumerate() {
-            self.attention(layer, buffers, cache, cores, position);
-            self.feed_forward(layer.1, buffers, cores);
+    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32], logits: Option<&mut [f32]>) {
+        let dim = self.config.dim;
+        let x = pass.buffers.x.chunks_exact_mut(dim);
+        x.zip(tokens).for_each(|(x, &token)| self.embedding.row(token as usize, x));
+        for (index, layer) in self.layers.iter().enumerate() {
+            pass.norm(&layer.attention_norm);
+            self.attention((index, layer), pass);
+            pass.add_branch(dim);
+            pass.norm(&layer.feed_forward_norm);
+            self.feed_forward(layer, pass);
+            pass.add_branch(dim);
         }
-        if logits {
-            rms_norm(&mut buffers.normed, &buffers.x, &self.output_norm);
+        if let Some(logits) = logits {
+            // Of the last token alone.
+            let b = &mut pass.buffers;
+            let (x, normed) = (&b.x[b.x.len() - dim..], &mut b.normed[..dim]);
+            pass.kernels.rms_norm(normed, x, &self.output_norm, Config::NORM_EPSILON);
             let output = self.output.as_ref().unwrap_or(&self.embedding);
-            let products = [(output, buffers.logits.as_mut_slice())];
-            multiply(cores, &mut buffers.input, &buffers.normed, products);
+            multiply(pass.cores, b.input, (1, normed), [(output, logits)]);
         }
-    }
-}
-
-/// `scores[t] = Σ query[i] · keys[t][i]`, i ascending, for whole tiles of positions up to the one
-/// that holds `position`.
-fn score(query: &[f32], keys: &[f32], scores: &mut [f32], position: usize) {
-    let tiles = keys.chunks_exact(query.len() * TILE).take(position / TILE + 1);
-    for (scores, tile) in scores.as_chunks_mut::<TILE>().0.iter_mut().zip(tiles) {
-        let mut sums = [0.0f32; TILE];
-        for (keys, &q) in tile.as_chunks::<TILE>().0.iter().zip(query) {
-            for (sum, &key) in sums.iter_mut().zip(keys) {
-                *sum += q * key;
-            }
-        }
-        *scores = sums;
     }
 }

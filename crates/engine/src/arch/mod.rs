@@ -2,25 +2,15 @@
 
 mod llama;
 
-use crate::buffers::Buffers;
-use crate::kv_cache::KvCache;
 use crate::load::{LoadError, Loader};
+use crate::pass::Pass;
 use alloc::boxed::Box;
-use bootllm_cores::Cores;
 
-/// A model whose weights are loaded: the computation of one token.
+/// A model whose weights are loaded: the computation of some tokens.
 pub(crate) trait Architecture: Send + Sync {
-    /// Takes `token` at `position` through all layers, leaving its keys and values in the cache,
-    /// and its logits in the buffers if `logits` is set.
-    fn forward(
-        &self,
-        buffers: &mut Buffers,
-        cache: &mut KvCache,
-        cores: &dyn Cores,
-        token: u32,
-        position: usize,
-        logits: bool,
-    );
+    /// Takes the tokens of a pass through all layers, leaving their keys and values in the cache,
+    /// and writes the logits of what follows the last one, if they are asked for.
+    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32], logits: Option<&mut [f32]>);
 }
 
 /// Loads a model; the table of architectures. llama2.c's formats hold Llama only.

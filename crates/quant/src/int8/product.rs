@@ -12,7 +12,7 @@ impl Tiles for Int8 {
 
     fn words<S: Simd>(shape: &Shape) -> usize {
         let group = shape.encoding.group();
-        shape.columns / group * (2 + group.div_ceil(QUAD) * S::WORDS)
+        (shape.columns / group).saturating_mul(2 + group.div_ceil(QUAD) * S::WORDS)
     }
 
     #[inline(always)]
