@@ -1,10 +1,14 @@
 //! Vector registers, as one trait: an algorithm is written once for [`Simd`], and an instruction
 //! set only says how each step is done with its registers.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::{Neon, NeonDot};
 pub use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{Avx2, Avx512, Avx512Vnni, AvxVnni, AvxVnniTwin, Sse2, Ssse3};
@@ -85,11 +89,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn to_floats(self, values: Self::Integers) -> Self::Floats;
     /// Turns four integers into the form that [`Simd::dot`] takes.
     fn words(quad: Quad) -> Self::Words;
-    /// Adds to each lane the sum of four products of that lane's bytes, unsigned, with the input's.
+    /// Packed weights are bytes, 128 too large. By how much are those too large that [`Simd::dot`]
+    /// multiplies: 128 if it takes them as they are, 0 if it puts them right.
+    const EXCESS: i32;
+    /// Adds to each lane the sum of four products of that lane's weights with the input's integers.
     fn dot(self, sums: Self::Integers, weights: &[u8; 4 * LANES], x: Self::Words)
     -> Self::Integers;
     /// The same with the low four bits of each byte and `x[0]`, and the high four and `x[1]`, both
-    /// as [`word`] has them.
+    /// as [`word`] has them, and the four bits as they are.
     fn dot_nibbles(
         self,
         sums: Self::Integers,
@@ -130,6 +137,10 @@ pub fn with<M: ForSimd>(cpu: Cpu, isa: Isa, maker: M) -> Option<M::Made> {
         Isa::Avx512 => Avx512::new(cpu).map(|simd| maker.make(simd)),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => Avx512Vnni::new(cpu).map(|simd| maker.make(simd)),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => Neon::new(cpu).map(|simd| maker.make(simd)),
+        #[cfg(target_arch = "aarch64")]
+        Isa::NeonDot => NeonDot::new(cpu).map(|simd| maker.make(simd)),
         _ => None,
     }
 }

@@ -41,7 +41,7 @@ impl Tiles for Int8 {
             let packed = strips.map(|strip| &strip.panel[number * group.bytes..][..group.bytes]);
             let [x_scales, x_sums, quads @ ..] = x else { break };
             let mut integers =
-                [x_sums.map(|sum| simd.splat_integer(sum.cast_signed().wrapping_mul(-128))); R];
+                [x_sums.map(|sum| simd.splat_integer(-S::EXCESS * sum.cast_signed())); R];
             let lines =
                 packed.map(|packed| packed[PANEL * SCALE..].as_chunks::<{ PANEL * QUAD }>().0);
             for (i, quad) in quads.chunks_exact(S::WORDS).enumerate() {

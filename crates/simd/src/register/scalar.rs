@@ -19,6 +19,7 @@ impl Simd for Scalar {
     type Integers = [i32; LANES];
     type Words = [u32; 1];
     const REGISTERS: Registers = Registers::Small;
+    const EXCESS: i32 = 128;
 
     fn new(_: Cpu) -> Option<Self> {
         Some(Scalar(()))

@@ -37,6 +37,7 @@ macro_rules! instruction_set {
             type Integers = $registers::Integers;
             type Words = $words;
             const REGISTERS: Registers = Registers::$size;
+            const EXCESS: i32 = 128;
 
             fn new(cpu: Cpu) -> Option<Self> {
                 cpu.has($isa).then_some($name(()))
