@@ -2,7 +2,7 @@
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_simd::round_half_away;
+use bootllm_simd::{round_half_away, round_half_even};
 
 /// A vector of activations as products take it: as it is, and quantized if a format asks for it.
 #[derive(Clone, Copy)]
@@ -14,6 +14,24 @@ pub struct Input<'a> {
     pub quantized: &'a [i8],
     /// One scale for each group.
     pub scales: &'a [f32],
+}
+
+/// How a format wants its input quantized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// Values that share a scale.
+    pub values: usize,
+    /// Where halves go.
+    pub rounding: Rounding,
+}
+
+/// Where halves go when a number is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Away from zero, as by C's `round`.
+    HalfAway,
+    /// To the even neighbour.
+    HalfEven,
 }
 
 /// Room for one quantized vector, used again for every product.
@@ -38,13 +56,12 @@ impl InputBuffer {
         columns as u64 * (size_of::<i8>() + size_of::<f32>()) as u64
     }
 
-    /// `values` ready for a format that wants groups of `group` values, or none. Halves are rounded
-    /// away from zero, as by the `round` of llama2.c's `runq`.
+    /// `values` ready for a format that wants them in such groups, or as they are.
     ///
     /// # Panics
     /// If there are more values than there is room for.
-    pub fn prepare<'a>(&'a mut self, values: &'a [f32], group: Option<usize>) -> Input<'a> {
-        let Some(group) = group else {
+    pub fn prepare<'a>(&'a mut self, values: &'a [f32], groups: Option<Groups>) -> Input<'a> {
+        let Some(Groups { values: group, rounding }) = groups else {
             return Input { values, quantized: &[], scales: &[] };
         };
         let quantized = &mut self.quantized[..values.len()];
@@ -52,7 +69,10 @@ impl InputBuffer {
         for ((values, quantized), scale) in
             values.chunks_exact(group).zip(quantized.chunks_exact_mut(group)).zip(scales.iter_mut())
         {
-            *scale = quantize_group(values, quantized, round_half_away);
+            *scale = match rounding {
+                Rounding::HalfAway => quantize_group(values, quantized, round_half_away),
+                Rounding::HalfEven => quantize_group(values, quantized, round_half_even),
+            };
         }
         Input { values, quantized, scales }
     }

@@ -1,6 +1,6 @@
 //! A packed weight matrix and its products.
 
-use crate::{AlignedBytes, InputBuffer, Kernel, PANEL, Shape};
+use crate::{AlignedBytes, Groups, InputBuffer, Kernel, PANEL, Shape};
 use alloc::collections::TryReserveError;
 use bootllm_cores::{Cores, split_rows};
 use bootllm_simd::Isa;
@@ -94,8 +94,8 @@ impl Matrix {
         self.shape.encoding.format().unpack_row(&self.shape, panel, row % PANEL, output);
     }
 
-    fn input_group(&self) -> Option<usize> {
-        self.shape.encoding.format().input_group(&self.shape)
+    fn input_groups(&self) -> Option<Groups> {
+        self.shape.encoding.format().input_groups(&self.shape)
     }
 }
 
@@ -111,10 +111,10 @@ pub fn multiply<const N: usize>(
     let mut prepared_for = None;
     let mut input = buffer.prepare(x, None);
     for (matrix, output) in products {
-        let group = matrix.input_group();
-        if group != prepared_for {
-            input = buffer.prepare(x, group);
-            prepared_for = group;
+        let groups = matrix.input_groups();
+        if groups != prepared_for {
+            input = buffer.prepare(x, groups);
+            prepared_for = groups;
         }
         let panels = matrix.panels.as_slice();
         split_rows(cores, output, PANEL, |first, output| {

@@ -1,9 +1,9 @@
-//! 32-bit floating point: the weights of llama2.c's v0 and v1.
+//! 32-bit floating point: the weights of llama2.c's v0 and v1, and GGUF's F32.
 //!
 //! In a file, a row is its values, little-endian. A panel is `[column][row of the panel]`.
 
-use crate::format::{Format, Kernel, NotFinite, PlaneBytes, Shape};
-use crate::{Input, PANEL};
+use crate::format::{Format, GgufType, Kernel, NotFinite, PlaneBytes, Shape};
+use crate::{Groups, Input, PANEL};
 use bootllm_simd::Isa;
 
 /// Bytes of a value.
@@ -15,6 +15,10 @@ pub struct F32;
 impl Format for F32 {
     fn name(&self) -> &'static str {
         "f32"
+    }
+
+    fn gguf_type(&self) -> Option<GgufType> {
+        Some(GgufType { tensor: 0, file: 0 })
     }
 
     fn plane_bytes(&self, shape: &Shape) -> Option<PlaneBytes> {
@@ -52,10 +56,10 @@ impl Format for F32 {
     }
 
     fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite> {
-        NotFinite::check(planes[0])
+        NotFinite::check_f32(planes[0])
     }
 
-    fn input_group(&self, _: &Shape) -> Option<usize> {
+    fn input_groups(&self, _: &Shape) -> Option<Groups> {
         None
     }
 

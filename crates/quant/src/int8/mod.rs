@@ -10,7 +10,7 @@
 
 use crate::PANEL;
 use crate::format::{Format, Kernel, NotFinite, PlaneBytes, Shape};
-use crate::input::{Input, quantize_group};
+use crate::input::{Groups, Input, Rounding, quantize_group};
 use alloc::vec;
 use bootllm_simd::{Isa, round_half_even};
 
@@ -22,7 +22,7 @@ const SCALE: usize = size_of::<f32>();
 /// Columns whose bytes lie together in a panel.
 const QUAD: usize = 4;
 /// What turns an `i8`'s bits into the same number plus 128, unsigned, and back.
-const SIGN: u8 = 0x80;
+pub(crate) const SIGN: u8 = 0x80;
 /// The largest group: its sum of products, 32,768 · 128 · 127, still fits an `i32`.
 pub const LARGEST_GROUP: usize = 1 << 15;
 
@@ -119,11 +119,12 @@ impl Format for Int8 {
     }
 
     fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite> {
-        NotFinite::check(planes[1])
+        NotFinite::check_f32(planes[1])
     }
 
-    fn input_group(&self, shape: &Shape) -> Option<usize> {
-        Some(shape.encoding.group())
+    /// llama2.c's `runq` calls C's `round`.
+    fn input_groups(&self, shape: &Shape) -> Option<Groups> {
+        Some(Groups { values: shape.encoding.group(), rounding: Rounding::HalfAway })
     }
 
     fn kernels(&self) -> &'static [Kernel] {
@@ -152,7 +153,7 @@ fn multiply_scalar(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut 
 }
 
 /// Σ value · x of one group for each of the 32 rows, exact.
-fn integer_sums(values: &[u8], x: &[i8]) -> [i32; PANEL] {
+pub(crate) fn integer_sums(values: &[u8], x: &[i8]) -> [i32; PANEL] {
     let excess = 128 * x.iter().map(|&x| i32::from(x)).sum::<i32>();
     let mut sums = [-excess; PANEL];
     let quads = values.as_chunks::<{ PANEL * QUAD }>().0;
