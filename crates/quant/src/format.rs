@@ -1,7 +1,7 @@
 //! What a weight format is, and the table of formats.
 
 use crate::product::Product;
-use crate::{Input, PANEL, f32, int8};
+use crate::{Groups, Input, PANEL, bf16, blocks, f16, f32, int8, q4_0, q8_0};
 use alloc::boxed::Box;
 use bootllm_simd::{Cpu, Isa};
 
@@ -10,26 +10,43 @@ use bootllm_simd::{Cpu, Isa};
 pub enum Encoding {
     /// 32-bit floating point.
     F32,
+    /// 16-bit floating point (IEEE 754 binary16).
+    F16,
+    /// The upper 16 bits of 32-bit floating point.
+    Bf16,
+    /// 8-bit integers in blocks of 32 along a row, each block with an `f16` scale.
+    Q8_0,
+    /// 4-bit integers in blocks of 32 along a row, each block with an `f16` scale.
+    Q4_0,
     /// 8-bit integers in groups along a row, each group with an `f32` scale.
     Int8 {
-        /// Values in a group; it divides the length of every row.
+        /// Values in a group.
         group: usize,
     },
 }
 
 impl Encoding {
+    /// The formats that a GGUF file can have.
+    pub const IN_GGUF: [Encoding; 5] =
+        [Encoding::F32, Encoding::F16, Encoding::Bf16, Encoding::Q8_0, Encoding::Q4_0];
+
     /// The table of formats: what this one can do. This is the one place that knows all of them.
     pub fn format(self) -> &'static dyn Format {
         match self {
             Encoding::F32 => &f32::F32,
+            Encoding::F16 => &f16::F16,
+            Encoding::Bf16 => &bf16::Bf16,
+            Encoding::Q8_0 => &q8_0::Q8_0,
+            Encoding::Q4_0 => &q4_0::Q4_0,
             Encoding::Int8 { .. } => &int8::Int8,
         }
     }
 
-    /// Values that share a scale; 1 where there are no scales.
+    /// Values that share a scale; 1 where there are no scales. It divides the length of every row.
     pub fn group(self) -> usize {
         match self {
-            Encoding::F32 => 1,
+            Encoding::F32 | Encoding::F16 | Encoding::Bf16 => 1,
+            Encoding::Q8_0 | Encoding::Q4_0 => blocks::VALUES,
             Encoding::Int8 { group } => group,
         }
     }
@@ -62,10 +79,24 @@ impl Shape {
 /// keep scales apart from values have two, the others one (and 0 bytes in the second).
 pub type PlaneBytes = [u64; 2];
 
+/// What GGUF calls a format (`ggml_type` in ggml.h, `llama_ftype` in llama.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GgufType {
+    /// The number of the format in a tensor's description.
+    pub tensor: u32,
+    /// The number of a file whose matrices have this format (`general.file_type`).
+    pub file: u32,
+}
+
 /// What one weight format can do. Methods take whole panels of [`PANEL`] rows or single rows.
 pub trait Format: Sync {
     /// Its name as a person knows it.
     fn name(&self) -> &'static str;
+
+    /// What GGUF calls it, if it has it.
+    fn gguf_type(&self) -> Option<GgufType> {
+        None
+    }
 
     /// Bytes of one row in each plane of a file; `None` beyond `u64`.
     fn plane_bytes(&self, shape: &Shape) -> Option<PlaneBytes>;
@@ -88,9 +119,9 @@ pub trait Format: Sync {
     /// The first value or scale in a row of a file that is NaN or infinite, if there is one.
     fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite>;
 
-    /// How the vector that the matrix is multiplied with has to be quantized: values in a group,
-    /// or `None` if it stays `f32`.
-    fn input_group(&self, shape: &Shape) -> Option<usize>;
+    /// How the vector that the matrix is multiplied with has to be quantized; `None` if it stays
+    /// `f32`.
+    fn input_groups(&self, shape: &Shape) -> Option<Groups>;
 
     /// The product with a vector in the plainest form, which all others equal to the bit.
     fn twin(&self) -> Twin;
@@ -112,14 +143,16 @@ pub struct NotFinite {
 }
 
 impl NotFinite {
-    /// Looks for NaN and infinities in little-endian `f32`.
-    pub(crate) fn check(bytes: &[u8]) -> Result<(), Self> {
-        let (values, _) = bytes.as_chunks();
-        match values.iter().map(|&value| f32::from_le_bytes(value)).position(|v| !v.is_finite()) {
+    /// Looks for NaN and infinities.
+    pub(crate) fn check(values: impl Iterator<Item = f32>) -> Result<(), Self> {
+        match values.enumerate().find(|(_, value)| !value.is_finite()) {
             None => Ok(()),
-            Some(index) => {
-                Err(NotFinite { index, nan: f32::from_le_bytes(values[index]).is_nan() })
-            }
+            Some((index, value)) => Err(NotFinite { index, nan: value.is_nan() }),
         }
+    }
+
+    /// Looks for NaN and infinities in little-endian `f32`.
+    pub(crate) fn check_f32(bytes: &[u8]) -> Result<(), Self> {
+        Self::check(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)))
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_simd::round_half_away;
+use bootllm_simd::{round_half_away, round_half_even};
 
 /// A vector of activations as products take it: as it is, and quantized if a format asks for it.
 #[derive(Clone, Copy)]
@@ -14,6 +14,24 @@ pub struct Input<'a> {
     pub quantized: &'a [i8],
     /// One scale for each group.
     pub scales: &'a [f32],
+}
+
+/// How a format wants its input quantized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// Values that share a scale.
+    pub values: usize,
+    /// Where halves go.
+    pub rounding: Rounding,
+}
+
+/// Where halves go when a number is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Away from zero, as by C's `round`.
+    HalfAway,
+    /// To the even neighbour.
+    HalfEven,
 }
 
 /// Room for one quantized vector, used again for every product.
@@ -38,13 +56,12 @@ impl PlainInput {
         columns as u64 * (size_of::<i8>() + size_of::<f32>()) as u64
     }
 
-    /// `values` ready for a format that wants groups of `group` values, or none. Halves are rounded
-    /// away from zero, as by the `round` of llama2.c's `runq`.
+    /// `values` ready for a format that wants them in such groups, or as they are.
     ///
     /// # Panics
     /// If there are more values than there is room for.
-    pub fn prepare<'a>(&'a mut self, values: &'a [f32], group: Option<usize>) -> Input<'a> {
-        let Some(group) = group else {
+    pub fn prepare<'a>(&'a mut self, values: &'a [f32], groups: Option<Groups>) -> Input<'a> {
+        let Some(Groups { values: group, rounding }) = groups else {
             return Input { values, quantized: &[], scales: &[] };
         };
         let quantized = &mut self.quantized[..values.len()];
@@ -52,7 +69,10 @@ impl PlainInput {
         for ((values, quantized), scale) in
             values.chunks_exact(group).zip(quantized.chunks_exact_mut(group)).zip(scales.iter_mut())
         {
-            *scale = quantize_group(values, quantized, round_half_away);
+            *scale = match rounding {
+                Rounding::HalfAway => quantize_group(values, quantized, round_half_away),
+                Rounding::HalfEven => quantize_group(values, quantized, round_half_even),
+            };
         }
         Input { values, quantized, scales }
     }
@@ -63,13 +83,7 @@ impl PlainInput {
 ///
 /// llama2.c's `quantize`, but for a group of zeros, where C divides 0 by 0.
 pub fn quantize_group(values: &[f32], quantized: &mut [i8], round: impl Fn(f32) -> f32) -> f32 {
-    let mut largest = 0.0f32;
-    for value in values {
-        if value.abs() > largest {
-            largest = value.abs();
-        }
-    }
-    let scale = largest / 127.0;
+    let scale = scale_of(values);
     if scale == 0.0 {
         quantized.fill(0);
         return 0.0;
@@ -78,4 +92,14 @@ pub fn quantize_group(values: &[f32], quantized: &mut [i8], round: impl Fn(f32) 
         *quantized = round(value / scale) as i8;
     }
     scale
+}
+
+/// What the largest magnitude among some values becomes 127 of.
+///
+/// Magnitudes are in the order of their bits, and integers can be compared in any order, so the
+/// compiler spreads the loop over vector registers.
+#[inline(always)]
+pub(crate) fn scale_of(values: &[f32]) -> f32 {
+    let largest = values.iter().fold(0, |largest, value| largest.max(value.abs().to_bits()));
+    f32::from_bits(largest) / 127.0
 }

@@ -11,22 +11,31 @@
 //!
 //! | format | in a file | used by |
 //! |---|---|---|
-//! | [`Encoding::F32`] | little-endian `f32` | llama2.c v0 and v1 |
+//! | [`Encoding::F32`] | little-endian `f32` | llama2.c v0 and v1, GGUF |
+//! | [`Encoding::F16`], [`Encoding::Bf16`] | little-endian 16-bit floating point | GGUF |
+//! | [`Encoding::Q8_0`], [`Encoding::Q4_0`] | blocks of 32: one `f16` scale, then 8-bit or 4-bit integers | GGUF |
 //! | [`Encoding::Int8`] | `i8` values, then one `f32` scale for every group of values in a row | llama2.c v2 |
 
 extern crate alloc;
 
 mod aligned;
+mod bf16;
+mod blocks;
+mod f16;
 mod f32;
 mod format;
+mod half;
 mod input;
 mod int8;
 mod matrix;
 mod product;
+mod q4_0;
+mod q8_0;
+mod two_bytes;
 
 pub use aligned::AlignedBytes;
-pub use format::{Encoding, Format, NotFinite, PlaneBytes, Shape, Twin};
-pub use input::{Input, PlainInput, quantize_group};
+pub use format::{Encoding, Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
+pub use input::{Groups, Input, PlainInput, Rounding, quantize_group};
 pub use int8::LARGEST_GROUP;
 pub use matrix::{InputBuffer, Matrix, MatrixBuilder, PackError, input_words, multiply};
 pub use product::Product;

@@ -2,7 +2,8 @@
 
 use bootllm_cores::OneCore;
 use bootllm_quant::{
-    Encoding, InputBuffer, Matrix, MatrixBuilder, Shape, input_words, multiply, quantize_group,
+    Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, Shape, input_words, multiply,
+    quantize_group,
 };
 use bootllm_simd::{Cpu, Isa};
 use proptest::prelude::*;
@@ -42,6 +43,27 @@ impl Rows {
                     sum += f32::from_le_bytes(w.try_into().unwrap()) * x;
                 }
             }
+            Encoding::F16 => {
+                for (w, x) in planes[0].chunks_exact(2).zip(x) {
+                    sum += f16(w) * x;
+                }
+            }
+            Encoding::Bf16 => {
+                for (w, x) in planes[0].chunks_exact(2).zip(x) {
+                    sum += f32::from_le_bytes([0, 0, w[0], w[1]]) * x;
+                }
+            }
+            Encoding::Q8_0 => {
+                for (block, x) in planes[0].chunks_exact(34).zip(x.chunks_exact(32)) {
+                    sum += block_product(block, |k| i32::from(block[2 + k] as i8), x);
+                }
+            }
+            Encoding::Q4_0 => {
+                for (block, x) in planes[0].chunks_exact(18).zip(x.chunks_exact(32)) {
+                    let half = |k: usize| (block[2 + k % 16] >> (k / 16 * 4)) & 15;
+                    sum += block_product(block, |k| i32::from(half(k)) - 8, x);
+                }
+            }
             Encoding::Int8 { group } => {
                 let groups = planes[0].chunks_exact(group).zip(planes[1].chunks_exact(4));
                 for ((w, scale), x) in groups.zip(x.chunks_exact(group)) {
@@ -58,31 +80,69 @@ impl Rows {
     }
 }
 
+/// A half by its definition: sign, exponent, fraction.
+fn f16(bytes: &[u8]) -> f32 {
+    let bits = u16::from_le_bytes([bytes[0], bytes[1]]);
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
+    let magnitude = match exponent {
+        0 => fraction * 2f32.powi(-14),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1.0 + fraction) * 2f32.powi(exponent - 15),
+    };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+/// What a block of 32 adds to a sum: its scale is first, `weight` gives its integers.
+fn block_product(block: &[u8], weight: impl Fn(usize) -> i32, x: &[f32]) -> f32 {
+    let mut q = vec![0i8; 32];
+    let x_scale = quantize_group(x, &mut q, f32::round_ties_even);
+    let integer: i32 = (0..32).map(|k| weight(k) * i32::from(q[k])).sum();
+    integer as f32 * f16(block) * x_scale
+}
+
 fn shapes() -> impl Strategy<Value = Shape> {
     let rows = prop_oneof![Just(1usize), Just(2), Just(31), Just(32), Just(33), 1..100usize];
     let encoding = prop_oneof![
         (1..80usize).prop_map(|columns| (columns, Encoding::F32)),
+        (1..80usize).prop_map(|columns| (columns, Encoding::F16)),
+        (1..80usize).prop_map(|columns| (columns, Encoding::Bf16)),
+        (1..5usize).prop_map(|blocks| (32 * blocks, Encoding::Q8_0)),
+        (1..5usize).prop_map(|blocks| (32 * blocks, Encoding::Q4_0)),
         (1..70usize, 1..5usize)
             .prop_map(|(group, groups)| (group * groups, Encoding::Int8 { group })),
     ];
     (rows, encoding).prop_map(|(rows, (columns, encoding))| Shape { rows, columns, encoding })
 }
 
+/// Values of a usual size, and in some vectors extreme ones among them.
 fn values(count: usize) -> impl Strategy<Value = Vec<f32>> {
-    let value = prop_oneof![
+    let usual = prop_oneof![8 => -4.0f32..4.0, 1 => Just(0.0f32)];
+    let any = prop_oneof![
         8 => -4.0f32..4.0,
         1 => Just(0.0),
         1 => Just(-1e30f32),
+        1 => Just(6e4f32),
+        1 => Just(3e-7f32),
         1 => Just(1e-40f32),
     ];
-    proptest::collection::vec(value, count)
+    prop_oneof![proptest::collection::vec(usual, count), proptest::collection::vec(any, count)]
 }
 
 fn cases() -> impl Strategy<Value = (Shape, Vec<f32>, Vec<f32>, usize)> {
     let tokens = prop_oneof![Just(1usize), 1..14usize, Just(65)];
     (shapes(), tokens).prop_flat_map(|(shape, tokens)| {
         let (weights, x) = (shape.rows * shape.columns, tokens * shape.columns);
-        (Just(shape), values(weights), values(x), Just(tokens))
+        // What 16 bits cannot hold becomes infinite, and infinite weights are refused.
+        let largest = match shape.encoding {
+            Encoding::F32 | Encoding::Bf16 | Encoding::Int8 { .. } => f32::MAX,
+            Encoding::F16 | Encoding::Q8_0 | Encoding::Q4_0 => 6e4,
+        };
+        let weights = values(weights).prop_map(move |mut weights| {
+            weights.iter_mut().for_each(|weight| *weight = weight.clamp(-largest, largest));
+            weights
+        });
+        (Just(shape), weights, values(x), Just(tokens))
     })
 }
 
@@ -115,7 +175,7 @@ proptest! {
             let mut buffer = InputBuffer::new(input_words(&shape, tokens)).unwrap();
             let mut output = vec![f32::NAN; tokens * shape.rows];
             multiply(&OneCore, &mut buffer, (tokens, &x), [(&matrix, &mut output)]);
-            prop_assert_eq!(bits(&output), bits(&expected), "{}", matrix.isa());
+            prop_assert!(bits(&output) == bits(&expected), "{}", matrix.isa());
         }
     }
 
@@ -143,18 +203,100 @@ proptest! {
 
 #[test]
 fn matrices_that_share_an_input_may_differ_in_format() {
-    let weights: Vec<f32> = (0..64 * 8).map(|i| (i % 13) as f32 - 6.0).collect();
-    let x: Vec<f32> = (0..8).map(|i| i as f32 * 0.25 - 1.0).collect();
-    let encodings = [Encoding::Int8 { group: 4 }, Encoding::F32, Encoding::Int8 { group: 8 }];
+    let weights: Vec<f32> = (0..64 * 32).map(|i| (i % 13) as f32 - 6.0).collect();
+    // Of these, halves come out: int8 rounds them away from zero, Q8_0 to the even neighbour.
+    let x: Vec<f32> = (0..32).map(|i| if i == 0 { 127.0 } else { i as f32 * 0.5 - 8.0 }).collect();
+    let int8 = |group| Encoding::Int8 { group };
+    let encodings = [int8(4), Encoding::F32, int8(32), Encoding::Q8_0, Encoding::F16];
     let rows =
-        encodings.map(|encoding| Rows::encode(Shape { rows: 64, columns: 8, encoding }, &weights));
+        encodings.map(|encoding| Rows::encode(Shape { rows: 64, columns: 32, encoding }, &weights));
     let matrices = rows.each_ref().map(|rows| pack(rows, Cpu::detect()));
-    let mut outputs = [vec![0.0; 64], vec![0.0; 64], vec![0.0; 64]];
-    let [a, b, c] = &mut outputs;
-    let mut buffer = InputBuffer::new(64).unwrap();
-    let [ma, mb, mc] = &matrices;
-    multiply(&OneCore, &mut buffer, (1, &x), [(ma, a), (mb, b), (mc, c)]);
+    let mut outputs = [const { Vec::new() }; 5];
+    outputs.iter_mut().for_each(|output| output.resize(64, 0.0));
+    let [a, b, c, d, e] = &mut outputs;
+    let mut buffer = InputBuffer::new(128).unwrap();
+    let [ma, mb, mc, md, me] = &matrices;
+    multiply(&OneCore, &mut buffer, (1, &x), [(ma, a), (mb, b), (mc, c), (md, d), (me, e)]);
     for (rows, output) in rows.iter().zip(&outputs) {
         assert_eq!(bits(&rows.product(&x)), bits(output));
+    }
+}
+
+/// Bytes that the quantizers of llama.cpp's own package `gguf` (0.19, `quants.py`, which
+/// says that it is bit-exact with ggml's) made of the same numbers.
+#[test]
+fn quantized_weights_have_the_bytes_of_ggml_s() {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    let mut row: Vec<f32> = (0..64 * 32)
+        .map(|i| (next() as f32 / 8_388_608.0 - 1.0) * 2f32.powi(i / 32 % 40 - 20))
+        .collect();
+    // A block of zeros, one with halves, one whose greatest magnitudes differ in sign.
+    row[..32].fill(0.0);
+    row[32..64].iter_mut().enumerate().for_each(|(i, v)| *v = i as f32 * 0.5 - 8.0);
+    (row[32], row[70], row[71]) = (127.0, 3.0, -3.0);
+    for (encoding, expected) in [
+        (Encoding::F16, 0xf7c6_afa1_9bc9_21c1),
+        (Encoding::Bf16, 0xbd31_af53_caba_8066),
+        (Encoding::Q8_0, 0xab77_221b_edc4_403f),
+        (Encoding::Q4_0, 0xdec5_eb83_c425_6e03),
+    ] {
+        let rows = Rows::encode(Shape { rows: 1, columns: row.len(), encoding }, &row);
+        let hash = rows.planes(0)[0].iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        assert_eq!(hash, expected, "{encoding:?}: {hash:#x}");
+    }
+}
+
+#[test]
+fn values_and_scales_that_are_none_are_found() {
+    for encoding in Encoding::IN_GGUF {
+        let shape = Shape { rows: 1, columns: 96, encoding };
+        let format = encoding.format();
+        let rows = Rows::encode(shape, &[1.0; 96]);
+        assert_eq!(format.check_row(rows.planes(0)), Ok(()));
+        let mut row = rows.planes[0][0].clone();
+        // The last value, or the scale of the last block.
+        let (place, width) = match encoding {
+            Encoding::F32 => (95 * 4, 4),
+            Encoding::F16 | Encoding::Bf16 => (95 * 2, 2),
+            Encoding::Q8_0 => (2 * 34, 2),
+            _ => (2 * 18, 2),
+        };
+        let index = if encoding.group() == 1 { 95 } else { 2 };
+        let infinite: &[u8] = match (encoding, width) {
+            (_, 4) => &[0, 0, 0x80, 0xff],
+            (Encoding::Bf16, _) => &[0x80, 0xff],
+            _ => &[0, 0xfc],
+        };
+        row[place..place + width].copy_from_slice(infinite);
+        let check = |row: &[u8]| format.check_row([row, &[]]);
+        assert_eq!(check(&row), Err(NotFinite { index, nan: false }), "{encoding:?}");
+        row[place] |= 1;
+        assert_eq!(check(&row), Err(NotFinite { index, nan: true }), "{encoding:?}");
+    }
+}
+
+#[test]
+fn a_panel_of_blocks_has_the_bytes_that_the_kernels_expect() {
+    let shape = |encoding| Shape { rows: 1, columns: 64, encoding };
+    let bytes = |encoding: Encoding| encoding.format().panel_bytes(&shape(encoding));
+    assert_eq!(bytes(Encoding::F16), Some(64 * 64));
+    assert_eq!(bytes(Encoding::Bf16), Some(64 * 64));
+    assert_eq!(bytes(Encoding::Q8_0), Some(2 * 1088));
+    assert_eq!(bytes(Encoding::Q4_0), Some(2 * 576));
+
+    // Row 5 of the second block: its scale, and what its byte 9 is (quad 2, the second of 4).
+    for (encoding, block_bytes, flip) in [(Encoding::Q8_0, 34, 0x80), (Encoding::Q4_0, 18, 0)] {
+        let row: Vec<u8> = (0..2 * block_bytes as u8).collect();
+        let mut panel = vec![0; bytes(encoding).unwrap()];
+        encoding.format().pack_row(&shape(encoding), [&row, &[]], 5, &mut panel);
+        let packed = &panel[32 * block_bytes..];
+        assert_eq!(packed[10..12], row[block_bytes..][..2]);
+        assert_eq!(packed[64 + (2 * 32 + 5) * 4 + 1], row[block_bytes + 2 + 9] ^ flip);
     }
 }

@@ -1,15 +1,12 @@
-//! 32-bit floating point: the weights of llama2.c's v0 and v1.
+//! 32-bit floating point: the weights of llama2.c's v0 and v1, and GGUF's F32.
 //!
 //! In a file, a row is its values, little-endian. A panel is `[column][row of the panel]`.
 
-mod product;
-
-use crate::format::{Format, NotFinite, PlaneBytes, Shape, Twin};
-use crate::product::{Product, product};
-use crate::{Input, PANEL};
-
+use crate::format::{Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
+use crate::product::{FloatWeights, Floats, Product, Strip, product};
+use crate::{Groups, Input, PANEL};
 use alloc::boxed::Box;
-use bootllm_simd::{Cpu, Isa};
+use bootllm_simd::{Cpu, Isa, Simd};
 
 /// Bytes of a value.
 const VALUE: usize = size_of::<f32>();
@@ -20,6 +17,10 @@ pub struct F32;
 impl Format for F32 {
     fn name(&self) -> &'static str {
         "f32"
+    }
+
+    fn gguf_type(&self) -> Option<GgufType> {
+        Some(GgufType { tensor: 0, file: 0 })
     }
 
     fn plane_bytes(&self, shape: &Shape) -> Option<PlaneBytes> {
@@ -57,24 +58,33 @@ impl Format for F32 {
     }
 
     fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite> {
-        NotFinite::check(planes[0])
+        NotFinite::check_f32(planes[0])
     }
 
-    fn input_group(&self, _: &Shape) -> Option<usize> {
+    fn input_groups(&self, _: &Shape) -> Option<Groups> {
         None
     }
 
     fn twin(&self) -> Twin {
-        multiply_plainly
+        multiply_scalar
     }
 
     fn product(&self, cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>> {
-        product::<Self>(cpu, isa)
+        product::<Floats<Self>>(cpu, isa)
+    }
+}
+
+impl FloatWeights for F32 {
+    const COLUMN: usize = PANEL * VALUE;
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, strip: Strip<'_>, column: &[u8]) -> S::Floats {
+        simd.load_bytes(strip.own(column, 0))
     }
 }
 
 /// The scalar twin: `matmul` of llama2.c's `run.c` for 32 rows at once.
-fn multiply_plainly(_: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
+fn multiply_scalar(_: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
     let mut sums = [0.0f32; PANEL];
     let (columns, _) = panel.as_chunks::<{ PANEL * VALUE }>();
     for (column, &x) in columns.iter().zip(input.values) {

@@ -8,16 +8,13 @@
 //! with their sign bit flipped, as unsigned numbers 128 too large: the byte products of x86
 //! (`pmaddubsw`, `vpdpbusd`) take one unsigned factor. A product is put right by 128·Σx.
 
-mod product;
-
 use crate::PANEL;
 use crate::format::{Format, NotFinite, PlaneBytes, Shape, Twin};
-use crate::input::{Input, quantize_group};
-use crate::product::{Product, product};
-
+use crate::input::{Groups, Input, Rounding, quantize_group};
+use crate::product::{Blocks, IntegerWeights, Product, Strip, product};
 use alloc::boxed::Box;
 use alloc::vec;
-use bootllm_simd::{Cpu, Isa, round_half_even};
+use bootllm_simd::{Cpu, Isa, LANES, Simd, round_half_even};
 
 /// The format itself; see the module's page.
 pub struct Int8;
@@ -27,7 +24,7 @@ const SCALE: usize = size_of::<f32>();
 /// Columns whose bytes lie together in a panel.
 const QUAD: usize = 4;
 /// What turns an `i8`'s bits into the same number plus 128, unsigned, and back.
-const SIGN: u8 = 0x80;
+pub(crate) const SIGN: u8 = 0x80;
 /// The largest group: its sum of products, 32,768 · 128 · 127, still fits an `i32`.
 pub const LARGEST_GROUP: usize = 1 << 15;
 
@@ -124,25 +121,72 @@ impl Format for Int8 {
     }
 
     fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite> {
-        NotFinite::check(planes[1])
+        NotFinite::check_f32(planes[1])
     }
 
-    fn input_group(&self, shape: &Shape) -> Option<usize> {
-        Some(shape.encoding.group())
+    /// llama2.c's `runq` calls C's `round`.
+    fn input_groups(&self, shape: &Shape) -> Option<Groups> {
+        Some(Groups { values: shape.encoding.group(), rounding: Rounding::HalfAway })
     }
 
     fn twin(&self) -> Twin {
-        multiply_plainly
+        multiply_scalar
     }
 
     fn product(&self, cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>> {
-        product::<Self>(cpu, isa)
+        product::<Blocks<Self>>(cpu, isa)
+    }
+}
+
+impl IntegerWeights for Int8 {
+    const ROUNDING: Rounding = Rounding::HalfAway;
+    const SCALE: usize = SCALE;
+
+    fn values(shape: &Shape) -> usize {
+        shape.encoding.group()
+    }
+
+    fn lines(shape: &Shape) -> usize {
+        shape.encoding.group().div_ceil(QUAD)
+    }
+
+    fn words<S: Simd>() -> usize {
+        S::WORDS
+    }
+
+    #[inline(always)]
+    fn prepare<S: Simd>(block: &[i8], mut put: impl FnMut(u32)) {
+        for &quad in block.as_chunks().0 {
+            S::words(quad).as_ref().iter().for_each(|&word| put(word));
+        }
+    }
+
+    #[inline(always)]
+    fn start<S: Simd>(sum: i32) -> i32 {
+        -S::EXCESS * sum
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, strip: Strip<'_>, block: &[u8]) -> S::Floats {
+        simd.load_bytes(strip.own(block, 0))
+    }
+
+    #[inline(always)]
+    fn dot<S: Simd>(
+        simd: S,
+        sums: S::Integers,
+        weights: &[u8; LANES * QUAD],
+        words: impl Fn(usize) -> u32,
+    ) -> S::Integers {
+        let mut x = S::Words::default();
+        x.as_mut().iter_mut().enumerate().for_each(|(i, word)| *word = words(i));
+        simd.dot(sums, weights, x)
     }
 }
 
 /// The scalar twin: `matmul` of llama2.c's `runq.c` for 32 rows at once. A group's integer sum is
 /// exact; it is converted once and scaled by the weight's scale, then by the input's.
-fn multiply_plainly(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
+fn multiply_scalar(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut [f32; PANEL]) {
     let group = Group::of(shape);
     let mut sums = [0.0f32; PANEL];
     for ((packed, x), &x_scale) in panel
@@ -161,7 +205,7 @@ fn multiply_plainly(shape: &Shape, panel: &[u8], input: &Input<'_>, output: &mut
 }
 
 /// Σ value · x of one group for each of the 32 rows, exact.
-fn integer_sums(values: &[u8], x: &[i8]) -> [i32; PANEL] {
+pub(crate) fn integer_sums(values: &[u8], x: &[i8]) -> [i32; PANEL] {
     let excess = 128 * x.iter().map(|&x| i32::from(x)).sum::<i32>();
     let mut sums = [-excess; PANEL];
     let quads = values.as_chunks::<{ PANEL * QUAD }>().0;

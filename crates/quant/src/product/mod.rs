@@ -4,6 +4,12 @@
 //! strips of [`LANES`] rows times `T` input vectors, whose sums all stay in registers. Here is what
 //! the formats share: which tiles fit an instruction set's registers, and the way around them.
 
+mod blocks;
+mod floats;
+
+pub(crate) use blocks::{Blocks, IntegerWeights};
+pub(crate) use floats::{FloatWeights, Floats};
+
 use crate::{PANEL, Shape};
 use alloc::boxed::Box;
 use bootllm_simd::{Cpu, ForSimd, Isa, LANES, Registers, Simd, with};
@@ -210,56 +216,4 @@ impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
             },
         );
     }
-}
-
-/// Quantizes one group of an input vector and gives its words: its scale, the sum of its integers,
-/// and its quads, the last one filled up with zeros.
-///
-/// The numbers are those of [`quantize_group`](crate::quantize_group).
-#[inline(always)]
-pub(crate) fn prepare_group<'a, S: Simd>(
-    group: &[f32],
-    round: impl Fn(f32) -> f32,
-    words: &mut impl Iterator<Item = &'a mut u32>,
-) {
-    /// Values that are quantized at once, whole registers of them.
-    const CHUNK: usize = 32;
-    let scale = largest_magnitude(group) / 127.0;
-    let mut put = |word: u32| {
-        if let Some(place) = words.next() {
-            *place = word;
-        }
-    };
-    let mut quantized = [0i8; CHUNK];
-    let quantize = |chunk: &[f32], quantized: &mut [i8; CHUNK]| {
-        for (quantized, value) in quantized.iter_mut().zip(chunk) {
-            *quantized = round(value / scale) as i8;
-        }
-    };
-    put(scale.to_bits());
-    if scale == 0.0 {
-        let quads = group.len().div_ceil(4);
-        (0..1 + quads * S::WORDS).for_each(|_| put(0));
-        return;
-    }
-    let mut sum = 0;
-    for chunk in group.chunks(CHUNK) {
-        quantize(chunk, &mut quantized);
-        sum += quantized[..chunk.len()].iter().map(|&q| i32::from(q)).sum::<i32>();
-    }
-    put(sum.cast_unsigned());
-    for chunk in group.chunks(CHUNK) {
-        quantized = [0; CHUNK];
-        quantize(chunk, &mut quantized);
-        for &quad in &quantized.as_chunks::<4>().0[..chunk.len().div_ceil(4)] {
-            S::words(quad).as_ref().iter().for_each(|&word| put(word));
-        }
-    }
-}
-
-/// The largest magnitude of some numbers. Magnitudes are in the order of their bits, and integers
-/// can be compared in any order, so the compiler spreads the loop over vector registers.
-#[inline(always)]
-fn largest_magnitude(values: &[f32]) -> f32 {
-    f32::from_bits(values.iter().fold(0, |largest, value| largest.max(value.abs().to_bits())))
 }

@@ -1,0 +1,29 @@
+//! 16-bit floating point (IEEE 754 binary16), GGUF's F16.
+//!
+//! How rows and panels lie is in `two_bytes.rs`.
+
+use crate::format::GgufType;
+use crate::half::{f16_from_f32, f16_to_f32};
+use crate::two_bytes::{TwoBytes, VALUE};
+use bootllm_simd::{LANES, Simd};
+
+/// The format itself; see the module's page.
+pub struct F16;
+
+impl TwoBytes for F16 {
+    const NAME: &'static str = "f16";
+    const GGUF_TYPE: GgufType = GgufType { tensor: 1, file: 1 };
+
+    fn to_f32(bits: u16) -> f32 {
+        f16_to_f32(bits)
+    }
+
+    fn from_f32(value: f32) -> u16 {
+        f16_from_f32(value)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, bytes: &[u8; VALUE * LANES]) -> S::Floats {
+        simd.load_f16(bytes)
+    }
+}

@@ -1,0 +1,129 @@
+//! 16-bit floating point: numbers and their bits.
+
+use bootllm_simd::round_half_even;
+
+/// The number that a half (IEEE 754 binary16) stands for, exact.
+pub(crate) fn f16_to_f32(bits: u16) -> f32 {
+    let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
+    let value = match magnitude {
+        // Subnormal: so many times 2^-24, which f32 has normal numbers for.
+        0..0x0400 => (magnitude as f32 * f32::from_bits((127 - 24) << 23)).to_bits(),
+        // The exponent's bias is 15 instead of 127.
+        0x0400..0x7c00 => (magnitude << 13) + ((127 - 15) << 23),
+        _ => magnitude << 13 | 0x7f80_0000,
+    };
+    f32::from_bits(value | sign)
+}
+
+/// The half nearest to a number, halfway to the even one; infinite beyond the largest.
+pub(crate) fn f16_from_f32(value: f32) -> u16 {
+    let (sign, magnitude) = ((value.to_bits() >> 16) as u16 & 0x8000, value.abs());
+    let bits = magnitude.to_bits();
+    let half = if value.is_nan() {
+        0x7e00
+    } else if magnitude >= 65536.0 {
+        0x7c00
+    } else if magnitude >= f32::from_bits((127 - 14) << 23) {
+        // What the 13 bits that go are worth is rounded into the others; a carry is right too.
+        ((bits + 0xfff + (bits >> 13 & 1) - ((127 - 15) << 23)) >> 13) as u16
+    } else {
+        round_half_even(magnitude * f32::from_bits((127 + 24) << 23)) as u16
+    };
+    half | sign
+}
+
+/// The number that a bfloat16, the upper half of an `f32`, stands for.
+pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// The bfloat16 nearest to a number, halfway to the even one.
+pub(crate) fn bf16_from_f32(value: f32) -> u16 {
+    let bits = value.to_bits();
+    if value.is_nan() {
+        // Rounding could make an infinity of it.
+        return (bits >> 16) as u16 | 0x40;
+    }
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    /// By the definition: sign, exponent, fraction.
+    fn f16_by_definition(bits: u16) -> f64 {
+        let fraction = f64::from(bits & 0x3ff) / 1024.0;
+        let magnitude = match i32::from(bits >> 10 & 0x1f) {
+            0 => fraction * 2f64.powi(-14),
+            31 if fraction == 0.0 => f64::INFINITY,
+            31 => f64::NAN,
+            exponent => (1.0 + fraction) * 2f64.powi(exponent - 15),
+        };
+        if bits >> 15 == 1 { -magnitude } else { magnitude }
+    }
+
+    #[test]
+    fn every_half_is_what_the_definition_says_and_comes_back() {
+        for bits in 0..=u16::MAX {
+            let (value, expected) = (f16_to_f32(bits), f16_by_definition(bits));
+            if expected.is_nan() {
+                assert!(value.is_nan());
+                assert!(f16_to_f32(f16_from_f32(value)).is_nan());
+            } else {
+                assert_eq!(f64::from(value).to_bits(), expected.to_bits(), "{bits:#06x}");
+                assert_eq!(f16_from_f32(value), bits);
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_between_two_halves_goes_to_the_nearer_or_the_even_one() {
+        for low in 0..0x7bff {
+            let (a, b) = (f16_to_f32(low), f16_to_f32(low + 1));
+            // Halves have 11 bits, so f32 holds the middle.
+            let middle = (a + b) / 2.0;
+            let even = low + (low & 1);
+            for sign in [0, 0x8000] {
+                let from = |value: f32| f16_from_f32(if sign == 0 { value } else { -value });
+                assert_eq!(from(middle), even | sign, "{low:#06x}");
+                assert_eq!(from(middle.next_down()), low | sign);
+                assert_eq!(from(middle.next_up()), (low + 1) | sign);
+            }
+        }
+        for (value, expected) in [
+            (65519.996, 0x7bff),
+            (65520.0, 0x7c00),
+            (65536.0, 0x7c00),
+            (f32::MAX, 0x7c00),
+            (f32::NEG_INFINITY, 0xfc00),
+            (f32::from_bits(1), 0),
+            (-f32::from_bits(1), 0x8000),
+        ] {
+            assert_eq!(f16_from_f32(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn every_bfloat16_is_the_upper_half_of_an_f32_and_comes_back() {
+        for bits in 0..=u16::MAX {
+            let value = bf16_to_f32(bits);
+            assert_eq!(value.to_bits(), u32::from(bits) << 16);
+            if value.is_nan() {
+                assert!(bf16_to_f32(bf16_from_f32(value)).is_nan());
+                continue;
+            }
+            assert_eq!(bf16_from_f32(value), bits);
+            if value.is_finite() {
+                // The next one may be an infinity, to which the middle rounds by its even bits.
+                let middle = f32::from_bits(value.to_bits() | 0x8000);
+                assert_eq!(bf16_from_f32(middle), bits + (bits & 1), "{bits:#06x}");
+                assert_eq!(bf16_from_f32(f32::from_bits(middle.to_bits() - 1)), bits);
+                assert_eq!(bf16_from_f32(f32::from_bits(middle.to_bits() + 1)), bits + 1);
+            }
+        }
+        // A NaN whose bits all lie in the lower half stays one.
+        assert!(bf16_to_f32(bf16_from_f32(f32::from_bits(0x7f80_0001))).is_nan());
+    }
+}

@@ -1,0 +1,153 @@
+//! Products of weights that are integers in blocks: a block's sum is exact; it is converted once
+//! and scaled by the weights' scale, then by the input's.
+
+use super::{AHEAD, Strip, Tiles};
+use crate::input::{Rounding, scale_of};
+use crate::{PANEL, Shape};
+use bootllm_simd::{LANES, Simd, round_half_away, round_half_even};
+use core::marker::PhantomData;
+
+/// Columns whose bytes lie together in a panel.
+const QUAD: usize = 4;
+/// Bytes of a panel that are multiplied at once: a quad of each row.
+const LINE: usize = PANEL * QUAD;
+
+/// What a format of integers adds. A panel is, block after block, the 32 rows' scales and then
+/// lines of `[row][4]` bytes.
+pub(crate) trait IntegerWeights: Send + Sync + 'static {
+    /// Where halves go when the input is quantized.
+    const ROUNDING: Rounding;
+    /// Bytes of a scale.
+    const SCALE: usize;
+
+    /// Values in a block, of the weights and of the input.
+    fn values(shape: &Shape) -> usize;
+
+    /// Lines in a block of a panel.
+    fn lines(shape: &Shape) -> usize;
+
+    /// Words of the input that a line is multiplied with.
+    fn words<S: Simd>() -> usize;
+
+    /// Gives the words of a quantized block to `put`, line after line.
+    fn prepare<S: Simd>(block: &[i8], put: impl FnMut(u32));
+
+    /// What a block's sum begins with, given the sum of the input's integers: bytes are too large
+    /// by some number.
+    fn start<S: Simd>(sum: i32) -> i32;
+
+    /// A strip's scales in a block.
+    fn scales<S: Simd>(simd: S, strip: Strip<'_>, block: &[u8]) -> S::Floats;
+
+    /// Adds the products of a strip's part of a line with the input's words.
+    fn dot<S: Simd>(
+        simd: S,
+        sums: S::Integers,
+        weights: &[u8; LANES * QUAD],
+        words: impl Fn(usize) -> u32,
+    ) -> S::Integers;
+}
+
+/// The products of a format of integers. A prepared block is its scale, the sum of its integers, and
+/// their words.
+pub(crate) struct Blocks<W>(PhantomData<W>);
+
+/// Values that are quantized at once, whole registers of them.
+const CHUNK: usize = 32;
+
+impl<W: IntegerWeights> Tiles for Blocks<W> {
+    const INTEGERS: bool = true;
+
+    fn words<S: Simd>(shape: &Shape) -> usize {
+        let words = W::lines(shape).saturating_mul(W::words::<S>()).saturating_add(2);
+        (shape.columns / W::values(shape)).saturating_mul(words)
+    }
+
+    #[inline(always)]
+    fn prepare<'a, S: Simd>(
+        shape: &Shape,
+        x: &[f32],
+        mut words: impl Iterator<Item = &'a mut u32>,
+    ) {
+        let mut put = |word: u32| {
+            if let Some(place) = words.next() {
+                *place = word;
+            }
+        };
+        let mut quantized = [0i8; CHUNK];
+        for block in x.chunks_exact(W::values(shape)) {
+            let scale = scale_of(block);
+            let mut sum = 0;
+            for chunk in block.chunks(CHUNK) {
+                quantize::<W>(chunk, scale, &mut quantized);
+                sum += quantized.iter().map(|&q| i32::from(q)).sum::<i32>();
+            }
+            put(scale.to_bits());
+            put(sum.cast_unsigned());
+            // A block that is longer than a chunk is quantized again, which no format that anybody
+            // uses asks for: it saves room for the longest.
+            for chunk in block.chunks(CHUNK) {
+                if block.len() > CHUNK {
+                    quantize::<W>(chunk, scale, &mut quantized);
+                }
+                W::prepare::<S>(&quantized[..chunk.len().next_multiple_of(QUAD)], &mut put);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const T: usize>(
+        simd: S,
+        shape: &Shape,
+        strips: [Strip<'_>; R],
+        x: &[[u32; T]],
+    ) -> [[S::Floats; T]; R] {
+        let (lines, words) = (W::lines(shape), W::words::<S>());
+        let bytes = PANEL * W::SCALE + lines * LINE;
+        let mut sums = [[simd.splat(0.0); T]; R];
+        for (number, x) in x.chunks_exact(2 + lines * words).enumerate() {
+            let [x_scales, x_sums, x @ ..] = x else { break };
+            let blocks = strips.map(|strip| &strip.panel[number * bytes..][..bytes]);
+            let start = x_sums.map(|sum| simd.splat_integer(W::start::<S>(sum.cast_signed())));
+            let mut integers = [start; R];
+            for (i, x) in x.chunks_exact(words).enumerate() {
+                for (r, strip) in strips.into_iter().enumerate() {
+                    let weights = strip.own(blocks[r], PANEL * W::SCALE + i * LINE);
+                    if T == 1 {
+                        simd.prefetch(weights, AHEAD);
+                    }
+                    for (t, sum) in integers[r].iter_mut().enumerate() {
+                        *sum = W::dot(simd, *sum, weights, |word| x[word][t]);
+                    }
+                }
+            }
+            for (r, strip) in strips.into_iter().enumerate() {
+                if T == 1 && strip.half == 0 {
+                    simd.prefetch(blocks[r], AHEAD);
+                }
+                let scales = W::scales(simd, strip, blocks[r]);
+                for t in 0..T {
+                    let product = simd.mul(simd.to_floats(integers[r][t]), scales);
+                    let product = simd.mul(product, simd.splat(f32::from_bits(x_scales[t])));
+                    sums[r][t] = simd.add(sums[r][t], product);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// The integers of a chunk, and zeros behind it.
+#[inline(always)]
+fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32, quantized: &mut [i8; CHUNK]) {
+    *quantized = [0; CHUNK];
+    if scale == 0.0 {
+        return;
+    }
+    for (quantized, value) in quantized.iter_mut().zip(chunk) {
+        *quantized = match W::ROUNDING {
+            Rounding::HalfAway => round_half_away(value / scale) as i8,
+            Rounding::HalfEven => round_half_even(value / scale) as i8,
+        };
+    }
+}

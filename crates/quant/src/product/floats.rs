@@ -1,0 +1,54 @@
+//! Products of weights that are floating point: `acc[row] += w[row][k] * x[k]`, k ascending.
+
+use super::{AHEAD, Strip, Tiles};
+use crate::Shape;
+use bootllm_simd::Simd;
+use core::marker::PhantomData;
+
+/// What a format of floating-point weights adds. A panel is `[column][row of the panel]`.
+pub(crate) trait FloatWeights: Send + Sync + 'static {
+    /// Bytes of a column of a panel.
+    const COLUMN: usize;
+
+    /// A strip's weights in a column, as `f32`.
+    fn load<S: Simd>(simd: S, strip: Strip<'_>, column: &[u8]) -> S::Floats;
+}
+
+/// The products of a format of floating-point weights. A prepared vector is its values.
+pub(crate) struct Floats<W>(PhantomData<W>);
+
+impl<W: FloatWeights> Tiles for Floats<W> {
+    const INTEGERS: bool = false;
+
+    fn words<S: Simd>(shape: &Shape) -> usize {
+        shape.columns
+    }
+
+    #[inline(always)]
+    fn prepare<'a, S: Simd>(_: &Shape, x: &[f32], words: impl Iterator<Item = &'a mut u32>) {
+        words.zip(x).for_each(|(word, x)| *word = x.to_bits());
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const T: usize>(
+        simd: S,
+        _: &Shape,
+        strips: [Strip<'_>; R],
+        x: &[[u32; T]],
+    ) -> [[S::Floats; T]; R] {
+        let mut sums = [[simd.splat(0.0); T]; R];
+        for (k, x) in x.iter().enumerate() {
+            for (strip, sums) in strips.into_iter().zip(&mut sums) {
+                let column = &strip.panel[k * W::COLUMN..][..W::COLUMN];
+                if T == 1 && strip.half == 0 {
+                    (0..W::COLUMN).step_by(64).for_each(|at| simd.prefetch(&column[at..], AHEAD));
+                }
+                let weights = W::load(simd, strip, column);
+                for (sum, &x) in sums.iter_mut().zip(x) {
+                    *sum = simd.add(*sum, simd.mul(weights, simd.splat(f32::from_bits(x))));
+                }
+            }
+        }
+        sums
+    }
+}
