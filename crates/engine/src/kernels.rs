@@ -1,8 +1,12 @@
 //! Vector maths compiled for the instruction set that is used.
 
 use crate::attention::{Head, attend};
+use crate::kv_cache::TILE;
 use alloc::boxed::Box;
-use bootllm_cores::Columns;
+use alloc::vec;
+use alloc::vec::Vec;
+use bootllm_cores::{Columns, OneCore, split_together};
+use bootllm_model_file::Config;
 use bootllm_simd::{Cpu, ForSimd, Isa, RopeTable, Simd, add, rms_norm, silu_times, with};
 
 /// What a forward pass does beside its products. Each function is that of `bootllm-simd` with the
@@ -74,5 +78,66 @@ impl<S: Simd> Kernels for Vectorized<S> {
             #[inline(always)]
             || add(x, y),
         );
+    }
+}
+
+/// The CPU without the instruction sets whose products or kernels have other bits on this machine
+/// than plain Rust.
+pub(crate) fn checked(cpu: Cpu) -> Cpu {
+    let cpu = bootllm_quant::checked(cpu);
+    let expected = sample(&*kernels(cpu.only(Isa::Scalar)));
+    let wrong = |isa| sample(&*kernels(cpu.only(isa))) != expected;
+    let dropped = cpu.widest_first().filter(|&isa| isa != Isa::Scalar && wrong(isa));
+    dropped.fold(cpu, Cpu::without)
+}
+
+/// The bits that kernels make of small vectors: of lengths that fill registers and that do not.
+fn sample(kernels: &dyn Kernels) -> Vec<u32> {
+    const TOKENS: usize = 6;
+    const POSITION: usize = 29;
+    const HEADS: usize = 2;
+    let mut results = Vec::new();
+    for size in [8, 48, 72] {
+        let dim = HEADS * size;
+        let context = POSITION + TOKENS;
+        let cached = context.next_multiple_of(TILE) * size;
+        let number = |i: usize| ((i * 7919) % 1013) as f32 / 400.0 - 1.25;
+        let numbers: Vec<f32> = (0..cached.max(TOKENS * dim)).map(number).collect();
+        let (keys, values) = (&numbers[..cached], &numbers[..cached]);
+        let queries = &numbers[..TOKENS * dim];
+        let mut output = vec![0.0; TOKENS * dim];
+        for tokens in [1, TOKENS] {
+            let outputs = [(&mut output[..tokens * dim], dim, dim)];
+            split_together(&OneCore, outputs, |_, [mut output]| {
+                let mut scores = vec![0.0; Head::scores(context)];
+                for start in (0..dim).step_by(size) {
+                    let position = POSITION;
+                    let head = Head { queries, stride: dim, start, size, keys, values, position };
+                    kernels.attend(&head, &mut scores, &mut output.part(start, size));
+                }
+            });
+            results.extend(output.iter().map(|value| value.to_bits()));
+        }
+        let weight = &numbers[..size];
+        kernels.rms_norm(&mut output, queries, weight, Config::NORM_EPSILON);
+        kernels.silu_times(&mut output, queries);
+        kernels.add(&mut output, queries);
+        results.extend(output.iter().map(|value| value.to_bits()));
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_of_this_cpu_has_the_bits_of_plain_rust() {
+        assert_eq!(checked(Cpu::detect()), Cpu::detect());
+        let plain = sample(&*kernels(Cpu::detect().only(Isa::Scalar)));
+        for isa in Isa::ALL {
+            let Some(kernels) = with(Cpu::detect(), isa, Maker) else { continue };
+            assert!(sample(&*kernels) == plain, "{isa}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::arch::{self, Architecture};
 use crate::buffers;
-use crate::kernels::{Kernels, kernels};
+use crate::kernels::{Kernels, checked, kernels};
 use crate::load::{LoadError, Loader, Loading};
 use alloc::boxed::Box;
 use bootllm_model_file::{Config, ModelFile};
@@ -22,7 +22,9 @@ pub struct Model {
 
 impl Model {
     /// Loads the model that `file` describes out of `source`, to run with up to `context`
-    /// positions (at most the model's own), with the widest instructions that the CPU has.
+    /// positions (at most the model's own), with the widest instructions that the CPU has. They
+    /// are checked against plain Rust first; those with which something comes out differently are
+    /// not used.
     ///
     /// `progress` is called as the bytes come in and may stop it. Every weight is checked: NaN
     /// and infinities are an error that names the tensor.
@@ -32,7 +34,7 @@ impl Model {
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
-        Model::load_for(Cpu::detect(), file, source, context, progress)
+        Model::load_for(checked(Cpu::detect()), file, source, context, progress)
     }
 
     /// The same with the instructions that `cpu` says.

@@ -21,6 +21,7 @@ extern crate alloc;
 mod aligned;
 mod bf16;
 mod blocks;
+mod check;
 mod f16;
 mod f32;
 mod format;
@@ -34,6 +35,7 @@ mod q8_0;
 mod two_bytes;
 
 pub use aligned::AlignedBytes;
+pub use check::checked;
 pub use format::{Encoding, Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
 pub use input::{Groups, Input, PlainInput, Rounding, quantize_group};
 pub use int8::LARGEST_GROUP;

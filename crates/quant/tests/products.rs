@@ -2,7 +2,7 @@
 
 use bootllm_cores::OneCore;
 use bootllm_quant::{
-    Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, Shape, input_words, multiply,
+    Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, Shape, checked, input_words, multiply,
     quantize_group,
 };
 use bootllm_simd::{Cpu, Isa};
@@ -199,6 +199,11 @@ proptest! {
             prop_assert!((value - f32::from(q) * scale).abs() <= scale * 0.501);
         }
     }
+}
+
+#[test]
+fn every_instruction_set_of_this_cpu_passes_the_check_at_start() {
+    assert_eq!(checked(Cpu::detect()), Cpu::detect());
 }
 
 #[test]
