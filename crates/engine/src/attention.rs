@@ -4,7 +4,7 @@
 //! `ARCHITECTURE.md`, "One arithmetic"). Queries of a few consecutive tokens are taken together, so
 //! that a key or a value is loaded once for all of them.
 
-use crate::kv_cache::TILE;
+use crate::kv_cache::{Cells, Eighth, Full, Half, KvFormat, TILE};
 use bootllm_cores::Columns;
 use bootllm_simd::{LANES, Simd, TOGETHER, softmax_scores};
 
@@ -18,10 +18,12 @@ pub(crate) struct Head<'a> {
     pub(crate) start: usize,
     /// Values in a head.
     pub(crate) size: usize,
-    /// This head's keys: tiles of (element, position in the tile).
-    pub(crate) keys: &'a [f32],
-    /// Its values: (position, element).
-    pub(crate) values: &'a [f32],
+    /// In which form keys and values are kept.
+    pub(crate) format: KvFormat,
+    /// This head's keys, in tiles of positions.
+    pub(crate) keys: &'a [u8],
+    /// Its values, in rows.
+    pub(crate) values: &'a [u8],
     /// The position of the first token.
     pub(crate) position: usize,
 }
@@ -42,13 +44,27 @@ pub(crate) fn attend<S: Simd>(
     scores: &mut [f32],
     output: &mut Columns<'_, f32>,
 ) {
+    match head.format {
+        KvFormat::F32 => attend_with::<S, Full>(simd, head, scores, output),
+        KvFormat::F16 => attend_with::<S, Half>(simd, head, scores, output),
+        KvFormat::Q8 => attend_with::<S, Eighth>(simd, head, scores, output),
+    }
+}
+
+#[inline(always)]
+fn attend_with<S: Simd, C: Cells>(
+    simd: S,
+    head: &Head<'_>,
+    scores: &mut [f32],
+    output: &mut Columns<'_, f32>,
+) {
     let mut token = 0;
     while token < output.rows() {
         let tokens = (output.rows() - token).min(TOGETHER);
         if tokens == 1 {
-            attend_together::<S, 1>(simd, head, (token, 1), scores, output);
+            attend_together::<S, C, 1>(simd, head, (token, 1), scores, output);
         } else {
-            attend_together::<S, TOGETHER>(simd, head, (token, tokens), scores, output);
+            attend_together::<S, C, TOGETHER>(simd, head, (token, tokens), scores, output);
         }
         token += tokens;
     }
@@ -56,7 +72,7 @@ pub(crate) fn attend<S: Simd>(
 
 /// The same for `tokens` tokens from `first` on, at most `T`.
 #[inline(always)]
-fn attend_together<S: Simd, const T: usize>(
+fn attend_together<S: Simd, C: Cells, const T: usize>(
     simd: S,
     head: &Head<'_>,
     (first, tokens): (usize, usize),
@@ -67,7 +83,7 @@ fn attend_together<S: Simd, const T: usize>(
     let scores = &mut scores[..T * room];
     // What the first of them sees; each of the others sees one position more.
     let seen = head.position + first + 1;
-    score::<S, T>(simd, head, (first, tokens), scores);
+    score::<S, C, T>(simd, head, (first, tokens), scores);
     let scores = &mut scores[..tokens * room];
     softmax_scores(scores, room, seen, head.size);
 
@@ -77,10 +93,10 @@ fn attend_together<S: Simd, const T: usize>(
         let at = chunk * LANES;
         // Enough independent sums to keep the adders busy.
         chunk += match (T, chunks - chunk) {
-            (1, 4..) => mix::<S, 1, 4>(simd, head, (first, 1), scores, at, output),
-            (1, 3) => mix::<S, 1, 3>(simd, head, (first, 1), scores, at, output),
-            (1, 2) => mix::<S, 1, 2>(simd, head, (first, 1), scores, at, output),
-            _ => mix::<S, T, 1>(simd, head, (first, tokens), scores, at, output),
+            (1, 4..) => mix::<S, C, 1, 4>(simd, head, (first, 1), scores, at, output),
+            (1, 3) => mix::<S, C, 1, 3>(simd, head, (first, 1), scores, at, output),
+            (1, 2) => mix::<S, C, 1, 2>(simd, head, (first, 1), scores, at, output),
+            _ => mix::<S, C, T, 1>(simd, head, (first, tokens), scores, at, output),
         };
     }
     let at = chunks * LANES;
@@ -89,9 +105,9 @@ fn attend_together<S: Simd, const T: usize>(
             let output = &mut output.row(first + token)[at..];
             output.fill(0.0);
             let weights = &scores[token * room..][..seen + token];
-            for (values, &weight) in head.values.chunks_exact(head.size).zip(weights) {
-                for (output, &value) in output.iter_mut().zip(&values[at..]) {
-                    *output += weight * value;
+            for (row, &weight) in head.values.chunks_exact(C::row_bytes(head.size)).zip(weights) {
+                for (element, output) in (at..).zip(output.iter_mut()) {
+                    *output += weight * C::value_at(row, head.size, element);
                 }
             }
         }
@@ -101,7 +117,7 @@ fn attend_together<S: Simd, const T: usize>(
 /// `scores[t][p] = Σ query[t][i] · keys[p][i]`, i ascending, for whole tiles of positions up to the
 /// one that holds the last token's. Scores of tokens from `tokens` on are the last token's.
 #[inline(always)]
-fn score<S: Simd, const T: usize>(
+fn score<S: Simd, C: Cells, const T: usize>(
     simd: S,
     head: &Head<'_>,
     (first, tokens): (usize, usize),
@@ -113,15 +129,15 @@ fn score<S: Simd, const T: usize>(
         &head.queries[token * head.stride + head.start..][..head.size]
     });
     let last = head.position + first + tokens - 1;
-    let tiles = head.keys.chunks_exact(head.size * TILE).take(last / TILE + 1);
+    let tiles = head.keys.chunks_exact(C::row_bytes(head.size) * TILE).take(last / TILE + 1);
     for (number, tile) in tiles.enumerate() {
         let mut sums = [[simd.splat(0.0); TILE / LANES]; T];
-        for (i, keys) in tile.as_chunks::<TILE>().0.iter().enumerate() {
-            let keys = keys.as_chunks::<LANES>().0;
-            for (t, sums) in sums.iter_mut().enumerate() {
-                let query = simd.splat(queries[t][i]);
-                for (sum, keys) in sums.iter_mut().zip(keys) {
-                    *sum = simd.add(*sum, simd.mul(query, simd.load(keys)));
+        for i in 0..head.size {
+            for half in 0..TILE / LANES {
+                let keys = C::keys(simd, tile, head.size, i, half);
+                for (sums, query) in sums.iter_mut().zip(&queries) {
+                    let query = simd.splat(query[i]);
+                    sums[half] = simd.add(sums[half], simd.mul(query, keys));
                 }
             }
         }
@@ -134,10 +150,10 @@ fn score<S: Simd, const T: usize>(
     }
 }
 
-/// `output[t][i] = Σ weights[t][p] · values[p][i]`, p ascending, for `C` chunks of [`LANES`]
+/// `output[t][i] = Σ weights[t][p] · values[p][i]`, p ascending, for `N` chunks of [`LANES`]
 /// elements from `at` on. Returns how many chunks these are.
 #[inline(always)]
-fn mix<S: Simd, const T: usize, const C: usize>(
+fn mix<S: Simd, C: Cells, const T: usize, const N: usize>(
     simd: S,
     head: &Head<'_>,
     (first, tokens): (usize, usize),
@@ -149,25 +165,22 @@ fn mix<S: Simd, const T: usize, const C: usize>(
     let weights: [&[f32]; T] =
         core::array::from_fn(|t| &weights[t.min(tokens - 1) * room..][..room]);
     let seen = head.position + first + 1;
-    let value = |values: &[f32], c: usize| match values[at + c * LANES..].first_chunk() {
-        Some(values) => simd.load(values),
-        None => unreachable!("a chunk lies within the head"),
-    };
-    let mut sums = [[simd.splat(0.0); C]; T];
+    let rows = || head.values.chunks_exact(C::row_bytes(head.size)).enumerate();
+    let value = |row: &[u8], n: usize| C::value(simd, row, head.size, at + n * LANES);
+    let mut sums = [[simd.splat(0.0); N]; T];
     // What all of them see, then what only the later ones do.
-    for (p, values) in head.values.chunks_exact(head.size).take(seen).enumerate() {
-        for c in 0..C {
-            let value = value(values, c);
+    for (p, row) in rows().take(seen) {
+        for n in 0..N {
+            let value = value(row, n);
             for (sums, weights) in sums.iter_mut().zip(&weights) {
-                sums[c] = simd.add(sums[c], simd.mul(simd.splat(weights[p]), value));
+                sums[n] = simd.add(sums[n], simd.mul(simd.splat(weights[p]), value));
             }
         }
     }
     for (token, (sums, weights)) in sums.iter_mut().zip(&weights).enumerate().take(tokens) {
-        let later = head.values.chunks_exact(head.size).enumerate().take(seen + token).skip(seen);
-        for (p, values) in later {
-            for (c, sum) in sums.iter_mut().enumerate() {
-                *sum = simd.add(*sum, simd.mul(simd.splat(weights[p]), value(values, c)));
+        for (p, row) in rows().take(seen + token).skip(seen) {
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = simd.add(*sum, simd.mul(simd.splat(weights[p]), value(row, n)));
             }
         }
         let output = output.row(first + token)[at..].as_chunks_mut::<LANES>().0;
@@ -175,5 +188,5 @@ fn mix<S: Simd, const T: usize, const C: usize>(
             simd.store(sum, output);
         }
     }
-    C
+    N
 }

@@ -1,7 +1,7 @@
 //! Vector maths compiled for the instruction set that is used.
 
 use crate::attention::{Head, attend};
-use crate::kv_cache::TILE;
+use crate::kv_cache::{KvCache, KvFormat};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -93,36 +93,49 @@ pub(crate) fn checked(cpu: Cpu) -> Cpu {
 
 /// The bits that kernels make of small vectors: of lengths that fill registers and that do not.
 fn sample(kernels: &dyn Kernels) -> Vec<u32> {
-    const TOKENS: usize = 6;
-    const POSITION: usize = 29;
     const HEADS: usize = 2;
+    /// The first of them is in the first tile of positions, the last in the second.
+    const POSITION: usize = 29;
+    const TOKENS: usize = 6;
     let mut results = Vec::new();
-    for size in [8, 48, 72] {
-        let dim = HEADS * size;
-        let context = POSITION + TOKENS;
-        let cached = context.next_multiple_of(TILE) * size;
+    let mut keep = |values: &[f32]| results.extend(values.iter().map(|value| value.to_bits()));
+    for (size, format) in [8, 48, 72].into_iter().flat_map(|size| KvFormat::ALL.map(|f| (size, f)))
+    {
+        let (dim, context) = (HEADS * size, POSITION + TOKENS);
         let number = |i: usize| ((i * 7919) % 1013) as f32 / 400.0 - 1.25;
-        let numbers: Vec<f32> = (0..cached.max(TOKENS * dim)).map(number).collect();
-        let (keys, values) = (&numbers[..cached], &numbers[..cached]);
+        let numbers: Vec<f32> = (0..context * dim).map(number).collect();
+        let config = Config {
+            dim,
+            hidden_dim: dim,
+            layers: 1,
+            heads: HEADS,
+            kv_heads: HEADS,
+            vocab_size: 1,
+            context,
+            shared_classifier: true,
+        };
+        let Ok(mut cache) = KvCache::new(&config, context, format) else { return Vec::new() };
+        cache.store(&OneCore, 0, 0, &numbers, &numbers);
         let queries = &numbers[..TOKENS * dim];
         let mut output = vec![0.0; TOKENS * dim];
         for tokens in [1, TOKENS] {
-            let outputs = [(&mut output[..tokens * dim], dim, dim)];
+            let outputs = [(&mut output[..tokens * dim], dim, size)];
             split_together(&OneCore, outputs, |_, [mut output]| {
                 let mut scores = vec![0.0; Head::scores(context)];
-                for start in (0..dim).step_by(size) {
-                    let position = POSITION;
-                    let head = Head { queries, stride: dim, start, size, keys, values, position };
+                for number in 0..HEADS {
+                    let (keys, values) = cache.head(0, number);
+                    let (start, position) = (number * size, POSITION);
+                    let head =
+                        Head { queries, stride: dim, start, size, format, keys, values, position };
                     kernels.attend(&head, &mut scores, &mut output.part(start, size));
                 }
             });
-            results.extend(output.iter().map(|value| value.to_bits()));
+            keep(&output);
         }
-        let weight = &numbers[..size];
-        kernels.rms_norm(&mut output, queries, weight, Config::NORM_EPSILON);
+        kernels.rms_norm(&mut output, queries, &numbers[..size], Config::NORM_EPSILON);
         kernels.silu_times(&mut output, queries);
         kernels.add(&mut output, queries);
-        results.extend(output.iter().map(|value| value.to_bits()));
+        keep(&output);
     }
     results
 }

@@ -22,6 +22,7 @@ mod model;
 mod pass;
 mod session;
 
+pub use kv_cache::KvFormat;
 pub use load::{LoadError, Loading};
 pub use memory::Memory;
 pub use model::Model;

@@ -1,7 +1,7 @@
 //! How much memory a model takes.
 
 use crate::buffers::Buffers;
-use crate::kv_cache::KvCache;
+use crate::kv_cache::{KvCache, KvFormat};
 use crate::model::input_words;
 use bootllm_model_file::{Chunk, ModelFile, Tensor};
 use bootllm_simd::RopeTable;
@@ -27,6 +27,11 @@ impl Memory {
     /// What the model of this file needs to run with a context of `context` positions. Sums
     /// beyond `u64` stay at its end, which is more than any machine has.
     pub fn needed(file: &ModelFile, context: usize) -> Self {
+        Memory::needed_with(file, context, KvFormat::default())
+    }
+
+    /// The same with keys and values kept in another form.
+    pub fn needed_with(file: &ModelFile, context: usize, kv_format: KvFormat) -> Self {
         let input_words = input_words(file, context);
         let packed = |tensor: &Tensor| {
             let weights = if tensor.part.is_norm() {
@@ -39,7 +44,7 @@ impl Memory {
         let tensors = file.tensors();
         Memory {
             weights: tensors.iter().map(packed).fold(0, u64::saturating_add),
-            kv_cache: KvCache::bytes(&file.config, context),
+            kv_cache: KvCache::bytes(&file.config, context, kv_format),
             buffers: Buffers::bytes(&file.config, context, input_words).saturating_add(
                 RopeTable::bytes(file.config.head_size(), context).unwrap_or(u64::MAX),
             ),

@@ -1,7 +1,7 @@
 //! A text on its way through a model.
 
 use crate::buffers::{self, Buffers};
-use crate::kv_cache::KvCache;
+use crate::kv_cache::{KvCache, KvFormat};
 use crate::load::{LoadError, out_of_memory};
 use crate::model::Model;
 use crate::pass::Pass;
@@ -38,9 +38,19 @@ pub enum SessionError {
 impl<'a> Session<'a> {
     /// An empty text. Everything that feeding it needs is allocated here.
     pub fn new(model: &'a Model, cores: &'a dyn Cores) -> Result<Self, LoadError> {
+        Session::with_cache(model, cores, KvFormat::default())
+    }
+
+    /// The same, with keys and values kept in another form.
+    pub fn with_cache(
+        model: &'a Model,
+        cores: &'a dyn Cores,
+        format: KvFormat,
+    ) -> Result<Self, LoadError> {
         let &Model { ref config, context, input_words, .. } = model;
-        let cache = KvCache::new(config, context)
-            .map_err(|_| out_of_memory("the KV cache", KvCache::bytes(config, context) as usize))?;
+        let cache = KvCache::new(config, context, format).map_err(|_| {
+            out_of_memory("the KV cache", KvCache::bytes(config, context, format) as usize)
+        })?;
         let buffers = Buffers::new(config, context, input_words).map_err(|_| {
             let bytes = Buffers::bytes(config, context, input_words);
             out_of_memory("the activations", bytes as usize)

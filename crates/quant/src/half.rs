@@ -16,7 +16,7 @@ pub(crate) fn f16_to_f32(bits: u16) -> f32 {
 }
 
 /// The half nearest to a number, halfway to the even one; infinite beyond the largest.
-pub(crate) fn f16_from_f32(value: f32) -> u16 {
+pub fn f16_from_f32(value: f32) -> u16 {
     let (sign, magnitude) = ((value.to_bits() >> 16) as u16 & 0x8000, value.abs());
     let bits = magnitude.to_bits();
     let half = if value.is_nan() {
@@ -38,7 +38,7 @@ pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
 }
 
 /// The bfloat16 nearest to a number, halfway to the even one.
-pub(crate) fn bf16_from_f32(value: f32) -> u16 {
+pub fn bf16_from_f32(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {
         // Rounding could make an infinity of it.

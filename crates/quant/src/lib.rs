@@ -37,6 +37,7 @@ mod two_bytes;
 pub use aligned::AlignedBytes;
 pub use check::checked;
 pub use format::{Encoding, Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
+pub use half::{bf16_from_f32, f16_from_f32};
 pub use input::{Groups, Input, PlainInput, Rounding, quantize_group};
 pub use int8::LARGEST_GROUP;
 pub use matrix::{InputBuffer, Matrix, MatrixBuilder, PackError, input_words, multiply};

@@ -76,6 +76,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats;
     /// Numbers of 16-bit floating point with the exponent of `f32`, little-endian.
     fn load_bf16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats;
+    /// Signed bytes as numbers.
+    fn load_i8(self, bytes: &[u8; LANES]) -> Self::Floats;
     /// Writes all lanes.
     fn store(self, values: Self::Floats, output: &mut [f32; LANES]);
     /// Sums of lanes.

@@ -100,6 +100,7 @@ impl Llama {
                     stride: dim,
                     start: head * size,
                     size,
+                    format: cache.format(),
                     keys,
                     values,
                     position,

@@ -80,6 +80,19 @@ macro_rules! instruction_set {
             }
 
             #[inline(always)]
+            fn load_i8(self, bytes: &[u8; LANES]) -> Floats {
+                let bytes = intrinsics!(vreinterpretq_s8_u8(vld1q_u8(bytes.as_ptr())));
+                let (low, high) = intrinsics!((vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)));
+                let words = intrinsics!([
+                    vmovl_s16(vget_low_s16(low)),
+                    vmovl_high_s16(low),
+                    vmovl_s16(vget_low_s16(high)),
+                    vmovl_high_s16(high),
+                ]);
+                self.to_floats(words)
+            }
+
+            #[inline(always)]
             fn store(self, values: Floats, output: &mut [f32; LANES]) {
                 for (value, output) in values.into_iter().zip(output.as_chunks_mut::<4>().0) {
                     intrinsics!(vst1q_f32(output.as_mut_ptr(), value));

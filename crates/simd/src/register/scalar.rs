@@ -59,6 +59,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn load_i8(self, bytes: &[u8; LANES]) -> Self::Floats {
+        bytes.map(|byte| f32::from(byte.cast_signed()))
+    }
+
+    #[inline(always)]
     fn store(self, values: Self::Floats, output: &mut [f32; LANES]) {
         *output = values;
     }

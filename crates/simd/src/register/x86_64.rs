@@ -78,6 +78,11 @@ macro_rules! instruction_set {
             }
 
             #[inline(always)]
+            fn load_i8(self, bytes: &[u8; LANES]) -> Self::Floats {
+                intrinsics!($registers::to_floats($registers::load_i8(bytes)))
+            }
+
+            #[inline(always)]
             fn store(self, values: Self::Floats, output: &mut [f32; LANES]) {
                 intrinsics!($registers::store(values, output))
             }
@@ -253,6 +258,28 @@ mod xmm {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    pub(super) fn load_i8(bytes: &[u8; LANES]) -> Integers {
+        // SAFETY: sixteen bytes are read from a reference to sixteen.
+        let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+        // A byte is moved to the top of its 32 bits and back, which spreads its sign.
+        let (low, high) = (_mm_unpacklo_epi8(bytes, bytes), _mm_unpackhi_epi8(bytes, bytes));
+        let quarters = [
+            _mm_unpacklo_epi16(low, low),
+            _mm_unpackhi_epi16(low, low),
+            _mm_unpacklo_epi16(high, high),
+            _mm_unpackhi_epi16(high, high),
+        ];
+        let [a, b, c, d] = quarters;
+        [
+            _mm_srai_epi32::<24>(a),
+            _mm_srai_epi32::<24>(b),
+            _mm_srai_epi32::<24>(c),
+            _mm_srai_epi32::<24>(d),
+        ]
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     pub(super) fn store(values: Floats, output: &mut [f32; LANES]) {
         for (value, output) in values.into_iter().zip(output.as_chunks_mut::<4>().0) {
             // SAFETY: `output` has four numbers.
@@ -421,6 +448,14 @@ mod ymm {
     pub(super) fn load_bf16(bytes: &[u8; 2 * LANES]) -> Floats {
         let [low, high] = load_words(bytes);
         [bf16(low), bf16(high)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn load_i8(bytes: &[u8; LANES]) -> Integers {
+        // SAFETY: sixteen bytes are read from a reference to sixteen.
+        let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+        [_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes))]
     }
 
     #[inline]
@@ -598,6 +633,13 @@ mod zmm {
     pub(super) fn load_bf16(bytes: &[u8; 2 * LANES]) -> Floats {
         let words = _mm512_cvtepu16_epi32(load_words(bytes));
         _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn load_i8(bytes: &[u8; LANES]) -> Integers {
+        // SAFETY: sixteen bytes are read from a reference to sixteen.
+        _mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
     }
 
     #[inline]
