@@ -80,6 +80,55 @@ fn check_headers(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Checks that a program holds the vector instructions that its kernels are made of, and says how
+/// many of each. (A function that asks for AVX-512 can be compiled to anything that computes the
+/// same.)
+pub fn check_vectors(program: &Path) -> Result<()> {
+    let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let counts = VECTORS.map(|(name, pattern)| (name, count(&bytes, pattern)));
+    for (name, count) in counts {
+        eprintln!("{count:6}  {name}");
+    }
+    match counts.iter().find(|(_, count)| *count == 0) {
+        None => Ok(()),
+        Some((name, _)) => bail!("{} holds no {name}", program.display()),
+    }
+}
+
+/// A few bytes of an instruction: those that are looked at, and what they must be.
+type Pattern = &'static [(u8, u8)];
+
+/// Encodings: Intel's "Software Developer's Manual", volume 2, 2.1, 2.3 and 2.7, and the pages of
+/// the instructions. Registers can be any, so the bits that name them are not looked at.
+const VECTORS: [(&str, Pattern); 9] = [
+    ("pmaddwd xmm (SSE2)", &[(0xff, 0x66), (0xff, 0x0f), (0xff, 0xf5)]),
+    ("pmaddubsw xmm (SSSE3)", &[(0xff, 0x66), (0xff, 0x0f), (0xff, 0x38), (0xff, 0x04)]),
+    ("vpmaddwd ymm (AVX2)", &[(0xff, 0xc5), (0x07, 0x05), (0xff, 0xf5)]),
+    ("vmulps ymm (AVX)", &[(0xff, 0xc5), (0x07, 0x04), (0xff, 0x59)]),
+    ("vcvtph2ps ymm (F16C)", &[(0xff, 0xc4), (0x1f, 0x02), (0x87, 0x05), (0xff, 0x13)]),
+    ("vpdpbusd ymm (AVX-VNNI)", &[(0xff, 0xc4), (0x1f, 0x02), (0x87, 0x05), (0xff, 0x50)]),
+    (
+        "vmulps zmm (AVX-512)",
+        &[(0xff, 0x62), (0x07, 0x01), (0x87, 0x04), (0x60, 0x40), (0xff, 0x59)],
+    ),
+    (
+        "vpmaddwd zmm (AVX-512)",
+        &[(0xff, 0x62), (0x07, 0x01), (0x07, 0x05), (0x60, 0x40), (0xff, 0xf5)],
+    ),
+    (
+        "vpdpbusd zmm (AVX-512 VNNI)",
+        &[(0xff, 0x62), (0x07, 0x02), (0x87, 0x05), (0x60, 0x40), (0xff, 0x50)],
+    ),
+];
+
+/// How often a pattern stands in a program.
+fn count(bytes: &[u8], pattern: Pattern) -> usize {
+    let fits = |window: &&[u8]| {
+        window.iter().zip(pattern).all(|(byte, &(mask, expected))| byte & mask == expected)
+    };
+    bytes.windows(pattern.len()).filter(fits).count()
+}
+
 /// Checks that float arithmetic is done by the processor and not by library routines.
 ///
 /// `map` is the linker's map of the program. Compiling for a target without hardware floats gives
@@ -199,5 +248,24 @@ mod tests {
         // mulss xmm0, xmm1; mulss xmm8, xmm9; addss xmm0, xmm1
         let code = [0xf3, 0x0f, 0x59, 0xc1, 0xf3, 0x45, 0x0f, 0x59, 0xc1, 0xf3, 0x0f, 0x58, 0xc1];
         assert_eq!(hardware_multiplications(&code), 2);
+    }
+
+    #[test]
+    fn vector_instructions_are_found() {
+        let found = |name: &str, code: &[u8]| {
+            let (_, pattern) = VECTORS.iter().find(|(known, _)| known.starts_with(name)).unwrap();
+            count(code, pattern)
+        };
+        // vpdpbusd zmm13, zmm14, zmm16; vpdpbusd ymm1, ymm2, ymm3 in both encodings.
+        let wide = [0x62, 0x32, 0x0d, 0x48, 0x50, 0xe8];
+        let (vex, evex) = ([0xc4, 0xe2, 0x6d, 0x50, 0xcb], [0x62, 0xf2, 0x6d, 0x28, 0x50, 0xcb]);
+        assert_eq!(found("vpdpbusd zmm", &wide), 1);
+        assert_eq!(found("vpdpbusd zmm", &vex) + found("vpdpbusd zmm", &evex), 0);
+        assert_eq!(found("vpdpbusd ymm", &vex), 1);
+        assert_eq!(found("vpdpbusd ymm", &wide) + found("vpdpbusd ymm", &evex), 0);
+        // vmulps zmm9, zmm3, zmm6; vmulps ymm0, ymm1, ymm2; vmulps xmm0, xmm1, xmm2.
+        assert_eq!(found("vmulps zmm", &[0x62, 0x71, 0x64, 0x48, 0x59, 0xce]), 1);
+        assert_eq!(found("vmulps ymm", &[0xc5, 0xf4, 0x59, 0xc2]), 1);
+        assert_eq!(found("vmulps ymm", &[0xc5, 0xf0, 0x59, 0xc2]), 0);
     }
 }

@@ -100,6 +100,7 @@ fn uefi(project: &Project, target: &Target, table: &mut Table, quick: bool) {
         return;
     };
     table.step("hardware floats, UEFI", || efi::check_floats(file, map));
+    table.step("vector instructions, UEFI", || efi::check_vectors(file));
     if !quick {
         eprintln!("\n=== boot");
         if let Err(error) = boot(project, table) {
