@@ -1,14 +1,11 @@
 //! Continuing a text.
 
-use bootllm_engine::{Session, SessionError};
+use bootllm_engine::{BATCH, Session, SessionError};
 use bootllm_platform::Clock;
 use bootllm_sampling::{SampleError, Sampler};
 use bootllm_tokenizer::{BOS, Decoder, Tokenizer};
 use core::ops::ControlFlow;
 use core::time::Duration;
-
-/// Prompt tokens between two looks at whether the person wants to stop.
-const PREFILL_BATCH: usize = 16;
 
 /// What came of a text, and how long it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +116,8 @@ pub fn generate(
         return Ok(report);
     };
     decoder.push(tokenizer, bos);
-    for batch in shown.chunks(PREFILL_BATCH) {
+    // Between two batches it is seen whether the person wants to stop.
+    for batch in shown.chunks(BATCH) {
         session.prefill(&echoed[session.position()..][..batch.len()])?;
         for &token in batch {
             if show(decoder.push(tokenizer, token)).is_break() {

@@ -21,9 +21,12 @@ mod memory;
 mod model;
 mod pass;
 mod session;
+mod times;
 
+pub use buffers::BATCH;
 pub use kv_cache::KvFormat;
 pub use load::{LoadError, Loading};
 pub use memory::Memory;
 pub use model::Model;
 pub use session::{Session, SessionError};
+pub use times::{Stage, Times};

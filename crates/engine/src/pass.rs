@@ -2,8 +2,10 @@
 
 use crate::kernels::Kernels;
 use crate::kv_cache::KvCache;
+use crate::times::{Stage, Times};
 use bootllm_cores::{Cores, split_rows};
 use bootllm_model_file::Config;
+use bootllm_platform::Clock;
 use bootllm_quant::InputBuffer;
 
 /// Some consecutive tokens on their way through the layers, and what an architecture computes with.
@@ -17,6 +19,9 @@ pub(crate) struct Pass<'a> {
     pub(crate) tokens: usize,
     /// The position of the first.
     pub(crate) position: usize,
+    /// Read at the end of every stage, if it is there.
+    pub(crate) clock: Option<&'a dyn Clock>,
+    pub(crate) times: &'a mut Times,
 }
 
 /// The rows of [`Buffers`](crate::buffers::Buffers) that belong to the tokens of a pass.
@@ -35,6 +40,13 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Pass<'_> {
+    /// A stage is over.
+    pub(crate) fn done(&mut self, stage: Stage) {
+        if let Some(clock) = self.clock {
+            self.times.done(stage, clock.now());
+        }
+    }
+
     /// `normed` = the norm of `x` with these weights.
     pub(crate) fn norm(&mut self, weight: &[f32]) {
         let (x, dim) = (&*self.buffers.x, weight.len());

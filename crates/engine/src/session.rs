@@ -5,7 +5,9 @@ use crate::kv_cache::{KvCache, KvFormat};
 use crate::load::{LoadError, out_of_memory};
 use crate::model::Model;
 use crate::pass::Pass;
+use crate::times::Times;
 use bootllm_cores::Cores;
+use bootllm_platform::Clock;
 
 /// One text and what the model remembers of it.
 pub struct Session<'a> {
@@ -14,6 +16,8 @@ pub struct Session<'a> {
     cache: KvCache,
     buffers: Buffers,
     position: usize,
+    clock: Option<&'a dyn Clock>,
+    times: Times,
 }
 
 /// Why a token could not be fed.
@@ -55,7 +59,8 @@ impl<'a> Session<'a> {
             let bytes = Buffers::bytes(config, context, input_words);
             out_of_memory("the activations", bytes as usize)
         })?;
-        Ok(Session { model, cores, cache, buffers, position: 0 })
+        let (position, clock, times) = (0, None, Times::default());
+        Ok(Session { model, cores, cache, buffers, position, clock, times })
     }
 
     /// How many tokens have been fed.
@@ -66,6 +71,16 @@ impl<'a> Session<'a> {
     /// The model.
     pub fn model(&self) -> &'a Model {
         self.model
+    }
+
+    /// From now on looks where the time goes, by a clock.
+    pub fn measure(&mut self, clock: &'a dyn Clock) {
+        (self.clock, self.times) = (Some(clock), Times::default());
+    }
+
+    /// Where the time went since [`Session::measure`].
+    pub fn times(&self) -> Times {
+        self.times
     }
 
     /// Forgets the text from `position` on: the next token is fed there.
@@ -103,7 +118,12 @@ impl<'a> Session<'a> {
             kernels: &**kernels,
             tokens: tokens.len(),
             position: self.position,
+            clock: self.clock,
+            times: &mut self.times,
         };
+        if let Some(clock) = self.clock {
+            pass.times.start(clock.now());
+        }
         architecture.forward(&mut pass, tokens, logits.then_some(room));
         self.position += tokens.len();
         Ok(())

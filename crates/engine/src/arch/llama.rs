@@ -4,6 +4,7 @@ use super::Architecture;
 use crate::attention::Head;
 use crate::load::{LoadError, Loader, out_of_memory};
 use crate::pass::Pass;
+use crate::times::Stage;
 use alloc::vec::Vec;
 use bootllm_cores::{split_rows, split_together};
 use bootllm_model_file::{Config, Part};
@@ -59,26 +60,25 @@ impl Llama {
         Ok(Llama { config, embedding, layers, output_norm, output, rope })
     }
 
-    /// What the positions so far say to these tokens: from `normed` to `branch`.
-    fn attention(&self, layer: (usize, &Layer), pass: &mut Pass<'_>) {
-        let (index, layer) = layer;
+    /// From `normed` to `query`, `key` and `value`.
+    fn project(&self, layer: &Layer, pass: &mut Pass<'_>) {
         let b = &mut pass.buffers;
         let products =
             [(&layer.query, &mut *b.query), (&layer.key, b.key), (&layer.value, b.value)];
         multiply(pass.cores, b.input, (pass.tokens, b.normed), products);
-        let kv_dim = self.config.kv_dim();
-        for (heads, width) in [(&mut *b.query, self.config.dim), (b.key, kv_dim)] {
+    }
+
+    /// Turns queries and keys to their positions, and keeps keys and values.
+    fn keep(&self, layer: usize, pass: &mut Pass<'_>) {
+        let b = &mut pass.buffers;
+        for (heads, width) in [(&mut *b.query, self.config.dim), (b.key, self.config.kv_dim())] {
             split_rows(pass.cores, heads, width, |first, heads| {
                 for (token, heads) in (first..).zip(heads.chunks_exact_mut(width)) {
                     pass.kernels.rotate(&self.rope, heads, pass.position + token);
                 }
             });
         }
-        pass.cache.store(pass.cores, index, pass.position, b.key, b.value);
-        self.attend(index, pass);
-        let b = &mut pass.buffers;
-        let products = [(&layer.attention_output, &mut *b.branch)];
-        multiply(pass.cores, b.input, (pass.tokens, b.heads), products);
+        pass.cache.store(pass.cores, layer, pass.position, b.key, b.value);
     }
 
     /// Every head's mix of the values of the positions so far: from `query` to `heads`.
@@ -110,40 +110,66 @@ impl Llama {
         });
     }
 
-    /// What the feed-forward block makes of these tokens: from `normed` to `branch`.
-    fn feed_forward(&self, layer: &Layer, pass: &mut Pass<'_>) {
+    /// From `normed` to `gate` and `up`.
+    fn gate_and_up(&self, layer: &Layer, pass: &mut Pass<'_>) {
         let b = &mut pass.buffers;
         let products = [(&layer.gate, &mut *b.gate), (&layer.up, b.up)];
         multiply(pass.cores, b.input, (pass.tokens, b.normed), products);
-        let hidden_dim = self.config.hidden_dim;
-        split_rows(pass.cores, b.gate, hidden_dim, |first, gate| {
-            pass.kernels.silu_times(gate, &b.up[first * hidden_dim..]);
+    }
+
+    /// `gate` = silu(`gate`) · `up`.
+    fn activate(&self, pass: &mut Pass<'_>) {
+        let (b, width) = (&mut pass.buffers, self.config.hidden_dim);
+        split_rows(pass.cores, b.gate, width, |first, gate| {
+            pass.kernels.silu_times(gate, &b.up[first * width..]);
         });
-        let products = [(&layer.down, &mut *b.branch)];
-        multiply(pass.cores, b.input, (pass.tokens, b.gate), products);
+    }
+
+    /// The logits of what follows the last token.
+    fn classify(&self, pass: &mut Pass<'_>, logits: &mut [f32]) {
+        let (b, dim) = (&mut pass.buffers, self.config.dim);
+        let (x, normed) = (&b.x[b.x.len() - dim..], &mut b.normed[..dim]);
+        pass.kernels.rms_norm(normed, x, &self.output_norm, Config::NORM_EPSILON);
+        let output = self.output.as_ref().unwrap_or(&self.embedding);
+        multiply(pass.cores, b.input, (1, normed), [(output, logits)]);
     }
 }
 
 impl Architecture for Llama {
     fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32], logits: Option<&mut [f32]>) {
-        let dim = self.config.dim;
-        let x = pass.buffers.x.chunks_exact_mut(dim);
+        let x = pass.buffers.x.chunks_exact_mut(self.config.dim);
         x.zip(tokens).for_each(|(x, &token)| self.embedding.row(token as usize, x));
+        pass.done(Stage::Embedding);
         for (index, layer) in self.layers.iter().enumerate() {
             pass.norm(&layer.attention_norm);
-            self.attention((index, layer), pass);
-            pass.add_branch(dim);
-            pass.norm(&layer.feed_forward_norm);
-            self.feed_forward(layer, pass);
-            pass.add_branch(dim);
-        }
-        if let Some(logits) = logits {
-            // Of the last token alone.
+            pass.done(Stage::Norms);
+            self.project(layer, pass);
+            pass.done(Stage::Projections);
+            self.keep(index, pass);
+            pass.done(Stage::Keeping);
+            self.attend(index, pass);
+            pass.done(Stage::Attention);
             let b = &mut pass.buffers;
-            let (x, normed) = (&b.x[b.x.len() - dim..], &mut b.normed[..dim]);
-            pass.kernels.rms_norm(normed, x, &self.output_norm, Config::NORM_EPSILON);
-            let output = self.output.as_ref().unwrap_or(&self.embedding);
-            multiply(pass.cores, b.input, (1, normed), [(output, logits)]);
+            let output = [(&layer.attention_output, &mut *b.branch)];
+            multiply(pass.cores, b.input, (pass.tokens, b.heads), output);
+            pass.done(Stage::AttentionOutput);
+
+            pass.add_branch(self.config.dim);
+            pass.norm(&layer.feed_forward_norm);
+            pass.done(Stage::Norms);
+            self.gate_and_up(layer, pass);
+            pass.done(Stage::GateAndUp);
+            self.activate(pass);
+            pass.done(Stage::Activation);
+            let b = &mut pass.buffers;
+            multiply(pass.cores, b.input, (pass.tokens, b.gate), [(&layer.down, &mut *b.branch)]);
+            pass.done(Stage::Down);
+            pass.add_branch(self.config.dim);
+        }
+        pass.done(Stage::Norms);
+        if let Some(logits) = logits {
+            self.classify(pass, logits);
+            pass.done(Stage::Classifier);
         }
     }
 }
