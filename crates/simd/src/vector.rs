@@ -2,18 +2,16 @@
 
 use crate::exp;
 
-/// Added to the mean square in [`rms_norm`], as in llama2.c.
-const EPSILON: f32 = 1e-5;
-
-/// `output[i] = weight[i] * (x[i] / rms(x))`, all three of one length.
+/// `output[i] = weight[i] * (x[i] / rms(x))`, all three of one length; `epsilon` is added to the mean
+/// square.
 ///
 /// llama2.c's `rmsnorm`; the method is RMSNorm (Zhang and Sennrich, 2019).
-pub fn rms_norm(output: &mut [f32], x: &[f32], weight: &[f32]) {
+pub fn rms_norm(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
     let mut sum_of_squares = 0.0f32;
     for &value in x {
         sum_of_squares += value * value;
     }
-    let scale = 1.0 / libm::sqrtf(sum_of_squares / x.len() as f32 + EPSILON);
+    let scale = 1.0 / libm::sqrtf(sum_of_squares / x.len() as f32 + epsilon);
     for ((output, &value), &weight) in output.iter_mut().zip(x).zip(weight) {
         *output = weight * (scale * value);
     }
@@ -131,10 +129,12 @@ mod tests {
     #[test]
     fn rms_norm_of_equal_values_is_the_weight() {
         let mut output = [0.0; 4];
-        rms_norm(&mut output, &[3.0; 4], &[1.0, 2.0, -1.0, 0.0]);
+        rms_norm(&mut output, &[3.0; 4], &[1.0, 2.0, -1.0, 0.0], 1e-5);
         for (value, expected) in output.into_iter().zip([1.0, 2.0, -1.0, 0.0]) {
             assert!((value - expected).abs() < 1e-5);
         }
+        rms_norm(&mut output, &[3.0; 4], &[1.0, 2.0, -1.0, 0.0], 16.0);
+        assert_eq!(output, [0.6, 1.2, -0.6, 0.0]);
     }
 
     #[test]

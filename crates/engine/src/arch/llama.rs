@@ -35,7 +35,7 @@ struct Layer {
 impl Llama {
     pub(crate) fn load(loader: &mut Loader<'_>, context: usize) -> Result<Self, LoadError> {
         let config = loader.model.config;
-        let rope = RopeTable::new(config.head_size(), context, Config::ROPE_BASE)
+        let rope = RopeTable::new(config.head_size(), context, config.rope_base)
             .map_err(|_| out_of_memory("RoPE", context.saturating_mul(config.head_size() * 4)))?;
         let embedding = loader.matrix(Part::TokenEmbedding, 0)?;
         let layers = loader.layers(|loader, layer| {
@@ -68,7 +68,7 @@ impl Llama {
         cores: &dyn Cores,
         position: usize,
     ) {
-        rms_norm(&mut b.normed, &b.x, &layer.attention_norm);
+        rms_norm(&mut b.normed, &b.x, &layer.attention_norm, self.config.norm_epsilon);
         multiply(
             cores,
             &mut b.input,
@@ -125,7 +125,7 @@ impl Llama {
 
     /// Adds to `x` what the feed-forward block makes of it.
     fn feed_forward(&self, layer: &Layer, b: &mut Buffers, cores: &dyn Cores) {
-        rms_norm(&mut b.normed, &b.x, &layer.feed_forward_norm);
+        rms_norm(&mut b.normed, &b.x, &layer.feed_forward_norm, self.config.norm_epsilon);
         let products = [(&layer.gate, b.gate.as_mut_slice()), (&layer.up, &mut b.up)];
         multiply(cores, &mut b.input, &b.normed, products);
         silu_times(&mut b.gate, &b.up);
@@ -150,7 +150,8 @@ impl Architecture for Llama {
             self.feed_forward(layer.1, buffers, cores);
         }
         if logits {
-            rms_norm(&mut buffers.normed, &buffers.x, &self.output_norm);
+            let epsilon = self.config.norm_epsilon;
+            rms_norm(&mut buffers.normed, &buffers.x, &self.output_norm, epsilon);
             let output = self.output.as_ref().unwrap_or(&self.embedding);
             let products = [(output, buffers.logits.as_mut_slice())];
             multiply(cores, &mut buffers.input, &buffers.normed, products);
