@@ -31,6 +31,13 @@ pub const TARGETS: &[Target] = &[
         mend: seeds::mend_model_file,
     },
     Target {
+        name: "gguf",
+        run: targets::model_file,
+        seeds: seeds::gguf_files,
+        words: seeds::GGUF_WORDS,
+        mend: |_| {},
+    },
+    Target {
         name: "tokenizer",
         run: targets::tokenizer,
         seeds: seeds::tokenizers,

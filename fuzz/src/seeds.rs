@@ -1,7 +1,8 @@
 //! Inputs to begin with. What is saved in `corpus` was made of them.
 
 use bootllm_model_file::{Config, ReadError, Version};
-use bootllm_tests::{SmallModel, VERSIONS, vocabulary, vocabulary_of};
+use bootllm_quant::Encoding;
+use bootllm_tests::{Gguf, SmallModel, VERSIONS, string, value, vocabulary, vocabulary_of};
 
 /// Numbers of files, and the beginnings of files of other kinds.
 pub const NUMBERS: &[&[u8]] = &[
@@ -19,6 +20,36 @@ pub const NUMBERS: &[&[u8]] = &[
     b"\0\0\0\0",
     b"\x01\0\0\0",
     b"\xf9\x02\x15\xd0",
+];
+
+/// Names of values and tensors, types, counts.
+pub const GGUF_WORDS: &[&[u8]] = &[
+    b"GGUF\x02\0\0\0",
+    b"GGUF\x03\0\0\0",
+    b"general.alignment",
+    b"llama.block_count",
+    b"llama.context_length",
+    b"llama.rope.freq_base",
+    b"tokenizer.ggml.tokens",
+    b"token_embd.weight",
+    b"output.weight",
+    b"blk.0.attn_q.weight",
+    b"blk.1.ffn_down.weight",
+    b"\x04\0\0\0",
+    b"\x06\0\0\0",
+    b"\x08\0\0\0\x04\0\0\0\0\0\0\0none",
+    b"\x09\0\0\0\x08\0\0\0",
+    b"\x09\0\0\0\x09\0\0\0",
+    b"\x1e\0\0\0",
+    b"\0\0\0\0\0\0\0\0",
+    b"\x20\0\0\0\0\0\0\0",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\xff\xff\xff\xff\xff\xff\xff\x7f",
+    b"\0\0\0\0\x01\0\0\0",
+    b"\xe2\x96\x81",
+    b"<0x0A>",
+    b"\0\0\xc0\x7f",
+    b"\0\x7c",
 ];
 
 /// What lines at the prompt are made of.
@@ -106,6 +137,7 @@ pub fn model_files() -> Vec<(String, Vec<u8>)> {
         vocab_size: 11,
         context: 37,
         shared_classifier: false,
+        ..SmallModel::smallest().config
     };
     let shared = Config { heads: 2, shared_classifier: true, ..small };
     let smallest = SmallModel::smallest().config;
@@ -166,6 +198,54 @@ pub fn mend_model_file(bytes: &mut Vec<u8>) {
             *byte = new;
         }
     }
+}
+
+/// Small GGUF files in every format, with and without a tokenizer, and with numbers bent.
+pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
+    let config = Config {
+        dim: 32,
+        hidden_dim: 40,
+        heads: 4,
+        kv_heads: 2,
+        vocab_size: 11,
+        context: 37,
+        shared_classifier: false,
+        ..SmallModel::smallest().config
+    };
+    let mut seeds = Vec::new();
+    let mut add = |name: &str, bytes: Vec<u8>| seeds.push((name.into(), bytes));
+    for weights in Encoding::IN_GGUF {
+        let name = weights.format().name();
+        add(name, SmallModel { config, seed: 9 }.gguf(weights));
+    }
+    let words = Config { vocab_size: vocabulary().len(), ..SmallModel::smallest().config };
+    add("words", SmallModel { config: words, seed: 9 }.gguf(Encoding::F16));
+    let smallest = SmallModel::smallest().gguf(Encoding::F32);
+    let parts = || Gguf::parse(&smallest);
+    add("smallest", smallest.clone());
+    add("version-2", Gguf { version: 2, ..parts() }.bytes());
+    add("alignment-8", {
+        Gguf { alignment: 8, ..parts() }.with("general.alignment", value::u32(8)).bytes()
+    });
+    let mut bare = parts();
+    bare.values.retain(|(key, _)| !key.starts_with("tokenizer."));
+    add("bare", bare.bytes());
+    for (key, _) in parts().values {
+        let name = key.replace('.', "-");
+        add(&format!("huge-{name}"), parts().with(&key, value::u32(u32::MAX)).bytes());
+        add(&format!("no-{name}"), parts().without(&key).bytes());
+    }
+    let nested = value::array(9, 1, &[])[4..].repeat(3);
+    let nested = [9u32.to_le_bytes().as_slice(), &nested, &value::u32(7)[..4], &[0; 8]].concat();
+    add("nested", parts().with("some.arrays", nested).bytes());
+    let pieces = ["\u{2581}a", "a", "\u{2581}"].map(string).concat();
+    add("pieces", parts().with("tokenizer.ggml.tokens", value::array(8, 3, &pieces)).bytes());
+    add("bias", parts().tensors(|all| all[1].name = "blk.0.attn_norm.bias".into()).bytes());
+    add("other-norms", {
+        let file = parts().with("llama.rope.freq_base", value::f32(5e5));
+        file.with("llama.attention.layer_norm_rms_epsilon", value::f32(1e-6)).bytes()
+    });
+    seeds
 }
 
 /// Tokenizers, good and bad.

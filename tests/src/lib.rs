@@ -5,8 +5,9 @@
 //! that nothing has to be fetched. [`Reference`] computes a model's logits in the plainest way
 //! there is. [`Stage`] is a machine on which the program of the stick runs from a [`Script`], and
 //! [`Program`] is the program on Linux. What only a real model can show is tested where
-//! [`shared`] finds one.
+//! [`shared`] finds one. [`Gguf`] is a GGUF file in parts.
 
+mod gguf;
 mod machine;
 mod model;
 mod program;
@@ -15,8 +16,9 @@ mod script;
 mod threads;
 mod vocabulary;
 
+pub use gguf::{Gguf, GgufTensor, string, value};
 pub use machine::{Fault, Played, Stage};
-pub use model::{SmallModel, VERSIONS};
+pub use model::{SmallModel, VERSIONS, formats};
 pub use program::{Folder, Outcome, Program, arguments, bootllm, folder_with_model, set};
 pub use reference::Reference;
 pub use script::{Script, typed};

@@ -1,12 +1,22 @@
 //! A small model that the tests make themselves.
 
 use bootllm_engine::Model;
-use bootllm_model_file::{Config, Part, Version, largest_group, write};
+use bootllm_model_file::{
+    Config, FileFormat, Part, Tokens, Version, largest_group, write, write_gguf,
+};
+use bootllm_quant::Encoding;
 use core::ops::ControlFlow;
 
 /// The formats in which the tests write models. The group of v2 is the largest that fits.
 pub const VERSIONS: [fn(&Config) -> Version; 3] =
     [|_| Version::V0, |_| Version::V1, |config| Version::V2 { group: largest_group(config) }];
+
+/// All formats in which the tests write models: those of llama2.c and GGUF's.
+pub fn formats(config: &Config) -> Vec<FileFormat> {
+    let llama2c = VERSIONS.iter().map(|version| version(config).into());
+    let gguf = Encoding::IN_GGUF.into_iter().map(|weights| FileFormat::Gguf { weights });
+    llama2c.chain(gguf).collect()
+}
 
 /// A model with random weights, the same for the same shape and seed.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +41,8 @@ impl SmallModel {
             vocab_size: crate::vocabulary().len(),
             context: 100,
             shared_classifier: true,
+            norm_epsilon: Config::NORM_EPSILON,
+            rope_base: Config::ROPE_BASE,
         };
         SmallModel { config, seed: 1 }
     }
@@ -60,19 +72,35 @@ impl SmallModel {
             kv_heads: 1,
             vocab_size: 3,
             context: 4,
-            shared_classifier: true,
+            ..Self::shared_classifier().config
         };
         SmallModel { config, seed: 3 }
     }
 
-    /// The model as a file.
-    pub fn file(&self, version: Version) -> Vec<u8> {
+    /// The model as a file; without a tokenizer inside.
+    pub fn file(&self, format: impl Into<FileFormat>) -> Vec<u8> {
+        self.file_with(format, None)
+    }
+
+    /// The model as a GGUF file with [`vocabulary`](crate::vocabulary) inside.
+    pub fn gguf(&self, weights: Encoding) -> Vec<u8> {
+        let tokens = crate::vocabulary_of(self.config.vocab_size);
+        self.file_with(FileFormat::Gguf { weights }, Some(&tokens))
+    }
+
+    fn file_with(&self, format: impl Into<FileFormat>, tokens: Option<&dyn Tokens>) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut rows = |part, layer, each: &mut dyn FnMut(&[f32]) -> _| {
             let (count, columns) = self.shape(part);
             (0..count).try_for_each(|row| each(&self.row(part, layer, row, columns)))
         };
-        write(version, &self.config, &mut rows, &mut bytes).expect("a model that can be written");
+        let written = match format.into() {
+            FileFormat::Llama2c(version) => write(version, &self.config, &mut rows, &mut bytes),
+            FileFormat::Gguf { weights } => {
+                write_gguf(weights, &self.config, tokens, &mut rows, &mut bytes)
+            }
+        };
+        written.expect("a model that can be written");
         bytes
     }
 
@@ -112,8 +140,8 @@ pub(crate) fn load(mut bytes: &[u8], context: usize) -> Model {
 
 impl SmallModel {
     /// The model in memory, with its whole context.
-    pub fn load(&self, version: Version) -> Model {
-        load(&self.file(version), self.config.context)
+    pub fn load(&self, format: impl Into<FileFormat>) -> Model {
+        load(&self.file(format), self.config.context)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A forward pass as plain as it can be, to hold the engine against.
 
-use bootllm_model_file::{Config, Version};
+use crate::Gguf;
+use bootllm_model_file::{Config, FileFormat, Version};
 use bootllm_simd::{RopeTable, exp};
 
 /// A model's forward pass in llama2.c's order, straight from the bytes of its file: loops over
@@ -39,14 +40,20 @@ struct Matrix {
     scales: Vec<f32>,
     /// Values that share a scale; 0 if there are none.
     group: usize,
+    /// Where halves of the input go.
+    round: Option<fn(f32) -> f32>,
 }
 
 impl Reference {
-    /// Reads a file of this shape and version.
-    pub fn new(file: &[u8], config: Config, version: Version) -> Self {
-        let rope = RopeTable::new(config.head_size(), config.context, Config::ROPE_BASE);
+    /// Reads a file of this shape and format.
+    pub fn new(file: &[u8], config: Config, format: impl Into<FileFormat>) -> Self {
+        let rope = RopeTable::new(config.head_size(), config.context, config.rope_base);
+        let weights = match format.into() {
+            FileFormat::Llama2c(version) => Weights::read(file, &config, version),
+            FileFormat::Gguf { .. } => Weights::of_gguf(&Gguf::parse(file), &config),
+        };
         Reference {
-            weights: Weights::read(file, &config, version),
+            weights,
             rope: rope.expect("memory for a small table"),
             cache: vec![Vec::new(); config.layers],
             config,
@@ -59,7 +66,7 @@ impl Reference {
         let (head_size, heads_per_key) = (config.head_size(), config.heads / config.kv_heads);
         let mut x = weights.embedding.row(token as usize, config.dim);
         for (layer, cache) in cache.iter_mut().enumerate() {
-            let normed = rms_norm(&x, &weights.attention_norm[layer]);
+            let normed = rms_norm(&x, &weights.attention_norm[layer], config.norm_epsilon);
             let mut query = weights.query[layer].multiply(&normed);
             let mut key = weights.key[layer].multiply(&normed);
             let value = weights.value[layer].multiply(&normed);
@@ -89,7 +96,7 @@ impl Reference {
             }
             add(&mut x, &weights.attention_output[layer].multiply(&heads));
 
-            let normed = rms_norm(&x, &weights.feed_forward_norm[layer]);
+            let normed = rms_norm(&x, &weights.feed_forward_norm[layer], config.norm_epsilon);
             let mut hidden = weights.w1[layer].multiply(&normed);
             let up = weights.w3[layer].multiply(&normed);
             for (gate, up) in hidden.iter_mut().zip(up) {
@@ -98,7 +105,7 @@ impl Reference {
             }
             add(&mut x, &weights.w2[layer].multiply(&hidden));
         }
-        weights.output.multiply(&rms_norm(&x, &weights.output_norm))
+        weights.output.multiply(&rms_norm(&x, &weights.output_norm, config.norm_epsilon))
     }
 }
 
@@ -118,7 +125,7 @@ impl Matrix {
                 .map(|row| row.iter().zip(x).fold(0.0, |sum, (w, x)| sum + w * x))
                 .collect();
         }
-        let (integers, x_scales) = quantize(x, self.group);
+        let (integers, x_scales) = quantize(x, self.group, self.round.unwrap_or(f32::round));
         let scales = self.scales.chunks(x.len() / self.group);
         let product = |(row, scales): (&[f32], &[f32])| {
             let groups = row.chunks(self.group).zip(integers.chunks(self.group));
@@ -134,19 +141,19 @@ impl Matrix {
 }
 
 /// `quantize` of llama2.c's `runq.c`.
-fn quantize(x: &[f32], group: usize) -> (Vec<i32>, Vec<f32>) {
+fn quantize(x: &[f32], group: usize, round: fn(f32) -> f32) -> (Vec<i32>, Vec<f32>) {
     let (mut integers, mut scales) = (Vec::new(), Vec::new());
     for values in x.chunks(group) {
         let scale = values.iter().fold(0.0f32, |max, value| max.max(value.abs())) / 127.0;
-        integers.extend(values.iter().map(|value| (value / scale).round() as i32));
+        integers.extend(values.iter().map(|value| round(value / scale) as i32));
         scales.push(scale);
     }
     (integers, scales)
 }
 
-fn rms_norm(x: &[f32], weight: &[f32]) -> Vec<f32> {
+fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     let sum = x.iter().fold(0.0f32, |sum, value| sum + value * value);
-    let scale = 1.0 / (sum / x.len() as f32 + 1e-5).sqrt();
+    let scale = 1.0 / (sum / x.len() as f32 + epsilon).sqrt();
     x.iter().zip(weight).map(|(value, weight)| weight * (scale * value)).collect()
 }
 
@@ -218,6 +225,71 @@ impl Weights {
     }
 }
 
+/// The tensors by their names.
+impl Weights {
+    fn of_gguf(file: &Gguf, config: &Config) -> Self {
+        let matrix = |name: &str| Matrix::of_gguf(file, &format!("{name}.weight"));
+        let layers = |name: &str| -> Vec<Matrix> {
+            (0..config.layers).map(|layer| matrix(&format!("blk.{layer}.{name}"))).collect()
+        };
+        let norms = |name: &str| layers(name).into_iter().map(|norm| norm.values).collect();
+        let own = file.tensor("output.weight").map(|_| matrix("output"));
+        Weights {
+            embedding: matrix("token_embd"),
+            attention_norm: norms("attn_norm"),
+            query: layers("attn_q"),
+            key: layers("attn_k"),
+            value: layers("attn_v"),
+            attention_output: layers("attn_output"),
+            feed_forward_norm: norms("ffn_norm"),
+            w1: layers("ffn_gate"),
+            w2: layers("ffn_down"),
+            w3: layers("ffn_up"),
+            output_norm: matrix("output_norm").values,
+            output: own.unwrap_or_else(|| matrix("token_embd")),
+        }
+    }
+}
+
+impl Matrix {
+    fn of_gguf(file: &Gguf, name: &str) -> Self {
+        let tensor = file.tensor(name).expect(name);
+        let pairs = tensor.bytes.as_chunks().0.iter();
+        let (mut values, mut scales) = (Vec::new(), Vec::new());
+        match tensor.kind {
+            0 => values.extend(tensor.bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+            1 => values.extend(pairs.map(|&[low, high]| half(low, high))),
+            30 => values.extend(pairs.map(|&[low, high]| f32::from_le_bytes([0, 0, low, high]))),
+            8 => {
+                for block in tensor.bytes.chunks(34) {
+                    scales.push(half(block[0], block[1]));
+                    values.extend(block[2..].iter().map(|&value| f32::from(value as i8)));
+                }
+            }
+            2 => {
+                for block in tensor.bytes.chunks(18) {
+                    scales.push(half(block[0], block[1]));
+                    values.extend(block[2..].iter().map(|value| f32::from(value & 15) - 8.0));
+                    values.extend(block[2..].iter().map(|value| f32::from(value >> 4) - 8.0));
+                }
+            }
+            kind => panic!("format {kind}"),
+        }
+        let group = if scales.is_empty() { 0 } else { 32 };
+        Matrix { values, scales, group, round: Some(f32::round_ties_even) }
+    }
+}
+
+/// A half by its definition: sign, exponent, fraction.
+fn half(low: u8, high: u8) -> f32 {
+    let fraction = f32::from(u16::from_le_bytes([low, high]) & 1023) / 1024.0;
+    let magnitude = match i32::from(high >> 2 & 31) {
+        0 => fraction * 2f32.powi(-14),
+        exponent => (1.0 + fraction) * 2f32.powi(exponent - 15),
+    };
+    if high >> 7 == 1 { -magnitude } else { magnitude }
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     group: usize,
@@ -245,7 +317,7 @@ impl Reader<'_> {
             return Matrix { values: self.floats(length), ..Matrix::default() };
         }
         let values = self.take(length).iter().map(|&value| f32::from(value as i8)).collect();
-        Matrix { values, scales: self.floats(length / group), group }
+        Matrix { values, scales: self.floats(length / group), group, round: None }
     }
 
     fn matrices(&mut self, count: usize, length: usize) -> Vec<Matrix> {

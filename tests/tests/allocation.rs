@@ -6,7 +6,7 @@ use bootllm_engine::{Memory, Model, Session};
 use bootllm_model_file::{Config, Version};
 use bootllm_platform::Clock;
 use bootllm_sampling::{Sampler, Settings};
-use bootllm_tests::{SmallModel, VERSIONS, vocabulary};
+use bootllm_tests::{SmallModel, formats, vocabulary};
 use bootllm_tokenizer::Decoder;
 use core::cell::Cell;
 use core::ops::ControlFlow;
@@ -85,8 +85,8 @@ fn the_counter_counts() {
 fn no_token_allocates() {
     let tokenizer = vocabulary();
     for model in [SmallModel::shared_classifier(), SmallModel::own_classifier()] {
-        for version in VERSIONS.map(|version| version(&model.config)) {
-            let loaded = model.load(version);
+        for format in formats(&model.config) {
+            let loaded = model.load(format);
             for settings in SETTINGS {
                 let mut session = Session::new(&loaded, &OneCore).unwrap();
                 let mut sampler = Sampler::new(&settings, 5, tokenizer.len()).unwrap();
@@ -101,7 +101,7 @@ fn no_token_allocates() {
                     text
                 });
                 assert!(text > 0);
-                assert_eq!(calls, 0, "{version}, {settings:?}");
+                assert_eq!(calls, 0, "{format}, {settings:?}");
             }
         }
     }
@@ -151,8 +151,8 @@ fn memory_is_what_was_announced() {
     ];
     for config in shapes {
         let model = SmallModel { config, seed: 1 };
-        for version in VERSIONS.map(|version| version(&config)) {
-            let bytes = model.file(version);
+        for format in formats(&config) {
+            let bytes = model.file(format);
             let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
             for context in [config.context, config.context / 2] {
                 let announced = Memory::needed(&file, context);
@@ -166,7 +166,7 @@ fn memory_is_what_was_announced() {
                 // beside its weights is announced generously.
                 let least = announced.total() - announced.chunk - 256 * file.tensors().len() as u64;
                 let most = announced.total();
-                let context = format!("{version}, {config:?}, {context} of the context");
+                let context = format!("{format}, {config:?}, {context} of the context");
                 assert!((least..=most).contains(&(peak as u64)), "{context}: {peak} {announced:?}");
             }
         }

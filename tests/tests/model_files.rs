@@ -1,7 +1,7 @@
 //! Headers of every kind: what is a model must be read, and nothing else.
 
 use bootllm_engine::Memory;
-use bootllm_model_file::{Config, ConfigError, ReadError, Version, read};
+use bootllm_model_file::{Config, ConfigError, FileFormat, ReadError, Version, read};
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_tests::{SmallModel, VERSIONS};
 
@@ -56,8 +56,8 @@ fn v0_size(numbers: Numbers) -> u64 {
     28 + 4 * (vocabulary * dim + layers * layer + dim + context * (dim / heads))
 }
 
-fn read_claim(header: Vec<u8>, size: u64) -> Result<(Version, Config), ReadError> {
-    read(&mut Claim { header, size }).map(|file| (file.version, file.config))
+fn read_claim(header: Vec<u8>, size: u64) -> Result<(FileFormat, Config), ReadError> {
+    read(&mut Claim { header, size }).map(|file| (file.format, file.config))
 }
 
 #[test]
@@ -66,8 +66,9 @@ fn a_model_of_any_dimension_is_recognised_in_either_order_of_bytes() {
         for (hidden, layers, vocabulary) in [(1, 1, 1), (11_008, 32, 32_000)] {
             let numbers = [dim, hidden, layers, 1, 1, vocabulary, 2048];
             let size = v0_size(numbers);
-            let (version, config) = read_claim(bytes(numbers), size).unwrap();
-            assert_eq!((version, config.dim, config.context), (Version::V0, dim as usize, 2048));
+            let (format, config) = read_claim(bytes(numbers), size).unwrap();
+            assert_eq!(format, Version::V0.into());
+            assert_eq!((config.dim, config.context), (dim as usize, 2048));
             let swapped = bytes(numbers.map(i32::swap_bytes));
             assert_eq!(read_claim(swapped, size), Err(ReadError::BigEndian), "{numbers:?}");
         }
@@ -171,7 +172,7 @@ fn a_size_that_is_off_by_one_is_noticed() {
         for version in VERSIONS.map(|version| version(&model.config)) {
             let file = model.file(version);
             let size = file.len() as u64;
-            assert_eq!(read_claim(file.clone(), size), Ok((version, model.config)));
+            assert_eq!(read_claim(file.clone(), size), Ok((version.into(), model.config)));
             for found in [256, size / 2, size - 1, size + 1, u64::MAX] {
                 let expected = ReadError::Size { expected: size.into(), found };
                 assert_eq!(read_claim(file.clone(), found), Err(expected), "{version}");
@@ -194,8 +195,7 @@ fn every_beginning_of_a_model_is_an_error() {
 
 #[test]
 fn other_kinds_of_files_are_called_by_their_names() {
-    let cases: [(&[u8], &str); 6] = [
-        (b"GGUF\x03\0\0\0", "GGUF"),
+    let cases: [(&[u8], &str); 5] = [
         (b"PK\x03\x04\0\0\x08\x08", "zip archive or a PyTorch checkpoint"),
         (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "pickle"),
         (b"\x80\x04\x95\x10\0\0\0\0\0\0\0", "pickle"),

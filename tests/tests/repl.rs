@@ -3,12 +3,13 @@
 use bootllm_chat::{Command, SETTINGS, generate, report};
 use bootllm_cores::OneCore;
 use bootllm_engine::{Memory, Session};
-use bootllm_model_file::{Config, Version};
+use bootllm_model_file::{Config, FileFormat, Version};
 use bootllm_platform::{Clock, Key};
+use bootllm_quant::Encoding;
 use bootllm_repl::Leave;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tests::{
-    Fault, Played, Script, SmallModel, Stage, VERSIONS, vocabulary, vocabulary_of,
+    Fault, Gguf, Played, Script, SmallModel, Stage, VERSIONS, value, vocabulary, vocabulary_of,
 };
 use core::ops::ControlFlow;
 use core::time::Duration;
@@ -234,7 +235,10 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
     let played = play(&stage, Script::new());
     assert_shows(&played, "empty.bin cannot be used: the file is empty");
     assert_shows(&played, "short.bin cannot be used: the header describes 275968 bytes");
-    assert_shows(&played, "llama.gguf cannot be used: this is a GGUF file");
+    assert_shows(
+        &played,
+        "llama.gguf cannot be used: the file ends within its description: it is cut short",
+    );
     assert_shows(&played, "gone.bin cannot be used: there is no such file");
     assert_shows(&played, "bad.bin cannot be used: reading failed at byte 0: a bad sector");
     let text = played.text();
@@ -286,7 +290,7 @@ fn what_is_wrong_with_a_tokenizer_is_said_in_the_menu() {
     );
     assert_back_to_the_menu(
         &model().bad_file("tokenizer.bin", good.clone(), Fault::From(100)),
-        &["m.bin: tokenizer.bin: reading failed at byte 100: a bad sector"],
+        &["m.bin: its tokenizer tokenizer.bin: reading failed at byte 100: a bad sector"],
     );
     assert_back_to_the_menu(
         &model().bad_file("tokenizer.bin", good, Fault::Gone),
@@ -593,6 +597,36 @@ fn the_smallest_model_runs_everything() {
     let played = play(&stage, script.line("/set length 1").line("x").line("/show"));
     // Without byte tokens every letter is unknown, so six tokens are too many for four positions.
     assert_shows(&played, "the prompt has 6 tokens, the context of this model only 4");
+}
+
+#[test]
+fn a_gguf_file_brings_its_tokenizer_along() {
+    let model = SmallModel::shared_classifier();
+    // What lies beside it is another model's.
+    let stage = Stage::new()
+        .file("story.gguf", model.gguf(Encoding::F32))
+        .file("tokenizer.bin", vocabulary_of(300).write());
+    let lines = ["/set temperature 0", "/set length 40", "Once", "/show"];
+    let script = lines.iter().fold(Script::new(), |script, line| script.line(line));
+    let played = play(&stage, script);
+    let greedy = Settings { temperature: 0.0, top_p: 0.9 };
+    let reply = played.reply_to("Once");
+    assert!(reply.starts_with(&expected_text("Once", &greedy, 1, 40)), "{reply}");
+    assert_shows(&played, "  format         GGUF (f32)\n");
+    assert_shows(&played, "  tokenizer      story.gguf, 325 tokens\n");
+
+    // One that has none inside takes what lies beside it.
+    let bare = model.file(FileFormat::Gguf { weights: Encoding::Q8_0 });
+    let stage = Stage::new().file("bare.gguf", bare).file("tokenizer.bin", vocabulary().write());
+    let played = play(&stage, Script::new().line("/show"));
+    assert_shows(&played, "  tokenizer      tokenizer.bin, 325 tokens\n");
+
+    let other = Gguf::parse(&model.gguf(Encoding::F32));
+    let other = other.with("tokenizer.ggml.model", value::text("gpt2")).bytes();
+    assert_back_to_the_menu(
+        &Stage::new().file("m.gguf", other),
+        &["m.gguf: its tokenizer is of the kind \"gpt2\"; only \"llama\" (SentencePiece) is known"],
+    );
 }
 
 #[test]

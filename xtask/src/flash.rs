@@ -42,7 +42,8 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
         bail!(
             "sticks are only written on Linux. By hand: make a stick one FAT32 volume with your \
              system's own tool, then copy onto it target/boot/bootllm.efi as EFI/BOOT/BOOTX64.EFI, \
-             a model, and its tokenizer as NAME.tokenizer.bin (`cargo xtask image` names the files)"
+             a model, and its tokenizer as NAME.tokenizer.bin if it is not inside the model \
+             (`cargo xtask image` names the files)"
         );
     }
     let disks = Kernel::read()?.disks()?;

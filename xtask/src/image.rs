@@ -35,7 +35,11 @@ pub fn contents(project: &Project, target: &Target, named: &Named) -> Result<Con
 /// The files of a disk with this program and these models.
 pub fn gather(program: &Program, embedded: Option<&Model>, models: &[Model]) -> Result<Contents> {
     let describe = |what: &str, model: &Model| {
-        format!("{what} {} with the tokenizer {}", model.model.display(), model.tokenizer.display())
+        let tokenizer = match &model.tokenizer {
+            Some(tokenizer) => format!("with the tokenizer {}", tokenizer.display()),
+            None => "with its tokenizer inside".to_owned(),
+        };
+        format!("{what} {} {tokenizer}", model.model.display())
     };
     let mut entries = vec![Entry::new(BOOT_FILE, &program.file)?];
     entries.extend(models::entries(models)?);

@@ -33,22 +33,26 @@ pub struct Named {
 pub struct Model {
     /// The model file.
     pub model: PathBuf,
-    /// Its tokenizer.
-    pub tokenizer: PathBuf,
+    /// The file of its tokenizer, if it has none inside.
+    pub tokenizer: Option<PathBuf>,
 }
 
 impl Model {
-    /// Checks both files, finding the tokenizer beside the model where none is named.
+    /// Checks both files, finding the tokenizer inside or beside the model where none is named.
     pub fn open(model: &Path, tokenizer: Option<&Path>) -> Result<Self> {
         let shown = model.display();
         let mut file = ModelReader::open(model).with_context(|| shown.to_string())?;
-        let vocabulary = bootllm_model_file::read(&mut file)
-            .with_context(|| shown.to_string())?
-            .config
-            .vocab_size;
+        let contents = bootllm_model_file::read(&mut file).with_context(|| shown.to_string())?;
+        let opened = |tokenizer| Ok(Self { model: model.to_owned(), tokenizer });
+        if let Some(inside) = &contents.vocabulary {
+            // The program takes what is inside; a tokenizer that is named is for the other models.
+            Tokenizer::inside(inside, &mut file).with_context(|| shown.to_string())?;
+            return opened(None);
+        }
+        let vocabulary = contents.config.vocab_size;
         if let Some(tokenizer) = tokenizer {
             read_tokenizer(tokenizer, vocabulary)?;
-            return Ok(Self { model: model.to_owned(), tokenizer: tokenizer.to_owned() });
+            return opened(Some(tokenizer.to_owned()));
         }
         let name = file_name(model)?;
         let [own, common] = names_beside(&name).map(|name| model.with_file_name(name));
@@ -68,7 +72,7 @@ impl Model {
                 common.display()
             );
         };
-        Ok(Self { model: model.to_owned(), tokenizer: found })
+        opened(Some(found))
     }
 
     /// What the two files are called on the disk: the tokenizer goes by the model's name.
@@ -132,12 +136,14 @@ pub fn entries(models: &[Model]) -> Result<Vec<Entry>> {
     for model in models {
         let [name, tokenizer] = model.names()?;
         entries.push(Entry::new(name, &model.model)?);
-        entries.push(Entry::new(tokenizer, &model.tokenizer)?);
+        if let Some(file) = &model.tokenizer {
+            entries.push(Entry::new(tokenizer, file)?);
+        }
     }
     Ok(entries)
 }
 
-/// The models in a folder, in the order of their names; files without a tokenizer are none.
+/// The models in a folder, in the order of their names.
 fn models_in(folder: &Path) -> Result<Vec<Model>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
@@ -151,15 +157,16 @@ fn models_in(folder: &Path) -> Result<Vec<Model>> {
         .iter()
         .filter(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            name.ends_with(".bin") && !name.ends_with("tokenizer.bin")
+            name.ends_with(".gguf") || name.ends_with(".bin") && !name.ends_with("tokenizer.bin")
         })
         .map(|file| Model::open(file, None))
         .collect()
 }
 
 fn read_tokenizer(file: &Path, vocabulary: usize) -> Result<Tokenizer> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Tokenizer::read_for(&bytes, vocabulary).with_context(|| file.display().to_string())
+    let opened = ModelReader::open(file);
+    let mut opened = opened.with_context(|| format!("cannot read {}", file.display()))?;
+    Tokenizer::open(&mut opened, vocabulary).with_context(|| file.display().to_string())
 }
 
 fn file_name(file: &Path) -> Result<String> {

@@ -42,9 +42,13 @@ pub fn build(project: &Project, target: &Target, embedded: Option<&Model>) -> Re
     let mut command = cargo(project, target, "rustc");
     command.args(["--release", "--bin", PACKAGE]);
     if let Some(embedded) = embedded {
-        command.args(["--features", "embed"]);
         command.env("BOOTLLM_EMBED_MODEL", absolute(&embedded.model)?);
-        command.env("BOOTLLM_EMBED_TOKENIZER", absolute(&embedded.tokenizer)?);
+        match &embedded.tokenizer {
+            Some(tokenizer) => command
+                .args(["--features", "embed-tokenizer"])
+                .env("BOOTLLM_EMBED_TOKENIZER", absolute(tokenizer)?),
+            None => command.args(["--features", "embed"]),
+        };
     }
     command.arg("--");
     command.arg(option("-Clinker=", &target.linker));

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 /// What is inspected.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model in one of llama2.c's formats
+    /// A model in one of llama2.c's formats, or GGUF
     model: PathBuf,
-    /// The tokenizer; else NAME.tokenizer.bin or tokenizer.bin beside the model
+    /// The tokenizer; else what is inside the model, or NAME.tokenizer.bin or tokenizer.bin beside it
     #[arg(short = 'z', long)]
     tokenizer: Option<PathBuf>,
     /// List every tensor
@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let file = &opened.file;
     let mut table = Table::default();
     table.row("file", arguments.model.display());
-    table.row("format", file.version);
+    table.row("format", file.format);
     table.row("size", format_args!("{} ({} bytes)", bytes(file.size), file.size));
     let Config { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, .. } = file.config;
     table.row("parameters", count(file.parameters()));
@@ -39,6 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     table.row("context", format_args!("{context} tokens"));
     let shared = file.config.shared_classifier;
     table.row("classifier", if shared { "the token embedding" } else { "its own" });
+    let Config { norm_epsilon, rope_base, .. } = file.config;
+    table.row("arithmetic", format_args!("norms' epsilon {norm_epsilon:e}, rope base {rope_base}"));
     match opened.tokenizer(arguments.tokenizer.as_deref()) {
         Ok(tokenizer) => table.row(
             "tokenizer",

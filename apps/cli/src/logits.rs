@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// What is computed and what is done with it.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model in one of llama2.c's formats
+    /// A model in one of llama2.c's formats, or GGUF
     model: PathBuf,
     /// Positions; what follows the prompt is fed greedily [default: 3, or the reference's]
     #[arg(short = 'n', long, value_parser = positive)]
@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Feed the tokens of this text first, after BOS
     #[arg(short = 'i', long, allow_hyphen_values = true)]
     prompt: Option<String>,
-    /// The tokenizer for the prompt; else the one beside the model
+    /// The tokenizer for the prompt; else what is inside the model, or beside it
     #[arg(short = 'z', long)]
     tokenizer: Option<PathBuf>,
     /// Save the logits: little-endian f32, position after position
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let reference = arguments.compare.as_deref().map(|path| read(path, vocab_size)).transpose()?;
     let prompt = match &arguments.prompt {
         Some(text) => opened.tokenizer(arguments.tokenizer.as_deref())?.encode(text, true, false),
-        None => vec![BOS],
+        None => vec![opened.file.vocabulary.as_ref().map_or(BOS, |inside| inside.rules().bos)],
     };
     let in_reference = reference.as_ref().map(|reference| reference.len() / vocab_size);
     let positions =

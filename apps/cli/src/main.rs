@@ -35,7 +35,7 @@ enum Command {
     Logits(logits::Arguments),
     /// Measure how well models foresee a text
     Perplexity(perplexity::Arguments),
-    /// Write a model in another of llama2.c's formats
+    /// Write a model in another format
     Convert(convert::Arguments),
 }
 

@@ -26,14 +26,14 @@ document is fed by itself, from BOS; its end is not counted, for it is no text."
 #[derive(Args)]
 #[command(after_help = DETAILS)]
 pub struct Arguments {
-    /// A model in one of llama2.c's formats
+    /// A model in one of llama2.c's formats, or GGUF
     model: PathBuf,
     /// A text in UTF-8, its documents parted by <|endoftext|>
     text: PathBuf,
     /// Another model, measured on the same documents: those that fit every model's context
     #[arg(long, value_name = "MODEL")]
     against: Vec<PathBuf>,
-    /// The tokenizer; else NAME.tokenizer.bin or tokenizer.bin beside the model. Given again: that
+    /// The tokenizer; else what is inside the model, or NAME.tokenizer.bin or tokenizer.bin beside it. Given again: that
     /// of the next model
     #[arg(short = 'z', long)]
     tokenizer: Vec<PathBuf>,

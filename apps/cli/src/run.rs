@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// The letters are those of llama2.c's `run`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model in one of llama2.c's formats
+    /// A model in one of llama2.c's formats, or GGUF
     model: PathBuf,
     /// 0: always the likeliest word; 1: the model's own chances; more: bolder
     #[arg(short, long, default_value_t = 1.0, value_parser = not_negative, allow_hyphen_values = true)]
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// The beginning of the text; in a chat, the first question
     #[arg(short = 'i', long, allow_hyphen_values = true)]
     prompt: Option<String>,
-    /// The tokenizer; else NAME.tokenizer.bin or tokenizer.bin beside the model
+    /// The tokenizer; else what is inside the model, or NAME.tokenizer.bin or tokenizer.bin beside it
     #[arg(short = 'z', long)]
     tokenizer: Option<PathBuf>,
     /// Write a text, or answer in turns

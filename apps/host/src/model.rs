@@ -4,8 +4,8 @@ use crate::{FileReader, ProgressBar, StdClock, memory_available, write_whole};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
 use bootllm_engine::{Memory, Model};
-use bootllm_model_file::{ModelFile, Version, convert};
-use bootllm_platform::{Clock, ReadAt};
+use bootllm_model_file::{ModelFile, Target, convert};
+use bootllm_platform::Clock;
 use bootllm_tokenizer::{Tokenizer, names_beside};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ pub fn open(path: &Path) -> Result<Opened> {
 impl Opened {
     /// Writes the model in another format, with progress on standard error, and says how many bytes
     /// that took.
-    pub fn convert(&mut self, version: Version, output: &Path) -> Result<u64> {
+    pub fn convert<'a>(&mut self, target: impl Into<Target<'a>>, output: &Path) -> Result<u64> {
+        let target = target.into();
         // Its own file would be replaced while it is read.
         if output.canonicalize().ok() == Some(self.path.canonicalize()?) {
             bail!("{}: a model cannot be converted into its own file", output.display());
@@ -39,7 +40,7 @@ impl Opened {
         let (clock, mut bar) = (StdClock::new(), ProgressBar::new("converting"));
         let total = self.file.size;
         write_whole(output, |sink| {
-            let result = convert(&self.file, &mut self.source, version, sink, &mut |done| {
+            let result = convert(&self.file, &mut self.source, target, sink, &mut |done| {
                 bar.show(done, total, clock.now());
             });
             bar.clear();
@@ -82,11 +83,17 @@ impl Opened {
         }
     }
 
-    /// The model's tokenizer: the file that was named, else the one beside the model.
+    /// The model's tokenizer: the file that was named, else what is inside the model, else the file
+    /// beside it.
     pub fn tokenizer(&self, named: Option<&Path>) -> Result<Tokenizer> {
-        let path = match named {
-            Some(path) => path.to_owned(),
-            None => self.tokenizer_beside()?,
+        let path = match (named, &self.file.vocabulary) {
+            (Some(path), _) => path.to_owned(),
+            (None, None) => self.tokenizer_beside()?,
+            (None, Some(vocabulary)) => {
+                let mut source = FileReader::open(&self.path)?;
+                let tokenizer = Tokenizer::inside(vocabulary, &mut source);
+                return tokenizer.with_context(|| self.path.display().to_string());
+            }
         };
         read_tokenizer(&path, self.file.config.vocab_size)
     }
@@ -107,12 +114,5 @@ impl Opened {
 pub fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
     let context = || path.display().to_string();
     let mut source = FileReader::open(path).with_context(context)?;
-    let size = source.size();
-    if size > Tokenizer::LARGEST_FILE {
-        let error = bootllm_tokenizer::FileError::TooLarge { size };
-        return Err(error).with_context(context);
-    }
-    let mut bytes = vec![0; size as usize];
-    source.read_at(0, &mut bytes).with_context(context)?;
-    Tokenizer::read_for(&bytes, vocab_size).with_context(context)
+    Tokenizer::open(&mut source, vocab_size).with_context(context)
 }

@@ -398,6 +398,8 @@ mod tests {
             vocab_size: 30,
             context: 16,
             shared_classifier: true,
+            norm_epsilon: Config::NORM_EPSILON,
+            rope_base: Config::ROPE_BASE,
         };
         let batch = Batch {
             tokens: vec![1; 640],

@@ -175,6 +175,8 @@ mod tests {
             vocab_size: 1,
             context: 1,
             shared_classifier: true,
+            norm_epsilon: Config::NORM_EPSILON,
+            rope_base: Config::ROPE_BASE,
         };
         let mut weights = Parameters::zeros(&config);
         weights.values_mut().fill(2.0);

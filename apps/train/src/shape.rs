@@ -28,8 +28,18 @@ impl Shape {
     /// The same numbers as a model file's.
     pub fn config(&self) -> Config {
         let &Shape { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, .. } = self;
-        let shared_classifier = self.shared_classifier;
-        Config { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, shared_classifier }
+        Config {
+            dim,
+            hidden_dim,
+            layers,
+            heads,
+            kv_heads,
+            vocab_size,
+            context,
+            shared_classifier: self.shared_classifier,
+            norm_epsilon: Config::NORM_EPSILON,
+            rope_base: Config::ROPE_BASE,
+        }
     }
 }
 

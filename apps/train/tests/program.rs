@@ -78,7 +78,7 @@ fn from_a_text_to_a_model_and_on_with_another_text() {
     must("export {} {} --to v0", &[&run, &float]);
     for (model, version) in [(&int8, "v2"), (&float, "v0")] {
         let mut opened = bootllm_host::open(model).unwrap();
-        assert!(opened.file.version.to_string().contains(version), "{}", opened.file.version);
+        assert!(opened.file.format.to_string().contains(version), "{}", opened.file.format);
         assert_eq!(opened.tokenizer(None).unwrap().len(), 300);
         opened.load(None).unwrap();
     }

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use bootllm_engine::Session;
 use bootllm_sampling::Sampler;
-use bootllm_tokenizer::{Decoder, EOS, Tokenizer};
+use bootllm_tokenizer::{Decoder, Tokenizer};
 use core::ops::ControlFlow;
 
 /// A person's words, and the system's before the first of them, in the template of Llama 2 Chat
@@ -81,6 +81,7 @@ impl<'a, 'm> Conversation<'a, 'm> {
         self.session.prefill(before)?;
         before.iter().for_each(|_| self.sampler.skip());
 
+        let eos = self.tokenizer.rules().eos;
         let mut decoder = Decoder::new(self.tokenizer);
         decoder.push(self.tokenizer, last);
         let mut token = last;
@@ -90,7 +91,7 @@ impl<'a, 'm> Conversation<'a, 'm> {
                 return Ok(Turn::Full);
             }
             token = self.sampler.sample(self.session.decode(token)?)?;
-            if token == EOS {
+            if token == eos {
                 break;
             }
             if show(decoder.push(self.tokenizer, token)).is_break() {
@@ -99,7 +100,7 @@ impl<'a, 'm> Conversation<'a, 'm> {
         }
         let _ = show(decoder.finish());
         if !self.is_full() {
-            self.session.prefill(&[EOS])?;
+            self.session.prefill(&[eos])?;
             self.sampler.skip();
         }
         Ok(Turn::Answered)

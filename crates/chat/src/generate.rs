@@ -3,7 +3,7 @@
 use bootllm_engine::{BATCH, Session, SessionError};
 use bootllm_platform::Clock;
 use bootllm_sampling::{SampleError, Sampler};
-use bootllm_tokenizer::{BOS, Decoder, Tokenizer};
+use bootllm_tokenizer::{Decoder, Tokenizer};
 use core::ops::ControlFlow;
 use core::time::Duration;
 
@@ -83,7 +83,7 @@ pub(crate) fn length_within(context: usize, length: usize) -> usize {
 ///
 /// `show` gets the text piece by piece, the prompt's as well, once for every token after BOS even
 /// if there is nothing new to show, and may stop it. It is llama2.c's `generate`: the same prompt, settings
-/// and seed show the same text. Only BOS ends it early, for stories are parted by BOS.
+/// and seed show the same text. What ends it early is [`Tokenizer::ends_text`]'s to say.
 pub fn generate(
     session: &mut Session<'_>,
     tokenizer: &Tokenizer,
@@ -112,10 +112,14 @@ pub fn generate(
 
     // llama2.c shows a token's piece when it feeds the one before, so `length` tokens after BOS.
     let echoed = &prompt[..prompt.len().min(length + 1)];
-    let Some((&bos, shown)) = echoed.split_first() else {
+    let Some((&first, shown)) = echoed.split_first() else {
         return Ok(report);
     };
-    decoder.push(tokenizer, bos);
+    let beginning = decoder.push(tokenizer, first);
+    if first != tokenizer.rules().bos && show(beginning).is_break() {
+        report.end = End::Stopped;
+        return Ok(report);
+    }
     // Between two batches it is seen whether the person wants to stop.
     for batch in shown.chunks(BATCH) {
         session.prefill(&echoed[session.position()..][..batch.len()])?;
@@ -133,7 +137,7 @@ pub fn generate(
     let mut token = sampler.sample(session.decode(echoed[shown.len()])?)?;
     report.prompt_time = clock.now().saturating_sub(start);
     loop {
-        if token == BOS {
+        if tokenizer.ends_text(token) {
             report.end = End::Finished;
             break;
         }

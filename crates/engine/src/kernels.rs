@@ -113,6 +113,8 @@ fn sample(kernels: &dyn Kernels) -> Vec<u32> {
             vocab_size: 1,
             context,
             shared_classifier: true,
+            norm_epsilon: Config::NORM_EPSILON,
+            rope_base: Config::ROPE_BASE,
         };
         let Ok(mut cache) = KvCache::new(&config, context, format) else { return Vec::new() };
         cache.store(&OneCore, 0, 0, &numbers, &numbers);

@@ -4,7 +4,6 @@ use crate::kernels::Kernels;
 use crate::kv_cache::KvCache;
 use crate::times::{Stage, Times};
 use bootllm_cores::{Cores, split_rows};
-use bootllm_model_file::Config;
 use bootllm_platform::Clock;
 use bootllm_quant::InputBuffer;
 
@@ -48,10 +47,10 @@ impl Pass<'_> {
     }
 
     /// `normed` = the norm of `x` with these weights.
-    pub(crate) fn norm(&mut self, weight: &[f32]) {
+    pub(crate) fn norm(&mut self, weight: &[f32], epsilon: f32) {
         let (x, dim) = (&*self.buffers.x, weight.len());
         split_rows(self.cores, self.buffers.normed, dim, |first, normed| {
-            self.kernels.rms_norm(normed, &x[first * dim..], weight, Config::NORM_EPSILON);
+            self.kernels.rms_norm(normed, &x[first * dim..], weight, epsilon);
         });
     }
 

@@ -1,9 +1,10 @@
 //! What can be wrong with a model file.
 
+use crate::GgufError;
 use bootllm_platform::StorageError;
 
 /// Why a file is not a model that can be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ReadError {
     /// The device or its driver failed.
     #[error(transparent)]
@@ -18,7 +19,7 @@ pub enum ReadError {
         found: u64,
     },
     /// The file is of another, known kind.
-    #[error("this is {kind}, not a model in llama2.c's format; {advice}")]
+    #[error("this is {kind}, not a model in llama2.c's format or GGUF; {advice}")]
     Foreign {
         /// What it is.
         kind: &'static str,
@@ -55,6 +56,9 @@ pub enum ReadError {
         /// Bytes in the file.
         found: u64,
     },
+    /// A GGUF file that cannot be run.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// The description itself is larger than the memory.
     #[error("no memory to describe {tensors} tensors")]
     OutOfMemory {
@@ -64,7 +68,7 @@ pub enum ReadError {
 }
 
 /// Which numbers of a header do not go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// A count is zero or negative.
     #[error("{field} is {found}")]
@@ -109,6 +113,31 @@ pub enum ConfigError {
     SharedFlag {
         /// Its value.
         found: u8,
+    },
+    /// What is added to the mean square in every norm is no small number.
+    #[error("the norms' epsilon is {found}; it must be from 0 to 1")]
+    NormEpsilon {
+        /// Its value.
+        found: f32,
+    },
+    /// The base of the rotary frequencies is impossible.
+    #[error("the base of the rotary frequencies is {found}; it must be 1 or more")]
+    RopeBase {
+        /// Its value.
+        found: f32,
+    },
+    /// The model has a number for which llama2.c's formats have no place.
+    #[error(
+        "{what} of this model is {found}; in llama2.c's formats it is always {expected}, so convert \
+         to one of GGUF's"
+    )]
+    NotInLlama2c {
+        /// What it is.
+        what: &'static str,
+        /// Its value.
+        found: f32,
+        /// llama2.c's.
+        expected: f32,
     },
     /// The size of a group of int8 values is impossible.
     #[error("a group has {found} values; it must have 1 to {largest}")]

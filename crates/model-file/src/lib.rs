@@ -7,13 +7,16 @@
 //! rows lie. It reads nothing else; [`for_each_row`] then streams a tensor's rows through a chunk
 //! of memory. [`write`] and [`convert`] produce files.
 //!
-//! Formats so far: the three of llama2.c ([`Version`]), as its `export.py` writes them and
-//! its `run.c` and `runq.c` read them.
+//! Formats so far: the three of llama2.c ([`Version`]), as its `export.py` writes them and its
+//! `run.c` and `runq.c` read them; and GGUF ([`GgufError`] says what of it cannot be read yet), which
+//! may also hold a [`Vocabulary`].
 
 extern crate alloc;
 
 mod config;
 mod error;
+mod format;
+mod gguf;
 mod llama2c;
 mod rows;
 mod tensor;
@@ -21,10 +24,12 @@ mod write;
 
 pub use config::Config;
 pub use error::{ConfigError, ReadError};
+pub use format::FileFormat;
+pub use gguf::{GgufError, Token, TokenKind, TokenRules, Tokens, Vocabulary, write_gguf};
 pub use llama2c::{Version, largest_group};
 pub use rows::{CHUNK, Chunk, RowError, for_each_row};
 pub use tensor::{Part, Plane, Tensor};
-pub use write::{Rows, Sink, WriteError, convert, write};
+pub use write::{Rows, Sink, Target, WriteError, convert, write};
 
 use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
@@ -33,11 +38,13 @@ use bootllm_platform::ReadAt;
 #[derive(Clone, Debug)]
 pub struct ModelFile {
     /// The file's own format.
-    pub version: Version,
+    pub format: FileFormat,
     /// The shape of the model.
     pub config: Config,
     /// Bytes in the file.
     pub size: u64,
+    /// The vocabulary inside it, if there is one.
+    pub vocabulary: Option<Vocabulary>,
     /// Ordered by layer and part.
     tensors: Vec<Tensor>,
 }
@@ -63,5 +70,9 @@ impl ModelFile {
 
 /// Reads the header of a model file and checks that it and the file's size make sense.
 pub fn read(file: &mut dyn ReadAt) -> Result<ModelFile, ReadError> {
-    llama2c::read(file)
+    let mut magic = [0; 4];
+    if file.size() >= magic.len() as u64 {
+        file.read_at(0, &mut magic)?;
+    }
+    if magic == gguf::MAGIC { gguf::read(file) } else { llama2c::read(file) }
 }

@@ -12,6 +12,7 @@
 //! The order of the tensors is in [`Version::order`]; a tensor that every layer has lies there for
 //! all layers in a row.
 
+use crate::config::LLAMA2C_FIELDS;
 use crate::error::{ConfigError, ReadError};
 use crate::{Config, ModelFile, Part, Plane, Tensor};
 use alloc::vec::Vec;
@@ -62,8 +63,20 @@ impl Version {
         }
     }
 
+    /// Checks that a file of this version can hold such a model.
+    pub(crate) fn check(self, config: &Config) -> Result<(), ConfigError> {
+        let epsilon = (config.norm_epsilon, Config::NORM_EPSILON, "the norms' epsilon");
+        let base = (config.rope_base, Config::ROPE_BASE, "the base of the rotary frequencies");
+        for (found, expected, what) in [epsilon, base] {
+            if found != expected {
+                return Err(ConfigError::NotInLlama2c { what, found, expected });
+            }
+        }
+        self.check_group(config)
+    }
+
     /// Checks that groups can be computed with and do not run across the ends of rows.
-    pub(crate) fn check_group(self, config: &Config) -> Result<(), ConfigError> {
+    fn check_group(self, config: &Config) -> Result<(), ConfigError> {
         let Version::V2 { group } = self else {
             return Ok(());
         };
@@ -171,7 +184,8 @@ pub(crate) fn read(file: &mut dyn ReadAt) -> Result<ModelFile, ReadError> {
     if expected != u128::from(size) {
         return Err(ReadError::Size { expected, found: size });
     }
-    Ok(ModelFile { version, config, size, tensors: place_tensors(version, &config)? })
+    let tensors = place_tensors(version, &config)?;
+    Ok(ModelFile { format: version.into(), config, size, vocabulary: None, tensors })
 }
 
 fn i32_at(bytes: &[u8], offset: usize) -> i32 {
@@ -189,7 +203,6 @@ fn reject_foreign(header: &[u8]) -> Result<(), ReadError> {
     let foreign = |kind, advice| Err(ReadError::Foreign { kind, advice });
     match header {
         [b'a', b'k', b'4', b'2', ..] => Err(ReadError::BigEndian),
-        [b'G', b'G', b'U', b'F', ..] => foreign("a GGUF file", "GGUF cannot be read yet"),
         [b'P', b'K', 3, 4, ..] => {
             foreign("a zip archive or a PyTorch checkpoint", "convert it with llama2.c's export.py")
         }
@@ -224,7 +237,8 @@ fn read_header(header: &[u8]) -> Result<(Version, Config), ReadError> {
         1 => true,
         found => return Err(ConfigError::SharedFlag { found }.into()),
     };
-    let config = Config::check(numbers_at(header, 8).map(i64::from), shared_classifier)?;
+    let numbers = numbers_at(header, 8).map(i64::from);
+    let config = Config::check(numbers, &LLAMA2C_FIELDS, shared_classifier)?;
     version.check_group(&config)?;
     Ok((version, config))
 }
@@ -235,7 +249,7 @@ fn read_header_v0(header: &[u8], size: u64) -> Result<Config, ReadError> {
         let mut numbers = numbers.map(i64::from);
         let shared_classifier = numbers[5] > 0;
         numbers[5] = numbers[5].abs();
-        Config::check(numbers, shared_classifier)
+        Config::check(numbers, &LLAMA2C_FIELDS, shared_classifier)
     };
     let fits = |config: &Config| file_bytes(Version::V0, config) == u128::from(size);
     let numbers = numbers_at(header, 0);

@@ -34,6 +34,22 @@ pub enum Part {
 }
 
 impl Part {
+    /// All parts, in their order.
+    pub const ALL: [Part; 12] = [
+        Part::TokenEmbedding,
+        Part::AttentionNorm,
+        Part::Query,
+        Part::Key,
+        Part::Value,
+        Part::AttentionOutput,
+        Part::FeedForwardNorm,
+        Part::Gate,
+        Part::Up,
+        Part::Down,
+        Part::OutputNorm,
+        Part::Output,
+    ];
+
     /// Whether every layer has one.
     pub fn in_layers(self) -> bool {
         !matches!(self, Part::TokenEmbedding | Part::OutputNorm | Part::Output)
@@ -58,7 +74,7 @@ impl Part {
     }
 
     /// Its name in GGUF, without the layer.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Part::TokenEmbedding => "token_embd",
             Part::AttentionNorm => "attn_norm",
@@ -73,6 +89,16 @@ impl Part {
             Part::OutputNorm => "output_norm",
             Part::Output => "output",
         }
+    }
+
+    /// Its name in GGUF: `blk.3.attn_q.weight`.
+    pub(crate) fn name_in(self, layer: usize) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            if self.in_layers() {
+                write!(f, "blk.{layer}.")?;
+            }
+            write!(f, "{}.weight", self.name())
+        })
     }
 }
 
@@ -113,9 +139,6 @@ impl Tensor {
 /// The name that GGUF gives the tensor: `blk.3.attn_q.weight`.
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.part.in_layers() {
-            write!(f, "blk.{}.", self.layer)?;
-        }
-        write!(f, "{}.weight", self.part.name())
+        self.part.name_in(self.layer).fmt(f)
     }
 }

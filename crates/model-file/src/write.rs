@@ -1,11 +1,16 @@
 //! Writing model files.
 
+use crate::gguf::{Tokens, Writer};
 use crate::llama2c::header;
-use crate::{Chunk, Config, ConfigError, ModelFile, Part, RowError, Version, for_each_row};
+use crate::{
+    Chunk, Config, ConfigError, FileFormat, ModelFile, Part, ReadError, RowError, Version,
+    for_each_row,
+};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
+use bootllm_quant::Encoding;
 
 /// Where a file is written to, from its first byte to its last.
 pub trait Sink {
@@ -22,7 +27,7 @@ impl Sink for Vec<u8> {
 }
 
 /// Why a file could not be written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteError {
     /// The model cannot be described in this format.
     #[error(transparent)]
@@ -30,6 +35,17 @@ pub enum WriteError {
     /// The rows of the model that is converted could not be read.
     #[error(transparent)]
     Read(#[from] RowError),
+    /// The description of the model that is converted could not be read again.
+    #[error(transparent)]
+    Description(#[from] ReadError),
+    /// A weight is too large for the format.
+    #[error("a weight in {tensor} is larger than {format} can say; take another format")]
+    TooLarge {
+        /// Its tensor.
+        tensor: String,
+        /// The name of the format.
+        format: &'static str,
+    },
     /// The sink could not take the bytes.
     #[error("writing: {0}")]
     Sink(String),
@@ -42,7 +58,7 @@ pub enum WriteError {
 pub type Rows<'a> = dyn FnMut(Part, usize, &mut dyn FnMut(&[f32]) -> Result<(), WriteError>) -> Result<(), WriteError>
     + 'a;
 
-/// Writes a model file. `rows` is asked for each tensor in the order of the file and calls back
+/// Writes a model file in one of llama2.c's formats. `rows` is asked for each tensor in the order of the file and calls back
 /// with every row of it, in `f32`.
 pub fn write(
     version: Version,
@@ -51,7 +67,7 @@ pub fn write(
     sink: &mut dyn Sink,
 ) -> Result<(), WriteError> {
     config.validate()?;
-    version.check_group(config)?;
+    version.check(config)?;
     sink.write(&header(version, config)).map_err(WriteError::Sink)?;
     for part in version.order() {
         if part == Part::Output && config.shared_classifier {
@@ -104,20 +120,66 @@ fn write_rope_tables(config: &Config, sink: &mut dyn Sink) -> Result<(), WriteEr
     Ok(())
 }
 
+/// What a model is converted into.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    /// One of llama2.c's formats.
+    Llama2c(Version),
+    /// GGUF.
+    Gguf {
+        /// The format of the matrices.
+        weights: Encoding,
+        /// The vocabulary that is put into the file if the model's own file has none inside.
+        tokens: Option<&'a dyn Tokens>,
+    },
+}
+
+impl From<Version> for Target<'_> {
+    fn from(version: Version) -> Self {
+        Target::Llama2c(version)
+    }
+}
+
 /// Writes the model of a file in another format. `progress` is called with the bytes read so far.
 ///
-/// f32 to f32 keeps every bit; to int8, each group's largest magnitude becomes 127 steps.
-pub fn convert(
+/// Floating point keeps every bit if the new format has them; otherwise each weight becomes the
+/// nearest that the new format can say. From GGUF to GGUF all other values of the file are kept.
+pub fn convert<'a>(
     model: &ModelFile,
     file: &mut dyn ReadAt,
-    version: Version,
+    target: impl Into<Target<'a>>,
     sink: &mut dyn Sink,
     progress: &mut dyn FnMut(u64),
+) -> Result<(), WriteError> {
+    let config = &model.config;
+    match target.into() {
+        Target::Llama2c(version) => {
+            with_rows(model, file, progress, &mut |rows| write(version, config, rows, sink))
+        }
+        Target::Gguf { weights, tokens } => {
+            config.validate()?;
+            let tokens = tokens.filter(|_| model.vocabulary.is_none());
+            let mut writer = Writer { weights, config, sink, written: 0 };
+            match model.format {
+                FileFormat::Gguf { .. } => writer.values_of(file, tokens)?,
+                FileFormat::Llama2c(_) => writer.new_values(tokens)?,
+            }
+            with_rows(model, file, progress, &mut |rows| writer.tensors(rows))
+        }
+    }
+}
+
+/// Lets `take` ask for the rows of a model.
+fn with_rows(
+    model: &ModelFile,
+    file: &mut dyn ReadAt,
+    progress: &mut dyn FnMut(u64),
+    take: &mut dyn FnMut(&mut Rows<'_>) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
     let mut chunk = Chunk::default();
     let mut values = Vec::new();
     let mut done = 0;
-    let mut rows = |part, layer, each: &mut dyn FnMut(&[f32]) -> Result<(), WriteError>| {
+    take(&mut |part, layer, each| {
         let tensor = model.tensor(part, layer).ok_or(WriteError::Missing(part, layer))?;
         values.resize(tensor.shape.columns, 0.0);
         for_each_row(file, tensor, &mut chunk, |_, planes| {
@@ -127,6 +189,5 @@ pub fn convert(
         done += tensor.bytes();
         progress(done);
         Ok(())
-    };
-    write(version, &model.config, &mut rows, sink)
+    })
 }

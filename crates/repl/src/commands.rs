@@ -7,7 +7,6 @@ use alloc::string::String;
 use bootllm_chat::{Command, SETTINGS, report};
 use bootllm_engine::Memory;
 use bootllm_sampling::likeliest;
-use bootllm_tokenizer::BOS;
 use core::fmt::Write;
 use core::time::Duration;
 
@@ -83,7 +82,7 @@ fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let config = loaded.model.config();
     let mut table = Table::default();
     table.row("model", &loaded.name);
-    table.row("format", loaded.file.version);
+    table.row("format", loaded.file.format);
     table.row("parameters", report::count(loaded.file.parameters()));
     table.row(
         "shape",
@@ -134,7 +133,7 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
 /// The same lines as `bootllm logits MODEL` on Linux.
 fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>) {
     prompt.session.rewind(0);
-    let mut token = BOS;
+    let mut token = prompt.loaded.tokenizer.rules().bos;
     for position in 0..LOGITS_POSITIONS.min(prompt.loaded.model.context()) {
         match prompt.session.decode(token) {
             Ok(logits) => {

@@ -4,11 +4,10 @@ use crate::World;
 use crate::catalog::Found;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use bootllm_chat::report;
 use bootllm_engine::{Memory, Model};
 use bootllm_model_file::ModelFile;
-use bootllm_tokenizer::{FileError, Tokenizer, names_beside};
+use bootllm_tokenizer::{Tokenizer, names_beside};
 use core::ops::ControlFlow;
 use core::time::Duration;
 
@@ -69,27 +68,20 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     Ok(Loaded { name, file, model, tokenizer_name, tokenizer, time })
 }
 
+/// What is inside the model, else the file beside it; with the name of the file it is in.
 fn load_tokenizer(world: &mut World<'_>, found: &Found) -> Result<(String, Tokenizer), String> {
+    let mut open =
+        |name: &str| world.storage.open(name).map_err(|error| format!("{name}: {error}"));
+    if let Some(vocabulary) = &found.file.vocabulary {
+        let tokenizer = Tokenizer::inside(vocabulary, &mut *open(&found.name)?);
+        return Ok((found.name.clone(), tokenizer.map_err(|error| error.to_string())?));
+    }
     let Some(name) = &found.tokenizer else {
         let [own, common] = names_beside(&found.name);
         return Err(format!(
             "it has no tokenizer; copy its tokenizer beside it as {own} or {common}"
         ));
     };
-    let bytes = read_file(world, name).map_err(|message| format!("{name}: {message}"))?;
-    let tokenizer = Tokenizer::read_for(&bytes, found.file.config.vocab_size);
+    let tokenizer = Tokenizer::open(&mut *open(name)?, found.file.config.vocab_size);
     Ok((name.clone(), tokenizer.map_err(|error| format!("its tokenizer {name}: {error}"))?))
-}
-
-fn read_file(world: &mut World<'_>, name: &str) -> Result<Vec<u8>, String> {
-    let mut file = world.storage.open(name).map_err(|error| error.to_string())?;
-    let size = file.size();
-    if size > Tokenizer::LARGEST_FILE {
-        return Err(FileError::TooLarge { size }.to_string());
-    }
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size as usize).map_err(|_| "there is no memory to read it")?;
-    bytes.resize(size as usize, 0);
-    file.read_at(0, &mut bytes).map_err(|error| error.to_string())?;
-    Ok(bytes)
 }

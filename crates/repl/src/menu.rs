@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, Catalog, Found};
 use crate::{Leave, World};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use bootllm_chat::report::{bytes, count};
@@ -20,7 +21,7 @@ const SHORTEST_NAME: usize = 16;
 /// What the person chose.
 pub(crate) enum Choice {
     /// This model.
-    Model(Found),
+    Model(Box<Found>),
     /// No model: to leave.
     Leave(Leave),
 }
@@ -31,13 +32,15 @@ pub(crate) fn choose(world: &mut World<'_>, catalog: &mut Catalog, automatic: bo
     say_what_cannot_be_used(world, catalog);
     let mut countdown = automatic.then_some(COUNTDOWN);
     if let ([only], true) = (catalog.models.as_slice(), automatic) {
-        return Choice::Model(only.clone());
+        return Choice::Model(Box::new(only.clone()));
     }
     let mut selected = 0;
     let mut drawn = 0;
     if catalog.models.is_empty() {
-        world.terminal.write("There is no model on this volume. Copy one onto it: a model in ");
-        world.terminal.write("llama2.c's format, NAME.bin, and its NAME.tokenizer.bin.\n");
+        world
+            .terminal
+            .write("There is no model on this volume. Copy one onto it: a GGUF file, or ");
+        world.terminal.write("one in llama2.c's\nformat, NAME.bin, and its NAME.tokenizer.bin.\n");
         countdown = None;
     }
     loop {
@@ -83,7 +86,7 @@ pub(crate) fn choose(world: &mut World<'_>, catalog: &mut Catalog, automatic: bo
 
 fn take(world: &mut World<'_>, catalog: &Catalog, index: usize) -> Choice {
     world.terminal.write("\n");
-    Choice::Model(catalog.models[index].clone())
+    Choice::Model(Box::new(catalog.models[index].clone()))
 }
 
 fn leave(world: &mut World<'_>, leave: Leave) -> Choice {
@@ -142,7 +145,7 @@ fn draw(
 fn figures(found: &Found) -> String {
     let file = &found.file;
     let (size, parameters) = (bytes(file.size), count(file.parameters()));
-    format!("{size:>11}  {parameters} parameters, {}", file.version.name())
+    format!("{size:>11}  {parameters} parameters, {}", file.format.name())
 }
 
 /// Columns for the names: those of the longest, if every line still has room for its figures.

@@ -1,12 +1,12 @@
 //! Tokens to text, as they come.
 
-use crate::{BOS, Tokenizer};
+use crate::Tokenizer;
 use alloc::string::String;
 
 /// Turns tokens into text one by one, holding back the bytes of a character until it is whole.
 ///
-/// As in llama2.c a space that begins the first piece after BOS is dropped, and so are control
-/// characters other than white space. llama2.c's `run` also drops every byte outside ASCII that
+/// As in llama2.c a space that begins the first piece after BOS is dropped (if the vocabulary puts
+/// one before every text), and so are control characters other than white space. llama2.c's `run` also drops every byte outside ASCII that
 /// comes as a token of its own; here such bytes are put together to characters. Bytes that are no
 /// UTF-8 become U+FFFD.
 #[derive(Default)]
@@ -31,8 +31,9 @@ impl Decoder {
         let previous = self.previous.replace(token);
         self.text.clear();
         let byte = tokenizer.byte(token).map(|byte| [byte]);
-        let mut piece = byte.as_ref().map_or(tokenizer.piece(token), |byte| byte.as_slice());
-        if previous == Some(BOS) && piece.first() == Some(&b' ') {
+        let mut piece = byte.as_ref().map_or(tokenizer.shown(token), |byte| byte.as_slice());
+        let rules = tokenizer.rules();
+        if rules.add_space && previous == Some(rules.bos) && piece.first() == Some(&b' ') {
             piece = &piece[1..];
         }
         for &byte in piece {

@@ -1,6 +1,6 @@
 //! Text to tokens.
 
-use crate::{BOS, EOS, Tokenizer};
+use crate::Tokenizer;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -11,16 +11,21 @@ const NONE: u32 = u32::MAX;
 const LOWEST_SCORE: f32 = -1e10;
 
 impl Tokenizer {
-    /// The tokens of a text, with BOS before and EOS after it if asked for.
+    /// The tokens of a text, with BOS before and EOS after it if asked for. (Where a vocabulary
+    /// wants no BOS, only the empty text gets one, for a model needs something to begin from.)
     ///
     /// As in llama2.c: a space goes before the text unless it is empty; every character becomes
     /// its own token, or the tokens of its bytes if the vocabulary lacks it; then, as long as two
     /// neighbours' pieces together are a piece, those merge whose result has the highest score, of
     /// equals the leftmost. llama2.c looks through all pairs at every merge; here a heap holds
     /// them, which gives the same tokens in n·log n steps.
+    ///
+    /// llama.cpp, for its `llama` vocabularies, does the same but for what no vocabulary that was
+    /// trained has: a piece of two characters one of which is none, and two equal pieces.
     pub fn encode(&self, text: &str, bos: bool, eos: bool) -> Vec<u32> {
         let mut tokens = Vec::with_capacity(text.len() + 3);
-        if !text.is_empty() {
+        let rules = self.rules();
+        if rules.add_space && !text.is_empty() {
             self.push_character(" ", &mut tokens);
         }
         let mut buffer = [0; 4];
@@ -28,8 +33,8 @@ impl Tokenizer {
             self.push_character(character.encode_utf8(&mut buffer), &mut tokens);
         }
         let merged = Merge::new(self, tokens).run();
-        let before = bos.then_some(BOS);
-        let after = eos.then_some(EOS);
+        let before = (bos && (rules.add_bos || text.is_empty())).then_some(rules.bos);
+        let after = eos.then_some(rules.eos);
         before.into_iter().chain(merged).chain(after).collect()
     }
 

@@ -4,14 +4,32 @@
 //! i32 length and the bytes of the piece, spaces as spaces. How many tokens there are is not
 //! written: the file simply ends (llama2.c's `tokenizer.py`).
 
-use crate::Tokenizer;
+use crate::vocabulary::FIRST_BYTE;
+use crate::{BOS, EOS, Tokenizer, UNKNOWN};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use bootllm_model_file::{ReadError, TokenRules, Vocabulary};
+use bootllm_platform::ReadAt;
 
 /// Why a file is not a tokenizer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FileError {
+    /// The file, or the vocabulary inside a GGUF file, cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no memory for it.
+    #[error("there is no memory to read its {size} bytes")]
+    OutOfMemory {
+        /// Bytes in the file.
+        size: u64,
+    },
+    /// The vocabulary cannot be said in a `tokenizer.bin`.
+    #[error("llama2.c's tokenizer.bin has no place for this vocabulary: {problem}")]
+    NotLlama2c {
+        /// What differs.
+        problem: &'static str,
+    },
     /// There is nothing in the file.
     #[error("the file is empty; copy the tokenizer again")]
     Empty,
@@ -69,6 +87,32 @@ impl Tokenizer {
     /// The largest file that [`Tokenizer::read`] is meant for: far more than any vocabulary has.
     pub const LARGEST_FILE: u64 = 16 << 20;
 
+    /// Reads a tokenizer from its own file, a `tokenizer.bin` or a GGUF file, and checks that it has
+    /// as many tokens as the model.
+    pub fn open(file: &mut dyn ReadAt, vocab_size: usize) -> Result<Self, FileError> {
+        let size = file.size();
+        let mut magic = [0; 4];
+        if size >= magic.len() as u64 {
+            file.read_at(0, &mut magic).map_err(ReadError::from)?;
+        }
+        if &magic == b"GGUF" {
+            let vocabulary = Vocabulary::read(file)?;
+            let found = usize::try_from(vocabulary.count()).unwrap_or(usize::MAX);
+            if found != vocab_size {
+                return Err(FileError::VocabularySize { found, expected: vocab_size });
+            }
+            return Self::inside(&vocabulary, file);
+        }
+        if size > Self::LARGEST_FILE {
+            return Err(FileError::TooLarge { size });
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size as usize).map_err(|_| FileError::OutOfMemory { size })?;
+        bytes.resize(size as usize, 0);
+        file.read_at(0, &mut bytes).map_err(ReadError::from)?;
+        Self::read_for(&bytes, vocab_size)
+    }
+
     /// Reads a `tokenizer.bin`.
     pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
         let pieces = Pieces::of(bytes)?;
@@ -86,15 +130,43 @@ impl Tokenizer {
         Self::read(bytes)
     }
 
-    /// The vocabulary as a `tokenizer.bin`.
+    /// The vocabulary as a `tokenizer.bin`. [`Tokenizer::check_llama2c`] says whether it can be one.
     pub fn write(&self) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (self.longest() as i32).to_le_bytes().into();
-        for token in 0..self.len() as u32 {
+        // As llama2.c's tokenizer.py spells them.
+        let spelled = |token| match token {
+            BOS if !self.is_llama2c() => b"\n<s>\n",
+            EOS if !self.is_llama2c() => b"\n</s>\n".as_slice(),
+            token => self.piece(token),
+        };
+        let tokens = 0..self.len() as u32;
+        let longest = tokens.clone().map(|token| spelled(token).len()).max().unwrap_or(0);
+        let mut bytes: Vec<u8> = (longest as i32).to_le_bytes().into();
+        for token in tokens {
             bytes.extend(self.score(token).unwrap_or(0.0).to_le_bytes());
-            bytes.extend((self.piece(token).len() as i32).to_le_bytes());
-            bytes.extend(self.piece(token));
+            bytes.extend((spelled(token).len() as i32).to_le_bytes());
+            bytes.extend(spelled(token));
         }
         bytes
+    }
+
+    /// Checks that a `tokenizer.bin` would say all of this vocabulary.
+    pub fn check_llama2c(&self) -> Result<(), FileError> {
+        if self.is_llama2c() {
+            return Ok(());
+        }
+        let TokenRules { unknown, bos, eos, add_bos, add_space } = self.rules();
+        let in_order = (FIRST_BYTE..).zip(0..=u8::MAX).all(|(n, byte)| self.byte_token(byte) == n);
+        let problems = [
+            ((unknown, bos, eos) != (UNKNOWN, BOS, EOS), "its special tokens are others"),
+            (!in_order, "its bytes are other tokens"),
+            (!add_bos, "its texts do not begin with BOS"),
+            (!add_space, "its texts do not begin with a space"),
+            ((0..self.len() as u32).any(|n| self.piece(n).is_empty()), "it has an empty piece"),
+        ];
+        match problems.into_iter().find(|(differs, _)| *differs) {
+            None => Ok(()),
+            Some((_, problem)) => Err(FileError::NotLlama2c { problem }),
+        }
     }
 }
 

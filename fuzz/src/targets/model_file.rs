@@ -1,11 +1,16 @@
-//! Model files: header, loading, a few tokens, converting.
+//! Model files: header, tokenizer, loading, a few tokens, converting.
 
 use crate::memory;
 use bootllm_cores::OneCore;
 use bootllm_engine::{LoadError, Memory, Model, Session};
-use bootllm_model_file::{ModelFile, RowError, Version, convert, largest_group, read};
+use bootllm_model_file::{
+    Config, FileFormat, ModelFile, RowError, Target, Tensor, Version, WriteError, convert,
+    largest_group, read,
+};
 use bootllm_platform::{ReadAt, StorageError};
+use bootllm_quant::Encoding;
 use bootllm_sampling::{Sampler, Settings};
+use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 
 /// Positions that are made for a session. What a header asks for may be far more.
@@ -23,6 +28,7 @@ pub fn model_file(mut bytes: &[u8]) {
         }
     };
     check_tensors(&file);
+    check_tokenizer(&file, bytes);
     check_memory(&file, bytes);
     check_read_errors(&file, bytes);
     if run(&file, bytes) {
@@ -46,6 +52,40 @@ fn check_tensors(file: &ModelFile) {
     assert!(ranges.last().is_some_and(|last| last.end <= file.size));
     assert!(ranges.is_sorted_by(|a, b| a.end <= b.start), "tensors overlap");
     assert!(file.parameters() <= 4 * file.size);
+}
+
+/// A tokenizer inside is one, or an error.
+fn check_tokenizer(file: &ModelFile, mut bytes: &[u8]) {
+    let vocab_size = file.config.vocab_size;
+    let Some(vocabulary) = &file.vocabulary else {
+        return;
+    };
+    let opened = Tokenizer::open(&mut bytes, vocab_size);
+    match Tokenizer::inside(vocabulary, &mut bytes) {
+        Ok(tokenizer) => {
+            assert_eq!(tokenizer.len(), vocab_size);
+            super::tokenizer::check(&tokenizer, bytes, &|byte| byte_token(&tokenizer, byte));
+            assert!(opened.is_ok_and(|opened| opened.write() == tokenizer.write()));
+            let written = tokenizer.write();
+            if tokenizer.check_llama2c().is_ok() {
+                assert_eq!(Tokenizer::read(&written).unwrap().write(), written);
+            }
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            assert!(opened.is_err());
+        }
+    }
+}
+
+/// The last token whose piece says that it is this byte's.
+fn byte_token(tokenizer: &Tokenizer, byte: u8) -> u32 {
+    let digits = format!("{byte:02X}");
+    let is = |&token: &u32| match tokenizer.piece(token) {
+        [b'<', b'0', b'x', own @ .., b'>'] => own.eq_ignore_ascii_case(digits.as_bytes()),
+        _ => false,
+    };
+    (0..tokenizer.len() as u32).rev().find(is).unwrap_or(tokenizer.rules().unknown)
 }
 
 /// A context that the memory cannot hold is an error, not the end of the program.
@@ -89,13 +129,17 @@ fn check_read_errors(file: &ModelFile, bytes: &[u8]) {
     }
     // Within the first tensor in the file, whichever that is.
     let first = file.tensors().iter().map(|tensor| tensor.planes[0].offset).min().unwrap_or(0);
+    let end_of_plane = |tensor: &Tensor| {
+        tensor.planes.map(|plane| plane.offset + plane.row_bytes * tensor.shape.rows as u64)
+    };
+    let last = file.tensors().iter().flat_map(end_of_plane).max().unwrap_or(0);
     for end in [0, first, file.size / 2] {
         let result =
             Model::load(file, &mut Bad { bytes, end }, 1, &mut |_| ControlFlow::Continue(()));
         match result.map(drop) {
             Err(LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })) => {}
-            // v0's tables are not read.
-            Ok(()) => assert!(file.version == Version::V0 && end > first),
+            // What lies behind the weights is not read.
+            Ok(()) => assert!(last <= end),
             Err(error) => panic!("{error}"),
         }
     }
@@ -153,10 +197,27 @@ fn check_conversions(file: &ModelFile, mut bytes: &[u8]) {
         return;
     }
     let group = largest_group(&file.config);
+    let Config { norm_epsilon, rope_base, .. } = file.config;
+    let as_llama2c = (norm_epsilon, rope_base) == (Config::NORM_EPSILON, Config::ROPE_BASE);
     for version in [Version::V0, Version::V1, Version::V2 { group }] {
         let mut output = Vec::new();
-        convert(file, &mut bytes, version, &mut output, &mut |_| {}).unwrap();
+        match convert(file, &mut bytes, version, &mut output, &mut |_| {}) {
+            Err(WriteError::Config(_)) if !as_llama2c => continue,
+            result => result.unwrap(),
+        }
         let again = read(&mut output.as_slice()).unwrap();
-        assert_eq!((again.version, again.config), (version, file.config));
+        assert_eq!((again.format, again.config), (version.into(), file.config));
+    }
+    for weights in Encoding::IN_GGUF {
+        let mut output = Vec::new();
+        let target = Target::Gguf { weights, tokens: None };
+        match convert(file, &mut bytes, target, &mut output, &mut |_| {}) {
+            Err(WriteError::TooLarge { .. }) => continue,
+            result => result.unwrap(),
+        }
+        let again = read(&mut output.as_slice()).unwrap();
+        assert!(matches!(again.format, FileFormat::Gguf { .. }));
+        assert_eq!(again.config, file.config);
+        assert_eq!(again.vocabulary.is_some(), file.vocabulary.is_some());
     }
 }

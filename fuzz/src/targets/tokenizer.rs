@@ -1,6 +1,7 @@
 //! Tokenizers: reading, writing, encoding, decoding.
 
-use bootllm_tokenizer::{BOS, Decoder, EOS, Tokenizer};
+use bootllm_model_file::TokenRules;
+use bootllm_tokenizer::{Decoder, Tokenizer};
 
 /// Bytes of text that are encoded in the slow way too.
 const TEXT: usize = 60;
@@ -21,17 +22,29 @@ pub fn tokenizer(bytes: &[u8]) {
         let again = Tokenizer::read(&written).unwrap();
         assert!(again.write() == written && again.len() == tokenizer.len());
     }
+    check(&tokenizer, bytes, &|byte| {
+        let token = u32::from(byte) + 3;
+        if (token as usize) < tokenizer.len() { token } else { 0 }
+    });
+}
+
+/// Encodes and decodes, among others the end of `bytes` as a text. `byte_token` says which token
+/// stands for a byte.
+pub(super) fn check(tokenizer: &Tokenizer, bytes: &[u8], byte_token: &dyn Fn(u8) -> u32) {
+    let TokenRules { bos, eos, add_bos, .. } = tokenizer.rules();
     let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TEXT / 2)..]);
     for text in [&*text, "Once upon a time é 日本\n😀", ""] {
         let tokens = tokenizer.encode(text, false, false);
-        assert!(tokens == encode_slowly(&tokenizer, text), "{text:?}");
+        assert!(tokens == encode_slowly(tokenizer, text, byte_token), "{text:?}");
         let framed = tokenizer.encode(text, true, true);
-        assert!(framed.len() == tokens.len() + 2 && framed[0] == BOS);
-        assert_eq!(framed.last(), Some(&EOS));
-        decode(&tokenizer, &framed);
+        let before = usize::from(add_bos || text.is_empty());
+        assert!(framed.len() == before + tokens.len() + 1);
+        assert!(before == 0 || framed[0] == bos);
+        assert_eq!(framed.last(), Some(&eos));
+        decode(tokenizer, &framed);
     }
     let some: Vec<u32> = (0..tokenizer.len() as u32 + 2).take(1000).collect();
-    decode(&tokenizer, &some);
+    decode(tokenizer, &some);
 }
 
 fn decode(tokenizer: &Tokenizer, tokens: &[u32]) {
@@ -45,17 +58,15 @@ fn decode(tokenizer: &Tokenizer, tokens: &[u32]) {
 }
 
 /// llama2.c's encoder in its own way: look at all pairs, merge the best, start again.
-fn encode_slowly(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+fn encode_slowly(tokenizer: &Tokenizer, text: &str, byte_token: &dyn Fn(u8) -> u32) -> Vec<u32> {
     let mut tokens = Vec::new();
-    let space = if text.is_empty() { "" } else { " " };
+    let TokenRules { add_space, .. } = tokenizer.rules();
+    let space = if text.is_empty() || !add_space { "" } else { " " };
     for character in space.chars().chain(text.chars()) {
         let bytes = character.to_string().into_bytes();
         match tokenizer.find(&bytes) {
             Some(token) => tokens.push(token),
-            None => tokens.extend(bytes.iter().map(|&byte| {
-                let token = u32::from(byte) + 3;
-                if (token as usize) < tokenizer.len() { token } else { 0 }
-            })),
+            None => tokens.extend(bytes.iter().map(|&byte| byte_token(byte))),
         }
     }
     loop {

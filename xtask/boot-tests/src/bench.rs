@@ -107,7 +107,10 @@ impl Bench {
     /// What the program on this machine prints to standard output.
     pub fn host(&self, verb: &str, model: &Model, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.host);
-        command.arg(verb).arg(&model.model).arg("--tokenizer").arg(&model.tokenizer);
+        command.arg(verb).arg(&model.model);
+        if let Some(tokenizer) = &model.tokenizer {
+            command.arg("--tokenizer").arg(tokenizer);
+        }
         process::output_exact(command.args(arguments)).unwrap()
     }
 }

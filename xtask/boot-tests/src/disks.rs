@@ -56,7 +56,7 @@ fn boots_from_a_stick_filled_by_hand() {
     let entries = [
         Entry::new("EFI/BOOT/BOOTX64.EFI", &bench.program.file).unwrap(),
         Entry::new("a model.bin", &bench.model.model).unwrap(),
-        Entry::new("tokenizer.bin", &bench.model.tokenizer).unwrap(),
+        Entry::new("tokenizer.bin", bench.model.tokenizer.as_ref().unwrap()).unwrap(),
     ];
     let file = bench.file("stick.img");
     let mut device = File::create(&file).unwrap();

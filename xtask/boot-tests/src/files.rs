@@ -12,7 +12,8 @@ fn a_menu_chooses_among_models() {
     let bench = bench();
     let mut entries = bench.entries(&[&bench.small]);
     entries.push(Entry::new("other.bin", &bench.small.model).unwrap());
-    entries.push(Entry::new("other.tokenizer.bin", &bench.small.tokenizer).unwrap());
+    entries
+        .push(Entry::new("other.tokenizer.bin", bench.small.tokenizer.as_ref().unwrap()).unwrap());
     let machine = bench.machine("menu", &entries);
 
     // Nobody there: the first one starts after the countdown.

@@ -281,6 +281,12 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
     let mut opened = open(model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
     let mut shape = Shape::from(&opened.file.config);
+    ensure!(
+        shape.config() == opened.file.config,
+        "{}: its norms' epsilon or rope base are not llama2.c's, with which this trains",
+        name()
+    );
+    tokenizer.check_llama2c().with_context(name)?;
     if let Some(context) = arguments.shape.context {
         ensure!(context <= shape.context, "{}: its context is {}", name(), shape.context);
         shape.context = context;

@@ -110,6 +110,8 @@ pub fn config(shared_classifier: bool) -> Config {
         vocab_size: 37,
         context: 80,
         shared_classifier,
+        norm_epsilon: Config::NORM_EPSILON,
+        rope_base: Config::ROPE_BASE,
     }
 }
 

@@ -36,7 +36,7 @@ struct Layer {
 impl Llama {
     pub(crate) fn load(loader: &mut Loader<'_>, context: usize) -> Result<Self, LoadError> {
         let config = loader.model.config;
-        let rope = RopeTable::new(config.head_size(), context, Config::ROPE_BASE)
+        let rope = RopeTable::new(config.head_size(), context, config.rope_base)
             .map_err(|_| out_of_memory("RoPE", context.saturating_mul(config.head_size() * 4)))?;
         let embedding = loader.matrix(Part::TokenEmbedding, 0)?;
         let layers = loader.layers(|loader, layer| {
@@ -129,7 +129,7 @@ impl Llama {
     fn classify(&self, pass: &mut Pass<'_>, logits: &mut [f32]) {
         let (b, dim) = (&mut pass.buffers, self.config.dim);
         let (x, normed) = (&b.x[b.x.len() - dim..], &mut b.normed[..dim]);
-        pass.kernels.rms_norm(normed, x, &self.output_norm, Config::NORM_EPSILON);
+        pass.kernels.rms_norm(normed, x, &self.output_norm, self.config.norm_epsilon);
         let output = self.output.as_ref().unwrap_or(&self.embedding);
         multiply(pass.cores, b.input, (1, normed), [(output, logits)]);
     }
@@ -141,7 +141,7 @@ impl Architecture for Llama {
         x.zip(tokens).for_each(|(x, &token)| self.embedding.row(token as usize, x));
         pass.done(Stage::Embedding);
         for (index, layer) in self.layers.iter().enumerate() {
-            pass.norm(&layer.attention_norm);
+            pass.norm(&layer.attention_norm, self.config.norm_epsilon);
             pass.done(Stage::Norms);
             self.project(layer, pass);
             pass.done(Stage::Projections);
@@ -155,7 +155,7 @@ impl Architecture for Llama {
             pass.done(Stage::AttentionOutput);
 
             pass.add_branch(self.config.dim);
-            pass.norm(&layer.feed_forward_norm);
+            pass.norm(&layer.feed_forward_norm, self.config.norm_epsilon);
             pass.done(Stage::Norms);
             self.gate_and_up(layer, pass);
             pass.done(Stage::GateAndUp);

@@ -2,7 +2,8 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
-use bootllm_tokenizer::names_beside;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// A file that was put into the program when it was built.
 pub struct File {
@@ -16,9 +17,10 @@ static MODEL: &[u8] = include_bytes!(env!(
     "BOOTLLM_EMBED_MODEL",
     "the feature `embed` needs the path of a model in BOOTLLM_EMBED_MODEL"
 ));
+#[cfg(feature = "embed-tokenizer")]
 static TOKENIZER: &[u8] = include_bytes!(env!(
     "BOOTLLM_EMBED_TOKENIZER",
-    "the feature `embed` needs the path of the model's tokenizer in BOOTLLM_EMBED_TOKENIZER"
+    "the feature `embed-tokenizer` needs the path of a tokenizer in BOOTLLM_EMBED_TOKENIZER"
 ));
 /// The model's name, copied so that the rest of its path is no part of the program.
 static NAME: [u8; file_name(PATH).len()] = match file_name(PATH).first_chunk() {
@@ -27,11 +29,14 @@ static NAME: [u8; file_name(PATH).len()] = match file_name(PATH).first_chunk() {
 };
 const PATH: &str = env!("BOOTLLM_EMBED_MODEL");
 
-/// The model and its tokenizer, which is called so that it is found beside the model.
-pub fn files() -> [File; 2] {
+/// The model, and the file of its tokenizer, which is called so that it is found beside the model.
+pub fn files() -> Vec<File> {
     let name = str::from_utf8(&NAME).unwrap_or("model.bin");
-    let [own_tokenizer, _] = names_beside(name);
-    [File { name: name.to_owned(), bytes: MODEL }, File { name: own_tokenizer, bytes: TOKENIZER }]
+    vec![
+        File { name: name.to_owned(), bytes: MODEL },
+        #[cfg(feature = "embed-tokenizer")]
+        File { name: bootllm_tokenizer::names_beside(name)[0].clone(), bytes: TOKENIZER },
+    ]
 }
 
 /// What follows the last separator of a path of Linux or Windows.

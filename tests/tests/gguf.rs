@@ -1,0 +1,648 @@
+//! GGUF files: what is read, what is written, what is refused.
+
+use bootllm_model_file::{
+    Config, FileFormat, ModelFile, Part, ReadError, Target, Tokens, Version, convert, for_each_row,
+    read,
+};
+use bootllm_quant::Encoding;
+use bootllm_tests::{Folder, Gguf, SmallModel, bootllm, shared, string, value, vocabulary};
+use bootllm_tokenizer::{Decoder, Tokenizer};
+use std::path::Path;
+use std::sync::LazyLock;
+
+const MODELS: [fn() -> SmallModel; 3] =
+    [SmallModel::shared_classifier, SmallModel::own_classifier, SmallModel::smallest];
+
+/// A small file that is good, with a tokenizer inside.
+fn good() -> Gguf {
+    static GOOD: LazyLock<Gguf> =
+        LazyLock::new(|| Gguf::parse(&SmallModel::shared_classifier().gguf(Encoding::F32)));
+    GOOD.clone()
+}
+
+fn described(file: &Gguf) -> Result<ModelFile, ReadError> {
+    read(&mut file.bytes().as_slice())
+}
+
+/// All weights of a model, tensor after tensor, as their bits.
+fn weights(mut bytes: &[u8]) -> Vec<(Part, usize, Vec<u32>)> {
+    let file = read(&mut bytes).unwrap();
+    let tensors = file.tensors().iter().map(|tensor| {
+        let mut values = Vec::new();
+        let mut row = vec![0.0f32; tensor.shape.columns];
+        for_each_row(&mut bytes, tensor, &mut Default::default(), |_, planes| {
+            tensor.shape.encoding.format().decode_row(&tensor.shape, planes, &mut row);
+            values.extend(row.iter().map(|value| value.to_bits()));
+            Ok::<_, bootllm_model_file::RowError>(())
+        })
+        .unwrap();
+        (tensor.part, tensor.layer, values)
+    });
+    tensors.collect()
+}
+
+fn converted<'a>(mut bytes: &[u8], target: impl Into<Target<'a>>) -> Vec<u8> {
+    let file = read(&mut bytes).unwrap();
+    let mut output = Vec::new();
+    convert(&file, &mut bytes, target, &mut output, &mut |_| {}).unwrap();
+    output
+}
+
+fn to(weights: Encoding) -> Target<'static> {
+    Target::Gguf { weights, tokens: None }
+}
+
+#[test]
+fn a_written_file_is_read_as_it_was_meant() {
+    for model in MODELS.map(|model| model()) {
+        for weights in Encoding::IN_GGUF {
+            let bytes = model.gguf(weights);
+            let file = read(&mut bytes.as_slice()).unwrap();
+            assert_eq!(file.config, model.config);
+            assert_eq!(file.size, bytes.len() as u64);
+            assert!(file.vocabulary.is_some());
+            for tensor in file.tensors() {
+                let expected = match weights {
+                    _ if tensor.part.is_norm() => Encoding::F32,
+                    _ if tensor.shape.columns % weights.group() != 0 => Encoding::F16,
+                    weights => weights,
+                };
+                assert_eq!(tensor.shape.encoding, expected, "{tensor}");
+                assert_eq!(tensor.planes[0].offset % 32, 0);
+            }
+        }
+    }
+    let own = SmallModel::own_classifier().gguf(Encoding::Q8_0);
+    let file = read(&mut own.as_slice()).unwrap();
+    assert_eq!(file.format, FileFormat::Gguf { weights: Encoding::Q8_0 });
+    assert_eq!(file.format.to_string(), "GGUF (q8_0)");
+    let down = file.tensor(Part::Down, 1).unwrap();
+    assert_eq!(down.shape.encoding, Encoding::F16, "68 columns");
+}
+
+#[test]
+fn a_file_says_what_llama_cpp_asks_for() {
+    let model = SmallModel::own_classifier();
+    let file = Gguf::parse(&model.gguf(Encoding::Q4_0));
+    assert_eq!(file.version, 3);
+    for (key, expected) in [
+        ("general.architecture", value::text("llama")),
+        ("general.alignment", value::u32(32)),
+        ("general.file_type", value::u32(2)),
+        ("general.quantization_version", value::u32(2)),
+        ("llama.block_count", value::u32(2)),
+        ("llama.context_length", value::u32(70)),
+        ("llama.embedding_length", value::u32(32)),
+        ("llama.feed_forward_length", value::u32(68)),
+        ("llama.attention.head_count", value::u32(4)),
+        ("llama.attention.head_count_kv", value::u32(4)),
+        ("llama.attention.layer_norm_rms_epsilon", value::f32(1e-5)),
+        ("llama.rope.dimension_count", value::u32(8)),
+        ("llama.rope.freq_base", value::f32(10_000.0)),
+        ("llama.vocab_size", value::u32(325)),
+        ("tokenizer.ggml.model", value::text("llama")),
+        ("tokenizer.ggml.bos_token_id", value::u32(1)),
+        ("tokenizer.ggml.eos_token_id", value::u32(2)),
+        ("tokenizer.ggml.unknown_token_id", value::u32(0)),
+        ("tokenizer.ggml.add_bos_token", value::bool(true)),
+        ("tokenizer.ggml.add_space_prefix", value::bool(true)),
+    ] {
+        assert_eq!(file.value(key), Some(expected.as_slice()), "{key}");
+    }
+    let tokens = file.value("tokenizer.ggml.tokens").unwrap();
+    let start = ["<unk>", "<s>", "</s>", "<0x00>"].map(string).concat();
+    assert!(tokens[16..].starts_with(&start));
+    let spaced = string("\u{2581}th");
+    assert!(tokens.windows(spaced.len()).any(|window| window == spaced));
+    let kinds = file.value("tokenizer.ggml.token_type").unwrap();
+    let kinds: Vec<u32> =
+        kinds[16..].as_chunks().0.iter().map(|&kind| u32::from_le_bytes(kind)).collect();
+    assert_eq!((&kinds[..4], &kinds[258..260]), ([2, 3, 3, 6].as_slice(), [6, 1].as_slice()));
+
+    let shape = |name: &str| file.tensor(name).map(|tensor| tensor.dimensions.clone());
+    assert_eq!(shape("blk.1.ffn_down.weight"), Some(vec![68, 32]));
+    assert_eq!(shape("blk.0.attn_norm.weight"), Some(vec![32]));
+    assert_eq!(shape("output.weight"), Some(vec![32, 325]));
+    let shared = Gguf::parse(&SmallModel::shared_classifier().gguf(Encoding::F32));
+    assert_eq!(shared.tensor("output.weight"), None, "it is the embedding");
+}
+
+#[test]
+fn formats_convert_into_each_other() {
+    let tokens = vocabulary();
+    for model in MODELS.map(|model| model()) {
+        let v1 = model.file(Version::V1);
+        let expected = weights(&v1);
+        // Without loss, whatever way it goes.
+        let tokens = Some(&tokens as &dyn Tokens).filter(|_| model.config.vocab_size == 325);
+        let f32 = converted(&v1, Target::Gguf { weights: Encoding::F32, tokens });
+        assert!(weights(&f32) == expected);
+        assert!(converted(&f32, Version::V1) == v1);
+        assert!(converted(&f32, Version::V0) == model.file(Version::V0));
+        assert!(converted(&f32, to(Encoding::F32)).len() == f32.len());
+        // From any of llama2.c's formats, and by way of GGUF, it is the same.
+        for weights in Encoding::IN_GGUF {
+            let direct = converted(&v1, Target::Gguf { weights, tokens });
+            assert!(
+                Gguf::parse(&converted(&f32, to(weights))).tensors == Gguf::parse(&direct).tensors
+            );
+            // What is lost is lost once.
+            let floats = converted(&direct, to(Encoding::F32));
+            let again = Gguf::parse(&converted(&floats, to(weights)));
+            assert!(again.tensors == Gguf::parse(&direct).tensors, "{weights:?}");
+            assert!(Gguf::parse(&converted(&direct, to(weights))).tensors == again.tensors);
+        }
+    }
+}
+
+#[test]
+fn values_that_nobody_here_reads_are_kept() {
+    let names = ["a", "b"].map(string).concat();
+    let nested =
+        [value::array(4, 2, &[0; 8])[4..].to_vec(), value::array(8, 2, &names)[4..].to_vec()];
+    let mut file = good()
+        .with("general.name", value::text("small ü"))
+        .with("tokenizer.chat_template", value::text(&"{{ x }}".repeat(20_000)))
+        .with("general.file_type", value::u32(99))
+        .with("some.nested", value::array(9, 2, &nested.concat()))
+        .with("some.bytes", value::array(0, 70_000, &[7; 70_000]));
+    for (number, bytes) in
+        [(0, 1), (1, 1), (2, 2), (3, 2), (5, 4), (7, 1), (10, 8), (11, 8), (12, 8)]
+    {
+        let value = [u32::to_le_bytes(number).as_slice(), &[1; 8][..bytes]].concat();
+        file.values.insert(1, (format!("some.of_type_{number}"), value));
+    }
+    let other = Gguf::parse(&converted(&file.bytes(), to(Encoding::Q8_0)));
+    assert_eq!(other.value("general.file_type"), Some(value::u32(7).as_slice()));
+    assert_eq!(other.values.len(), file.values.len());
+    for (key, expected) in &file.values {
+        if key != "general.file_type" {
+            assert!(other.value(key) == Some(expected), "{key}");
+        }
+    }
+    // Version 2 differs in nothing.
+    let old = Gguf { version: 2, ..file.clone() };
+    assert!(
+        converted(&old.bytes(), to(Encoding::Q8_0)) == converted(&file.bytes(), to(Encoding::Q8_0))
+    );
+}
+
+#[test]
+fn a_model_with_other_numbers_is_computed_with_them_and_is_none_of_llama2_c_s() {
+    let small = SmallModel::shared_classifier();
+    for config in [
+        Config { norm_epsilon: 1e-6, ..small.config },
+        Config { rope_base: 500_000.0, ..small.config },
+    ] {
+        let model = SmallModel { config, ..small };
+        let bytes = model.gguf(Encoding::F32);
+        let file = read(&mut bytes.as_slice()).unwrap();
+        assert_eq!(file.config, config);
+        let logits = |bytes: &[u8], config| {
+            let format = FileFormat::Gguf { weights: Encoding::F32 };
+            let mut reference = bootllm_tests::Reference::new(bytes, config, format);
+            (0..4).for_each(|token| drop(reference.forward(token)));
+            reference.forward(4)
+        };
+        let model = model.load(FileFormat::Gguf { weights: Encoding::F32 });
+        let mut session = bootllm_engine::Session::new(&model, &bootllm_cores::OneCore).unwrap();
+        session.prefill(&[0, 1, 2, 3]).unwrap();
+        let own = session.decode(4).unwrap().to_vec();
+        assert!(own == logits(&bytes, config));
+        assert!(own != logits(&bytes, small.config));
+
+        let mut source = bytes.as_slice();
+        for version in [Version::V0, Version::V1, Version::V2 { group: 16 }] {
+            let error = convert(&file, &mut source, version, &mut Vec::new(), &mut |_| {});
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("in llama2.c's formats it is always"), "{error}");
+        }
+        let again = converted(&bytes, to(Encoding::F16));
+        assert_eq!(read(&mut again.as_slice()).unwrap().config, config);
+    }
+}
+
+#[test]
+fn what_may_be_left_out_has_llama_cpp_s_defaults() {
+    let model = SmallModel::own_classifier();
+    let file = Gguf::parse(&model.gguf(Encoding::F32));
+    let file = file
+        .without("llama.attention.head_count_kv")
+        .without("llama.rope.dimension_count")
+        .without("llama.rope.freq_base")
+        .without("llama.vocab_size")
+        .without("general.alignment")
+        .without("general.file_type")
+        .without("general.quantization_version")
+        .without("tokenizer.ggml.scores")
+        .without("tokenizer.ggml.add_bos_token")
+        .without("tokenizer.ggml.add_space_prefix")
+        .without("tokenizer.ggml.bos_token_id")
+        .without("tokenizer.ggml.eos_token_id")
+        .without("tokenizer.ggml.unknown_token_id");
+    let read = described(&file).unwrap();
+    assert_eq!(read.config, model.config);
+    let vocabulary = read.vocabulary.unwrap();
+    assert_eq!(vocabulary.rules(), Tokens::rules(&bootllm_tests::vocabulary()));
+    // Numbers of any type, and scalings that scale nothing.
+    let file = file
+        .with("llama.block_count", [10u32.to_le_bytes().as_slice(), &2u64.to_le_bytes()].concat())
+        .with(
+            "llama.context_length",
+            [2u32.to_le_bytes().as_slice(), &70u16.to_le_bytes()].concat(),
+        )
+        .with("llama.rope.scaling.type", value::text("none"))
+        .with("llama.rope.scaling.factor", value::f32(4.0))
+        .with("llama.expert_count", value::u32(0))
+        .with("split.count", value::u32(1));
+    assert_eq!(described(&file).unwrap().config, model.config);
+    let file = file
+        .with("llama.rope.scaling.type", value::text("linear"))
+        .with("llama.rope.scaling.factor", value::f32(1.0));
+    assert_eq!(described(&file).unwrap().config, model.config);
+    // Another alignment, and no tokenizer.
+    let mut file = Gguf { alignment: 64, ..file }.with("general.alignment", value::u32(64));
+    file.values.retain(|(key, _)| !key.starts_with("tokenizer."));
+    let read = described(&file).unwrap();
+    assert_eq!((read.config, read.vocabulary), (model.config, None));
+}
+
+/// A good file with something wrong in it, and what is said of it.
+fn bad_files() -> Vec<(Gguf, &'static str)> {
+    let tensor = |name: &'static str, change: fn(&mut bootllm_tests::GgufTensor)| {
+        good().tensors(|all| change(all.iter_mut().find(|tensor| tensor.name == name).unwrap()))
+    };
+    let more = |name: &'static str| {
+        good().tensors(|all| {
+            let mut other = all[1].clone();
+            other.name = name.into();
+            all.push(other);
+        })
+    };
+    let number = |key: &str, number: u32| good().with(key, value::u32(number));
+    let float = |key: &str, number: f32| good().with(key, value::f32(number));
+    let twice = {
+        let mut file = good();
+        file.values.push(file.values[3].clone());
+        file
+    };
+    vec![
+        (Gguf { version: 1, ..good() }, "GGUF version 1; versions 2 and 3 can be read"),
+        (Gguf { version: 3 << 24, ..good() }, "written on a big-endian machine"),
+        (
+            good().with("general.architecture", value::text("qwen2\x1b[2J")),
+            "a model of the architecture \"qwen2[2J\"; only \"llama\" can be run so far",
+        ),
+        (good().without("general.architecture"), "general.architecture is missing"),
+        (number("general.architecture", 1), "general.architecture is not a text"),
+        (number("split.count", 3), "split.count is 3, which cannot be run yet; join the parts"),
+        (number("llama.expert_count", 8), "llama.expert_count is 8, which cannot be run yet"),
+        (
+            good().with("llama.rope.scaling.type", value::text("yarn")),
+            "llama.rope.scaling.type is yarn, which cannot be run yet",
+        ),
+        (float("llama.rope.scaling.factor", 4.0), "llama.rope.scaling.factor is 4,"),
+        (float("llama.rope.scale_linear", 0.5), "llama.rope.scale_linear is 0.5,"),
+        (number("general.alignment", 24), "general.alignment is 24, not a power of two"),
+        (number("general.alignment", 0), "general.alignment is 0, not a power of two"),
+        (number("llama.block_count", 0), "llama.block_count is 0"),
+        (number("llama.embedding_length", u32::MAX), "llama.embedding_length is 4294967295, more"),
+        (number("llama.attention.head_count", 7), "7 heads do not divide the dimension 48"),
+        (number("llama.attention.head_count_kv", 4), "4 key and value heads do not divide 6"),
+        (number("llama.rope.dimension_count", 4), "llama.rope.dimension_count is 4, which cannot"),
+        (number("llama.attention.key_length", 16), "llama.attention.key_length is 16, which"),
+        (number("llama.attention.value_length", 9), "it must be the size of a head"),
+        (good().without("llama.block_count"), "llama.block_count is missing"),
+        (
+            good().with("llama.feed_forward_length", value::array(4, 3, &[80; 12])),
+            "llama.feed_forward_length is not a whole number",
+        ),
+        (
+            good().without("llama.attention.layer_norm_rms_epsilon"),
+            "llama.attention.layer_norm_rms_epsilon is missing",
+        ),
+        (float("llama.attention.layer_norm_rms_epsilon", f32::NAN), "the norms' epsilon is NaN"),
+        (float("llama.attention.layer_norm_rms_epsilon", -1.0), "the norms' epsilon is -1"),
+        (float("llama.rope.freq_base", 0.0), "the base of the rotary frequencies is 0"),
+        (float("llama.rope.freq_base", f32::INFINITY), "the rotary frequencies is inf"),
+        (twice, "llama.embedding_length is there twice"),
+        (
+            good().with("some.value", 13u32.to_le_bytes().into()),
+            "the value of some.value has the unknown type 13",
+        ),
+        (
+            good().with(
+                "some.value",
+                [9u32.to_le_bytes().as_slice(), &value::array(9, 1, &[])[4..].repeat(9)].concat(),
+            ),
+            "the value of some.value has the unknown type 9",
+        ),
+        (more("blk.0.attn_q.bias"), "the model has biases (blk.0.attn_q.bias), which cannot be"),
+        (more("blk.0.ffn_up_exps.weight"), "the model has experts (blk.0.ffn_up_exps.weight)"),
+        (more("rope_freqs.weight"), "the model has scaled rotary frequencies, as Llama 3.1 has"),
+        (more("blk.0.attn_q_norm.weight"), "norms of queries and keys"),
+        (more("\x1b[2Jother"), "none of a Llama model ([2Jother)"),
+        (more("blk.x.attn_q.weight"), "none of a Llama model (blk.x.attn_q.weight)"),
+        (more("attn_q.weight"), "none of a Llama model (attn_q.weight)"),
+        (more("blk.0.token_embd.weight"), "none of a Llama model"),
+        (more("blk.0.attn_q.weight"), "blk.0.attn_q.weight is there twice"),
+        (more("blk.3.attn_norm.weight"), "more layers than its description says"),
+        (
+            good().tensors(|all| all.retain(|tensor| tensor.name != "blk.1.attn_k.weight")),
+            "blk.1.attn_k.weight is missing",
+        ),
+        (
+            good().tensors(|all| all.retain(|tensor| tensor.name != "token_embd.weight")),
+            "token_embd.weight is missing",
+        ),
+        (good().tensors(Vec::clear), "token_embd.weight is missing"),
+        (
+            tensor("blk.0.attn_q.weight", |tensor| tensor.kind = 12),
+            "blk.0.attn_q.weight is in the format Q4_K; F32, F16, BF16, Q8_0 and Q4_0 can be read",
+        ),
+        (tensor("output_norm.weight", |tensor| tensor.kind = 999), "in the format number 999"),
+        (
+            tensor("blk.0.attn_q.weight", |tensor| tensor.kind = 8),
+            "has the shape 48 x 48, the description asks for multiples of 32 columns, for it is q8_0",
+        ),
+        (
+            tensor("blk.0.attn_k.weight", |tensor| tensor.dimensions = vec![16, 48]),
+            "blk.0.attn_k.weight has the shape 16 x 48 x 1 x 1, the description asks for 48 x 16",
+        ),
+        (
+            tensor("blk.0.attn_q.weight", |tensor| tensor.dimensions = vec![48; 3]),
+            "has the shape 48 x 48 x 48 x 1",
+        ),
+        (
+            tensor("blk.0.attn_q.weight", |tensor| tensor.dimensions = vec![1; 5]),
+            "has the shape of 5 dimensions",
+        ),
+        (
+            good().with("tokenizer.ggml.scores", value::array(6, 5, &[0; 20])),
+            "tokenizer.ggml.scores has 5 entries, not 325",
+        ),
+        (number("tokenizer.ggml.token_type", 5), "tokenizer.ggml.token_type is not a list of"),
+        (number("tokenizer.ggml.bos_token_id", 325), "bos_token_id is not one of the tokens"),
+        (
+            good()
+                .with("tokenizer.ggml.tokens", value::array(8, 2, &[0; 16]))
+                .without("tokenizer.ggml.scores")
+                .without("tokenizer.ggml.token_type")
+                .with("tokenizer.ggml.eos_token_id", value::u32(0)),
+            "tokenizer.ggml.tokens has 2 entries, not 325",
+        ),
+        (good().without("tokenizer.ggml.tokens"), "tokenizer.ggml.tokens is missing"),
+    ]
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_the_reason() {
+    let folder = Folder::new();
+    for (file, expected) in bad_files() {
+        let error = described(&file).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+        assert!(!error.contains(char::is_control), "{error:?}");
+        let model = folder.file("model.gguf", &file.bytes());
+        let outcome = bootllm("run {} -t 0 -n 5", &[&model]);
+        outcome.assert_refused(expected);
+        assert!(outcome.err.contains("model.gguf: "), "{outcome:?}");
+    }
+}
+
+#[test]
+fn tensors_that_lie_wrongly_are_refused() {
+    let bytes = good().bytes();
+    // The offset of the tensor `name` follows its name, two or three numbers and the format.
+    let with = |name: &str, dimensions: usize, offset: u64| {
+        let mut bytes = bytes.clone();
+        let name = string(name);
+        let start = bytes.windows(name.len()).position(|window| window == name).unwrap();
+        let place = start + name.len() + 4 + 8 * dimensions + 4;
+        bytes[place..place + 8].copy_from_slice(&offset.to_le_bytes());
+        read(&mut bytes.as_slice()).unwrap_err().to_string()
+    };
+    let embedding = 48 * 325 * 4;
+    for (offset, expected) in [
+        (1, "begins at byte 1 of the weights, which is no multiple of the alignment"),
+        (
+            embedding - 32,
+            "blk.0.attn_norm.weight begins at byte 62368 of the weights, within another",
+        ),
+        (0, "within another tensor"),
+        (1 << 40, "it is cut short"),
+        (u64::MAX - 31, "far beyond the end of the file"),
+    ] {
+        let error = with("blk.0.attn_norm.weight", 1, offset);
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+    }
+    for length in [0, 3, 4, 8, 24, 100, 5000, 9000, bytes.len() / 2, bytes.len() - 1] {
+        let error = read(&mut &bytes[..length]).unwrap_err().to_string();
+        assert!(length < 24 || error.contains("cut short"), "{length}: {error}");
+    }
+    // Counts that no file has.
+    for (place, count) in [(8, u64::MAX), (16, u64::MAX), (16, 1 << 40)] {
+        let mut bytes = bytes.clone();
+        bytes[place..place + 8].copy_from_slice(&u64::to_le_bytes(count));
+        assert!(read(&mut bytes.as_slice()).is_err());
+    }
+}
+
+#[test]
+fn a_tokenizer_inside_that_cannot_be_used_is_refused() {
+    let folder = Folder::new();
+    let pieces = |change: fn(&mut Vec<Vec<u8>>)| {
+        let mut pieces: Vec<_> = (0..325).map(|n| string(&format!("{n}"))).collect();
+        change(&mut pieces);
+        good().with("tokenizer.ggml.tokens", value::array(8, 325, &pieces.concat()))
+    };
+    let mut scores = vec![0; 4 * 325];
+    scores[4 * 300..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    for (file, expected) in [
+        (
+            good().with("tokenizer.ggml.model", value::text("gpt2")),
+            "its tokenizer is of the kind \"gpt2\"; only \"llama\" (SentencePiece) is known so far",
+        ),
+        (
+            pieces(|pieces| pieces[7] = string(&"x".repeat(70_000))),
+            "token 7 of the tokenizer is too long",
+        ),
+        (
+            pieces(|pieces| pieces.iter_mut().for_each(|p| *p = string(&"x".repeat(60_000)))),
+            "bytes are too many for a tokenizer",
+        ),
+        (
+            good().with("tokenizer.ggml.scores", value::array(6, 325, &scores)),
+            "the score of token 300 is not a number",
+        ),
+    ] {
+        // What needs no words can be had all the same.
+        let model = folder.file("model.gguf", &file.bytes());
+        bootllm("run {} -t 0 -n 5", &[&model]).assert_refused(expected);
+        bootllm("logits {} -i Once", &[&model]).assert_refused(expected);
+        assert_eq!(bootllm("logits {}", &[&model]).status, Some(0));
+        let inspected = bootllm("inspect {}", &[&model]);
+        assert!(inspected.out.contains(expected), "{inspected:?}");
+        // Another tokenizer may be named.
+        let named = folder.file("named.bin", &vocabulary().write());
+        let outcome = bootllm("run {} -t 0 -n 5 -z {}", &[&model, &named]);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_program_tells_the_same_text_from_every_file_of_a_model() {
+    let folder = Folder::new();
+    let model = SmallModel::shared_classifier();
+    let v1 = folder.file("v1.bin", &model.file(Version::V1));
+    let tokenizer = folder.file("tokens", &vocabulary().write());
+    let text = |path: &Path| bootllm("run {} -t 0 -n 60 -i Once", &[path]).out;
+    let expected = bootllm("run {} -t 0 -n 60 -i Once -z {}", &[&v1, &tokenizer]).out;
+    assert!(expected.len() > 20);
+
+    let f32 = folder.path().join("f32.gguf");
+    bootllm("convert {} {} --to f32", &[&v1, &f32]).assert_refused("name one with --tokenizer");
+    let outcome = bootllm("convert {} {} --to f32 -z {}", &[&v1, &f32, &tokenizer]);
+    assert!(outcome.err.starts_with(&format!("{}: GGUF (f32), ", f32.display())), "{outcome:?}");
+    assert_eq!(text(&f32), expected);
+    for (to, name) in [("f16", "f16"), ("bf16", "bf16"), ("q8_0", "q8_0"), ("q4_0", "q4_0")] {
+        let path = folder.path().join(format!("{to}.gguf"));
+        let outcome = bootllm(&format!("convert {{}} {{}} --to {to}"), &[&f32, &path]);
+        assert!(outcome.err.contains(&format!("GGUF ({name})")), "{outcome:?}");
+        assert_eq!(bootllm("run {} -t 0 -n 9", &[&path]).status, Some(0));
+    }
+    // Back out again, with the tokenizer beside it.
+    let v0 = folder.path().join("back.bin");
+    let outcome = bootllm("convert {} {} --to v0", &[&f32, &v0]);
+    assert!(outcome.err.contains("back.tokenizer.bin: its tokenizer, "), "{outcome:?}");
+    assert_eq!(std::fs::read(&v0).unwrap(), model.file(Version::V0));
+    let written = std::fs::read(folder.path().join("back.tokenizer.bin")).unwrap();
+    assert_eq!(written, vocabulary().write());
+    assert_eq!(text(&v0), expected);
+    // A GGUF file can be named for its tokenizer.
+    assert_eq!(bootllm("run {} -t 0 -n 60 -i Once -z {}", &[&v1, &f32]).out, expected);
+    assert_eq!(bootllm("perplexity {} {}", &[&f32, &tokenizer]).status, Some(1));
+
+    bootllm("convert {} {} --to q8_0 -z {}", &[&f32, &v0, &tokenizer])
+        .assert_refused("the model has its tokenizer inside, which stays there");
+    bootllm("convert {} {} --to v1 -z {}", &[&v1, &v0, &tokenizer])
+        .assert_refused("only a GGUF file can have its tokenizer inside");
+    bootllm("convert {} {} --to q8_0 --group 32", &[&f32, &v0]).assert_refused("only v2 has");
+}
+
+#[test]
+fn a_tokenizer_that_llama2_c_cannot_have_stays_where_it_is() {
+    let folder = Folder::new();
+    let output = folder.path().join("out.bin");
+    for (key, value) in [
+        ("tokenizer.ggml.bos_token_id", value::u32(5)),
+        ("tokenizer.ggml.add_bos_token", value::bool(false)),
+        ("tokenizer.ggml.add_space_prefix", value::bool(false)),
+    ] {
+        let model = folder.file("model.gguf", &good().with(key, value).bytes());
+        bootllm("convert {} {} --to v0", &[&model, &output])
+            .assert_refused("llama2.c's tokenizer.bin has no place for this vocabulary");
+    }
+    assert_eq!(folder.names(), ["model.gguf"]);
+}
+
+#[test]
+fn weights_that_a_format_cannot_say_are_not_converted() {
+    let folder = Folder::new();
+    let file = good().tensors(|all| all[0].bytes[..4].copy_from_slice(&1e30f32.to_le_bytes()));
+    let model = folder.file("model.gguf", &file.bytes());
+    let output = folder.path().join("out.gguf");
+    bootllm("convert {} {} --to f16", &[&model, &output])
+        .assert_refused("a weight in token_embd.weight is larger than f16 can say");
+    assert_eq!(folder.names(), ["model.gguf"]);
+    assert_eq!(bootllm("convert {} {} --to bf16", &[&model, &output]).status, Some(0));
+}
+
+/// The tokenizer inside a file.
+fn tokenizer(file: &Gguf) -> Tokenizer {
+    let bytes = file.bytes();
+    let vocabulary = described(file).unwrap().vocabulary.unwrap();
+    Tokenizer::inside(&vocabulary, &mut bytes.as_slice()).unwrap()
+}
+
+#[test]
+fn a_vocabulary_inside_encodes_as_the_same_one_outside() {
+    let (inside, outside) = (tokenizer(&good()), vocabulary());
+    for text in ["", "Once upon a time", " über 日本語 \n\t😀\u{7f}", "<s></s><unk><0x0A>"] {
+        assert_eq!(inside.encode(text, true, true), outside.encode(text, true, true), "{text:?}");
+    }
+    assert_eq!(inside.write(), outside.write());
+    // Only here EOS ends a text, and control tokens are not shown.
+    assert_eq!([1, 2, 3].map(|token| inside.ends_text(token)), [true, true, false]);
+    assert_eq!([1, 2, 3].map(|token| outside.ends_text(token)), [true, false, false]);
+    assert_eq!(Decoder::new(&inside).push(&inside, 2), "");
+    assert_eq!(Decoder::new(&outside).push(&outside, 2), "\n</s>\n");
+}
+
+#[test]
+fn the_rules_of_a_vocabulary_are_kept() {
+    let file = good()
+        .with("tokenizer.ggml.bos_token_id", value::u32(7))
+        .with("tokenizer.ggml.eos_token_id", value::u32(9))
+        .with("tokenizer.ggml.add_bos_token", value::bool(false))
+        .with("tokenizer.ggml.add_space_prefix", value::bool(false));
+    let (other, usual) = (tokenizer(&file), tokenizer(&good()));
+    assert_eq!(usual.encode("a", true, true), [1, usual.find(b" a").unwrap(), 2]);
+    assert_eq!(other.encode("a", true, true), [other.find(b"a").unwrap(), 9]);
+    assert_eq!(other.encode("", true, false), [7], "a model needs something to begin from");
+    // The first token is text here, so it is shown.
+    let folder = Folder::new();
+    let model = folder.file("model.gguf", &file.bytes());
+    let outcome = bootllm("run {} -t 0 -n 20 -i Once", &[&model]);
+    assert!(outcome.out.starts_with("Once"), "{outcome:?}");
+}
+
+/// llama.cpp's own test cases for its SentencePiece vocabularies.
+#[test]
+fn texts_become_llama_cpp_s_tokens() {
+    let Some(folder) = shared("llama.cpp's tests of vocabularies") else {
+        return;
+    };
+    for (name, tokens) in [("llama-spm", 32_000), ("phi-3", 32_064)] {
+        let path = folder.join(format!("vocab/ggml-vocab-{name}.gguf"));
+        let beside = |ending| {
+            std::fs::read_to_string(path.with_extension(format!("gguf.{ending}"))).unwrap()
+        };
+        let bytes = std::fs::read(&path).unwrap();
+        let tokenizer = Tokenizer::open(&mut bytes.as_slice(), tokens).unwrap();
+        let (texts, expected) = (beside("inp"), beside("out"));
+        let texts = texts.strip_suffix("\n__ggml_vocab_test__\n").unwrap();
+        let texts = texts.split("\n__ggml_vocab_test__\n");
+        assert_eq!(texts.clone().count(), expected.lines().count());
+        for (text, expected) in texts.zip(expected.lines()) {
+            let expected: Vec<u32> =
+                expected.split_whitespace().map(|token| token.parse().unwrap()).collect();
+            assert_eq!(tokenizer.encode(text, false, false), expected, "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_real_model_is_the_same_in_both_worlds() {
+    let Some(folder) = shared("stories260K as GGUF") else {
+        return;
+    };
+    let file = |name: &str| std::fs::read(folder.join("models").join(name)).unwrap();
+    let (v0, gguf) = (file("stories260K.bin"), file("stories260K-f32.gguf"));
+    // There the classifier is written out.
+    let expected = weights(&v0);
+    let mut found = weights(&gguf);
+    let output = found.iter().position(|(part, ..)| *part == Part::Output).unwrap();
+    assert!(found.remove(output).2 == expected[0].2);
+    assert!(found == expected);
+    // And what it becomes here is what llama.cpp's converter made of it.
+    let tokens = Tokenizer::read(&file("tok512.bin")).unwrap();
+    let own = converted(&v0, Target::Gguf { weights: Encoding::F32, tokens: Some(&tokens) });
+    let (own, theirs) = (Gguf::parse(&own), Gguf::parse(&gguf));
+    assert!(own.tensors.iter().all(|tensor| theirs.tensor(&tensor.name) == Some(tensor)));
+    for key in ["tokens", "scores", "token_type", "model", "bos_token_id", "eos_token_id"] {
+        let key = format!("tokenizer.ggml.{key}");
+        assert!(own.value(&key) == theirs.value(&key), "{key}");
+    }
+    let inside = tokenizer(&theirs);
+    assert_eq!(inside.write(), file("tok512.bin"));
+}
