@@ -5,6 +5,7 @@
 //! error. The exit status is 1 if anything was wrong with the input.
 
 mod arguments;
+mod bench;
 mod convert;
 mod inspect;
 mod logits;
@@ -37,6 +38,8 @@ enum Command {
     Perplexity(perplexity::Arguments),
     /// Write a model in another format
     Convert(convert::Arguments),
+    /// Measure how fast a model runs here, and how fast it could
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Bench(arguments) => bench::run_command(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

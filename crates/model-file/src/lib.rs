@@ -33,6 +33,7 @@ pub use write::{Rows, Sink, Target, WriteError, convert, write};
 
 use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
+use bootllm_quant::{Encoding, Shape};
 
 /// What a model file holds.
 #[derive(Clone, Debug)]
@@ -50,6 +51,32 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
+    /// Describes a model that need not lie in a file: `place` says for each tensor its format and
+    /// where its planes begin. Numbers are not checked.
+    pub fn describe(
+        format: FileFormat,
+        config: Config,
+        mut place: impl FnMut(Part) -> (Encoding, [u64; 2]),
+    ) -> Self {
+        let mut tensors = Vec::new();
+        for layer in 0..config.layers {
+            for part in Part::ALL.into_iter().filter(|part| layer == 0 || part.in_layers()) {
+                if part == Part::Output && config.shared_classifier {
+                    continue;
+                }
+                let ((rows, columns), (encoding, offsets)) = (part.shape(&config), place(part));
+                let shape = Shape { rows, columns, encoding };
+                let bytes = encoding.format().plane_bytes(&shape).unwrap_or_default();
+                let plane =
+                    |plane: usize| Plane { offset: offsets[plane], row_bytes: bytes[plane] };
+                tensors.push(Tensor { part, layer, shape, planes: [plane(0), plane(1)] });
+            }
+        }
+        tensors.sort_by_key(|tensor| (tensor.layer, tensor.part));
+        let size = tensors.iter().map(Tensor::bytes).fold(0, u64::saturating_add);
+        ModelFile { format, config, size, vocabulary: None, tensors }
+    }
+
     /// All tensors.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors

@@ -1,0 +1,129 @@
+//! What the machine can do at most.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use bootllm_cores::{Cores, split_rows};
+use bootllm_platform::Clock;
+use bootllm_simd::{Cpu, ForSimd, LANES, Simd, with};
+use core::hint::black_box;
+
+/// What the machine can do at most: what a model's speed is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that all cores together read from memory in a second, each in four streams.
+    pub bytes: f64,
+    /// Products of 8-bit integers, added up, that all cores together do in a second.
+    pub products: f64,
+}
+
+/// Bytes that are read to see how fast memory is: more than any cache holds.
+const ROOM: usize = 256 << 20;
+/// How often each is measured; the best counts, for others only disturb.
+const TIMES: usize = 5;
+
+impl Limits {
+    /// Measures them, which takes a second or two, and 256 MiB of memory for as long. `None` if the
+    /// memory is not there.
+    pub fn measure(cores: &dyn Cores, cpu: Cpu, clock: &dyn Clock) -> Option<Self> {
+        let mut room: Vec<u64> = Vec::new();
+        room.try_reserve_exact(ROOM / 8).ok()?;
+        room.resize(ROOM / 8, 1);
+        let mut sums = vec![0u64; 4 * cores.count()];
+        let part = room.len() / sums.len();
+        let isa = cpu.widest();
+        let seconds = best(clock, || {
+            split_rows(cores, &mut sums, 1, |first, sums| {
+                for (number, sum) in (first..).zip(sums) {
+                    let work = Read { words: &room[number * part..][..part] };
+                    *sum = with(cpu, isa, work).unwrap_or_default();
+                }
+            });
+            black_box(&sums);
+        });
+        let bytes = (part * sums.len() * 8) as f64 / seconds;
+        let mut sums = vec![0f32; 8 * cores.count()];
+        let seconds = best(clock, || {
+            split_rows(cores, &mut sums, 1, |_, sums| {
+                for sum in sums {
+                    *sum = with(cpu, isa, Multiply).unwrap_or_default();
+                }
+            });
+            black_box(&sums);
+        });
+        let products = (sums.len() * ROUNDS * SUMS * LANES * 4) as f64 / seconds;
+        Some(Limits { bytes, products })
+    }
+}
+
+fn best(clock: &dyn Clock, mut work: impl FnMut()) -> f64 {
+    let mut best = f64::INFINITY;
+    for _ in 0..TIMES {
+        let start = clock.now();
+        work();
+        best = best.min(clock.now().saturating_sub(start).as_secs_f64());
+    }
+    best
+}
+
+/// Adds up words, a quarter of them behind the other.
+struct Read<'a> {
+    words: &'a [u64],
+}
+
+impl ForSimd for Read<'_> {
+    type Made = u64;
+
+    fn make<S: Simd>(self, simd: S) -> u64 {
+        simd.run(
+            #[inline(always)]
+            || {
+                let quarter = self.words.len() / 4;
+                let mut streams = self.words.chunks_exact(quarter).map(|s| s.as_chunks::<16>().0);
+                let (Some(a), Some(b), Some(c), Some(d)) =
+                    (streams.next(), streams.next(), streams.next(), streams.next())
+                else {
+                    return 0;
+                };
+                let mut sums = [0u64; 16];
+                for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+                    for i in 0..16 {
+                        sums[i] = sums[i].wrapping_add(a[i] ^ b[i]).wrapping_add(c[i] ^ d[i]);
+                    }
+                }
+                sums.into_iter().fold(0, u64::wrapping_add)
+            },
+        )
+    }
+}
+
+/// Multiplies what lies in registers.
+struct Multiply;
+
+/// Sums that do not wait for each other.
+const SUMS: usize = 12;
+const ROUNDS: usize = 1 << 18;
+
+impl ForSimd for Multiply {
+    type Made = f32;
+
+    fn make<S: Simd>(self, simd: S) -> f32 {
+        simd.run(
+            #[inline(always)]
+            || {
+                let weights = black_box([1u8; 4 * LANES]);
+                let x = S::words(black_box([1, 2, 3, 4]));
+                let mut sums = [simd.splat_integer(0); SUMS];
+                for _ in 0..ROUNDS {
+                    for sum in &mut sums {
+                        *sum = simd.dot(*sum, &weights, x);
+                    }
+                }
+                let mut output = [0.0; LANES];
+                let total = sums.into_iter().map(|sum| simd.to_floats(sum));
+                let total = total.fold(simd.splat(0.0), |a, b| simd.add(a, b));
+                simd.store(total, &mut output);
+                output[0]
+            },
+        )
+    }
+}
