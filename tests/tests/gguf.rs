@@ -467,10 +467,6 @@ fn a_tokenizer_inside_that_cannot_be_used_is_refused() {
             "token 7 of the tokenizer is too long",
         ),
         (
-            pieces(|pieces| pieces.iter_mut().for_each(|p| *p = string(&"x".repeat(60_000)))),
-            "bytes are too many for a tokenizer",
-        ),
-        (
             good().with("tokenizer.ggml.scores", value::array(6, 325, &scores)),
             "the score of token 300 is not a number",
         ),
@@ -487,6 +483,11 @@ fn a_tokenizer_inside_that_cannot_be_used_is_refused() {
         let outcome = bootllm("run {} -t 0 -n 5 -z {}", &[&model, &named]);
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
     }
+    let long = string(&"x".repeat(60_000));
+    let large = good().with("tokenizer.ggml.tokens", value::array(8, 325, &long.repeat(325)));
+    let vocabulary = described(&large).unwrap().vocabulary.unwrap();
+    let error = Tokenizer::inside(&vocabulary, &mut large.bytes().as_slice()).err().unwrap();
+    assert!(error.to_string().contains("bytes are too many for a tokenizer"), "{error}");
 }
 
 #[test]
@@ -645,4 +646,17 @@ fn a_real_model_is_the_same_in_both_worlds() {
     }
     let inside = tokenizer(&theirs);
     assert_eq!(inside.write(), file("tok512.bin"));
+    // Its context is half as long as llama2.c's text.
+    let path = folder.join("models/stories260K-f32.gguf");
+    let text = |name: &str| {
+        std::fs::read_to_string(folder.join("reference/stories260K").join(name)).unwrap()
+    };
+    for (words, name) in [
+        ("-t 0", "greedy_empty_n200.txt"),
+        ("-t 0.8 -p 1.0 -s 1234", "t0.8_p1.0_s1234_empty_n256.txt"),
+    ] {
+        let outcome = bootllm(&format!("run {{}} -n 0 {words}"), &[&path]);
+        let found = outcome.out.strip_suffix('\n').unwrap();
+        assert!(found.len() > 250 && text(name).starts_with(found), "{outcome:?}");
+    }
 }

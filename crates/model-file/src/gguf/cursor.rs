@@ -49,8 +49,13 @@ impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, length: usize) -> Result<&[u8], ReadError> {
         let from = self.position;
         self.skip(length as u64)?;
-        if from < self.start || self.position > self.start + self.buffer.len() as u64 {
-            // The file has `length` more bytes, so these are enough.
+        self.slice(from, length)
+    }
+
+    /// Bytes that lie within the file, [`MOST`] at most.
+    fn slice(&mut self, from: u64, length: usize) -> Result<&[u8], ReadError> {
+        let end = self.start + self.buffer.len() as u64;
+        if from < self.start || from + length as u64 > end {
             self.buffer.resize((self.size - from).min(MOST as u64) as usize, 0);
             self.start = from;
             self.file.read_at(from, &mut self.buffer).inspect_err(|_| self.buffer.clear())?;
@@ -76,14 +81,9 @@ impl<'a> Cursor<'a> {
     /// The beginning of the next string, `most` bytes at most, and whether that is all of it.
     pub(super) fn string(&mut self, most: usize) -> Result<(&[u8], bool), ReadError> {
         let length = self.u64()?;
-        let taken = length.min(most.min(MOST) as u64);
+        let taken = length.min(most.min(MOST) as u64) as usize;
         let start = self.position;
         self.skip(length)?;
-        let end = self.position;
-        self.position = start;
-        // Borrowed twice: once to read, once to give back.
-        self.take(taken as usize)?;
-        self.position = end;
-        Ok((&self.buffer[(start - self.start) as usize..][..taken as usize], taken == length))
+        Ok((self.slice(start, taken)?, taken as u64 == length))
     }
 }

@@ -15,7 +15,7 @@ const LONGEST_NAME: usize = 64;
 const DIMENSIONS: usize = 4;
 
 /// ggml's names of formats, by their numbers (`ggml_type` in ggml.h).
-const TYPE_NAMES: [(u32, &str); 28] = [
+const TYPE_NAMES: [(u32, &str); 29] = [
     (3, "Q4_1"),
     (6, "Q5_0"),
     (7, "Q5_1"),
@@ -44,6 +44,7 @@ const TYPE_NAMES: [(u32, &str); 28] = [
     (35, "TQ2_0"),
     (39, "MXFP4"),
     (40, "NVFP4"),
+    (41, "Q1_0"),
 ];
 
 /// A tensor as the file describes it. Its name and its format are known ones.
