@@ -147,8 +147,12 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         println!("{all:#}");
         return Ok(());
     }
-    println!("{}: {} parameters, {:.1} MB of weights a token", subject.name,
-        subject.file.parameters(), weights as f64 / 1e6);
+    println!(
+        "{}: {} parameters, {:.1} MB of weights a token",
+        subject.name,
+        subject.file.parameters(),
+        weights as f64 / 1e6
+    );
     println!("{}, KV cache in {}, loaded in {load:.2} s", model.isa(), arguments.kv.name());
     for run in &results {
         show(run, weights, &subject.file);
@@ -170,7 +174,8 @@ fn weight_bytes(file: &ModelFile) -> u64 {
 fn as_json((threads, limits, measured): &(usize, Limits, Measured), weights: u64) -> Value {
     let stages = |times: &bootllm_engine::Times| -> Value {
         let total = times.total().as_secs_f64().max(1e-12);
-        let share = |stage: Stage| (stage.name().into(), (times.of(stage).as_secs_f64() / total).into());
+        let share =
+            |stage: Stage| (stage.name().into(), (times.of(stage).as_secs_f64() / total).into());
         Value::Object(Stage::ALL.into_iter().map(share).collect())
     };
     json!({
@@ -204,8 +209,7 @@ fn show((threads, limits, measured): &(usize, Limits, Measured), weights: u64, f
         100.0 * bytes / limits.bytes
     );
     println!("  {:28} {:>8} {:>8}", "share of time", "prefill", "decode");
-    let (all_prefill, all_decode) =
-        (measured.prefill_times.total(), measured.decode_times.total());
+    let (all_prefill, all_decode) = (measured.prefill_times.total(), measured.decode_times.total());
     for stage in Stage::ALL {
         let share = |of: std::time::Duration, all: std::time::Duration| {
             100.0 * of.as_secs_f64() / all.as_secs_f64().max(1e-12)

@@ -1,12 +1,29 @@
 //! Packed matrices against a few plain lines: the same values, the same bits.
 
-use bootllm_cores::OneCore;
+use bootllm_cores::{Cores, Job, OneCore};
 use bootllm_quant::{
     Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, Shape, checked, input_words, multiply,
     quantize_group,
 };
 use bootllm_simd::{Cpu, Isa};
 use proptest::prelude::*;
+
+/// Hands the units out in so many parts, one after the other: the division without the threads.
+struct InTurn(usize);
+
+// SAFETY: the parts do not overlap, and each call is over when `run` returns.
+unsafe impl Cores for InTurn {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, units: usize, job: Job<'_>) {
+        let part = units.div_ceil(self.0).max(1);
+        for start in (0..units).step_by(part) {
+            job(start..units.min(start + part));
+        }
+    }
+}
 
 /// A matrix as a file holds it: its shape and the planes of each row.
 struct Rows {
@@ -167,15 +184,17 @@ fn pack(rows: &Rows, cpu: Cpu) -> Matrix {
 
 proptest! {
     #[test]
-    fn a_packed_product_has_the_bits_of_the_plain_one((shape, weights, x, tokens) in cases()) {
+    fn a_packed_product_has_the_bits_of_the_plain_one((shape, weights, x, tokens) in cases(), cores in 1..5usize) {
         let rows = Rows::encode(shape, &weights);
         let expected: Vec<f32> = x.chunks(shape.columns).flat_map(|x| rows.product(x)).collect();
         for cpu in instruction_sets() {
             let matrix = pack(&rows, cpu);
             let mut buffer = InputBuffer::new(input_words(&shape, tokens)).unwrap();
-            let mut output = vec![f32::NAN; tokens * shape.rows];
-            multiply(&OneCore, &mut buffer, (tokens, &x), [(&matrix, &mut output)]);
-            prop_assert!(bits(&output) == bits(&expected), "{}", matrix.isa());
+            for cores in [&OneCore as &dyn Cores, &InTurn(cores)] {
+                let mut output = vec![f32::NAN; tokens * shape.rows];
+                multiply(cores, &mut buffer, (tokens, &x), [(&matrix, &mut output)]);
+                prop_assert!(bits(&output) == bits(&expected), "{}", matrix.isa());
+            }
         }
     }
 
