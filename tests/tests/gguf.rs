@@ -222,6 +222,31 @@ fn a_model_with_other_numbers_is_computed_with_them_and_is_none_of_llama2_c_s() 
     }
 }
 
+/// Other programs write them so.
+#[test]
+fn norms_may_be_halves() {
+    let model = SmallModel::own_classifier();
+    let whole = Gguf::parse(&model.gguf(Encoding::F32)).tensors(|all| {
+        for norm in all.iter_mut().filter(|tensor| tensor.name.contains("norm")) {
+            // Bits that a bfloat16 has.
+            norm.bytes.as_chunks_mut::<4>().0.iter_mut().for_each(|value| value[..2].fill(0));
+        }
+    });
+    let halves = whole.clone().tensors(|all| {
+        for norm in all.iter_mut().filter(|tensor| tensor.name.contains("norm")) {
+            norm.kind = 30;
+            norm.bytes = norm.bytes.chunks(4).flat_map(|value| [value[2], value[3]]).collect();
+        }
+    });
+    let (whole, halves) = (whole.bytes(), halves.bytes());
+    assert!(weights(&whole) == weights(&halves));
+    let needed = |mut bytes: &[u8]| {
+        let file = read(&mut bytes).unwrap();
+        bootllm_engine::Memory::needed(&file, file.config.context).weights
+    };
+    assert_eq!(needed(&whole), needed(&halves));
+}
+
 #[test]
 fn what_may_be_left_out_has_llama_cpp_s_defaults() {
     let model = SmallModel::own_classifier();
@@ -251,6 +276,7 @@ fn what_may_be_left_out_has_llama_cpp_s_defaults() {
             "llama.context_length",
             [2u32.to_le_bytes().as_slice(), &70u16.to_le_bytes()].concat(),
         )
+        .with("tokenizer.ggml.unknown_token_id", value::u32(u32::MAX))
         .with("llama.rope.scaling.type", value::text("none"))
         .with("llama.rope.scaling.factor", value::f32(4.0))
         .with("llama.expert_count", value::u32(0))

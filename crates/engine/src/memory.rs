@@ -35,7 +35,8 @@ impl Memory {
         let input_words = input_words(file, context);
         let packed = |tensor: &Tensor| {
             let weights = if tensor.part.is_norm() {
-                tensor.bytes()
+                // Kept as f32, whatever the file has.
+                (tensor.shape.columns * size_of::<f32>()) as u64
             } else {
                 tensor.shape.packed_bytes().map_or(u64::MAX, |bytes| bytes as u64)
             };

@@ -14,6 +14,8 @@ use bootllm_platform::ReadAt;
 pub(super) const MODEL: &str = "llama";
 /// What SentencePiece, and so GGUF, writes for a space.
 const SPACE: &[u8] = "\u{2581}".as_bytes();
+/// What stands for no token (llama.cpp's `LLAMA_TOKEN_NULL`, −1).
+const NONE: i128 = u32::MAX as i128;
 /// Tokens whose scores and kinds are read at once.
 const BATCH: usize = 256;
 
@@ -132,7 +134,7 @@ impl Vocabulary {
             }
         };
         let token = |key, default| {
-            let id = metadata.integer(key)?.unwrap_or(default);
+            let id = metadata.integer(key)?.filter(|&id| id != NONE).unwrap_or(default);
             let token = u32::try_from(id).ok().filter(|&id| u64::from(id) < pieces.count);
             token.ok_or(GgufError::NotA { key, expected: "one of the tokens" })
         };

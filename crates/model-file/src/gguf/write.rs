@@ -147,7 +147,8 @@ impl Writer<'_> {
             info.bytes.extend(offset.to_le_bytes());
             self.put(&info.bytes)?;
             let bytes = plane_bytes(&shape)[0].saturating_mul(shape.rows as u64);
-            offset = offset.saturating_add(bytes).next_multiple_of(ALIGNMENT);
+            let end = offset.saturating_add(bytes).checked_next_multiple_of(ALIGNMENT);
+            offset = end.unwrap_or(u64::MAX);
         }
         self.align()?;
         for (part, layer) in self.places() {
