@@ -1,6 +1,7 @@
 //! How much memory a model takes.
 
 use crate::buffers::Buffers;
+use crate::kernels::CHECK_BYTES;
 use crate::kv_cache::{KvCache, KvFormat};
 use crate::model::input_words;
 use bootllm_model_file::{Chunk, ModelFile, Tensor};
@@ -19,7 +20,8 @@ pub struct Memory {
     pub kv_cache: u64,
     /// Activations and tables.
     pub buffers: u64,
-    /// The chunk through which the file is read; free again after loading.
+    /// The chunk through which the file is read, or what the check of the kernels before takes, if
+    /// that is more; free again after loading.
     pub chunk: u64,
 }
 
@@ -49,7 +51,7 @@ impl Memory {
             buffers: Buffers::bytes(&file.config, context, input_words).saturating_add(
                 RopeTable::bytes(file.config.head_size(), context).unwrap_or(u64::MAX),
             ),
-            chunk: tensors.iter().map(Chunk::bytes_for).max().unwrap_or(0),
+            chunk: tensors.iter().map(Chunk::bytes_for).fold(CHECK_BYTES, u64::max),
         }
     }
 

@@ -24,8 +24,7 @@ pub fn checked(cpu: Cpu) -> Cpu {
 fn agrees(encoding: Encoding, cpu: Cpu) -> bool {
     const ROWS: usize = 2 * PANEL + 1;
     const TOKENS: usize = 13;
-    // Whole groups, and quads of four.
-    let columns = 12 * encoding.group().max(5);
+    let columns = 2 * encoding.group().max(10);
     let shape = Shape { rows: ROWS, columns, encoding };
     let format = encoding.format();
     let weights: Vec<f32> = some_numbers(1).take(ROWS * columns).collect();
