@@ -4,7 +4,11 @@
 //! Every function here does the operations of llama2.c's `run.c` in `run.c`'s order, each rounded
 //! to `f32`: no fused multiply-add, no reordered sum. What C leaves to its library (`expf`,
 //! `powf`, `cosf`, `sinf`) is fixed here to one algorithm, so that a result has the same bits on
-//! every machine. Versions for wider registers join beside these and must equal them to the bit.
+//! every machine.
+//!
+//! [`Cpu`] says which instructions there are, and [`Simd`] is one trait for the registers of all of
+//! them. The functions here are plain Rust; inlined into [`Simd::run`] they are compiled for an
+//! instruction set, and have the same bits with each.
 
 extern crate alloc;
 

@@ -53,7 +53,7 @@ fn sums_in_order(
     }
 }
 
-/// Turns numbers into probabilities: e^(x[i] − max) over their sum. Nothing happens to an empty
+/// Turns numbers into probabilities: e^(x − max) over their sum. Nothing happens to an empty
 /// slice.
 ///
 /// llama2.c's `softmax`: maximum, exponentials and their plain sum in order, then a division.
