@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bootllm_cores::{Columns, OneCore, split_together};
 use bootllm_model_file::Config;
 use bootllm_simd::{Cpu, ForSimd, Isa, RopeTable, Simd, add, rms_norm, silu_times, with};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What a forward pass does beside its products. Each function is that of `bootllm-simd` with the
 /// same name.
@@ -84,14 +85,29 @@ impl<S: Simd> Kernels for Vectorized<S> {
 /// Bytes that [`checked`] needs at most, for a moment.
 pub(crate) const CHECK_BYTES: u64 = 128 << 10;
 
+/// Which instruction sets the first check found wanting, a bit each, and [`DONE`].
+static FOUND: AtomicU32 = AtomicU32::new(0);
+const DONE: u32 = 1 << 31;
+
 /// The CPU without the instruction sets whose products or kernels have other bits on this machine
-/// than plain Rust.
+/// than plain Rust. It is checked once, the first time that anybody asks.
 pub(crate) fn checked(cpu: Cpu) -> Cpu {
-    let cpu = bootllm_quant::checked(cpu);
-    let expected = sample(&*kernels(cpu.only(Isa::Scalar)));
-    let wrong = |isa| sample(&*kernels(cpu.only(isa))) != expected;
-    let dropped = cpu.widest_first().filter(|&isa| isa != Isa::Scalar && wrong(isa));
+    let mut found = FOUND.load(Ordering::Relaxed);
+    if found & DONE == 0 {
+        // Cores that ask at the same time each find out for themselves, and find the same.
+        let wanting = cpu.widest_first().filter(|&isa| !agrees(cpu, isa));
+        found = wanting.fold(DONE, |found, isa| found | 1 << isa as u32);
+        FOUND.store(found, Ordering::Relaxed);
+    }
+    let dropped = Isa::ALL.into_iter().filter(|&isa| found >> isa as u32 & 1 == 1);
     dropped.fold(cpu, Cpu::without)
+}
+
+/// Whether an instruction set has the bits of plain Rust here.
+fn agrees(cpu: Cpu, isa: Isa) -> bool {
+    let plain = || sample(&*kernels(cpu.only(Isa::Scalar)));
+    isa == Isa::Scalar
+        || bootllm_quant::agrees(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
 }
 
 /// A number that stands for the bits that kernels make of small vectors, of lengths that fill

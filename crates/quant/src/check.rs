@@ -8,20 +8,18 @@ use alloc::vec::Vec;
 use bootllm_cores::OneCore;
 use bootllm_simd::{Cpu, Isa};
 
-/// The CPU without the instruction sets with which some product has other bits than the plainest
-/// form: a processor, an emulator or firmware that leaves registers half switched on may have them.
+/// Whether the products for an instruction set have the bits of their plainest form: a processor,
+/// an emulator, or firmware that leaves registers half switched on may be wrong.
 ///
-/// It takes less than a hundredth of a second.
-pub fn checked(cpu: Cpu) -> Cpu {
-    let samples =
-        Encoding::IN_GGUF.into_iter().chain([32, 6].map(|group| Encoding::Int8 { group }));
-    let wrong = |isa: Isa| samples.clone().any(|encoding| !agrees(encoding, cpu.only(isa)));
-    let dropped = cpu.widest_first().filter(|&isa| isa != Isa::Scalar && wrong(isa));
-    dropped.fold(cpu, Cpu::without)
+/// It takes a few thousandths of a second.
+pub fn agrees(cpu: Cpu, isa: Isa) -> bool {
+    let int8 = [32, 6].map(|group| Encoding::Int8 { group });
+    let mut samples = Encoding::IN_GGUF.into_iter().chain(int8);
+    samples.all(|encoding| product_agrees(encoding, cpu.only(isa)))
 }
 
 /// Whether a small product has the bits of its twin, for one vector and for many.
-fn agrees(encoding: Encoding, cpu: Cpu) -> bool {
+fn product_agrees(encoding: Encoding, cpu: Cpu) -> bool {
     const ROWS: usize = 2 * PANEL + 1;
     const TOKENS: usize = 13;
     let columns = 2 * encoding.group().max(10);

@@ -35,7 +35,7 @@ mod q8_0;
 mod two_bytes;
 
 pub use aligned::AlignedBytes;
-pub use check::checked;
+pub use check::agrees;
 pub use format::{Encoding, Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
 pub use half::{bf16_from_f32, f16_from_f32};
 pub use input::{Groups, Input, PlainInput, Rounding, quantize_group};
