@@ -12,7 +12,6 @@ mod model;
 mod program;
 mod reference;
 mod script;
-mod threads;
 mod vocabulary;
 
 pub use machine::{Fault, Played, Stage};
@@ -20,7 +19,6 @@ pub use model::{SmallModel, VERSIONS};
 pub use program::{Folder, Outcome, Program, arguments, bootllm, folder_with_model, set};
 pub use reference::Reference;
 pub use script::{Script, typed};
-pub use threads::Threads;
 pub use vocabulary::{vocabulary, vocabulary_of};
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! A machine made of nothing but memory, on which the program of the stick runs.
 
 use crate::script::{Script, ScriptedConsole};
-use bootllm_cores::OneCore;
+use bootllm_host::Threads;
 use bootllm_platform::{Clock, Entropy, Entry, Fact, Machine, ReadAt, Size, Storage, StorageError};
 use bootllm_repl::{Leave, Platform, Start};
 use bootllm_terminal::Screen;
@@ -16,6 +16,7 @@ pub struct Stage {
     volume: Volume,
     memory_free: u64,
     size: Size,
+    threads: usize,
 }
 
 /// What is wrong with a file's disk.
@@ -34,12 +35,13 @@ impl Default for Stage {
 }
 
 impl Stage {
-    /// A machine with an empty volume, 1 GB of memory and a terminal of 80 by 24.
+    /// A machine with an empty volume, 1 GB of memory, a terminal of 80 by 24 and one core.
     pub fn new() -> Self {
         Stage {
             volume: Volume::default(),
             memory_free: 1_000_000_000,
             size: Size { columns: 80, rows: 24 },
+            threads: 1,
         }
     }
 
@@ -77,16 +79,23 @@ impl Stage {
         self
     }
 
+    /// With so many cores.
+    pub fn cores(mut self, count: usize) -> Self {
+        self.threads = count;
+        self
+    }
+
     /// Runs the program of the stick, with the script's person at the console.
     pub fn play(&self, script: Script) -> Played {
         let mut console = ScriptedConsole::new(script, self.size);
+        let threads = Threads::start(self.threads).expect("threads");
         let platform = Platform {
             console: &mut console,
             storage: &mut self.volume.clone(),
             clock: &TickingClock::default(),
             entropy: &mut Counter(0),
             machine: &mut Memory(self.memory_free),
-            cores: &OneCore,
+            cores: threads.cores(),
         };
         let leave = bootllm_repl::run(platform, &Start::default());
         let done = console.is_done();

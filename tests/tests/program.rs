@@ -34,6 +34,28 @@ fn standard_output_is_the_text_and_nothing_else() {
 }
 
 #[test]
+fn the_number_of_threads_changes_nothing() {
+    let (_folder, model) = folder_with_model();
+    let run = |words: &str| {
+        let outcome = bootllm(words, &[&model]);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        outcome.out
+    };
+    for words in ["run {} -s 7 -n 0 -i Once", "logits {} -n 100"] {
+        let expected = run(&format!("{words} --threads 1"));
+        assert!(expected.len() > 100, "{expected}");
+        for threads in ["", " --threads 2", " --threads 3", " --threads 20"] {
+            assert_eq!(run(&format!("{words}{threads}")), expected, "{threads}");
+        }
+    }
+    let chat = |threads: &str| {
+        let words = arguments(&format!("run {{}} -m chat -s 7 --threads {threads}"), &[&model]);
+        Program::get().run_with(words, b"\nWho?\nWhy?\n").out
+    };
+    assert_eq!(chat("1"), chat("3"));
+}
+
+#[test]
 fn very_long_prompts_are_taken_or_refused() {
     let (_folder, model) = folder_with_model();
     for (text, tokens) in [

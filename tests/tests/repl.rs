@@ -447,6 +447,19 @@ fn every_command_does_what_help_says() {
 }
 
 #[test]
+fn several_cores_say_what_one_says() {
+    let lines = ["Once", "/logits", "/set seed 3", "on the time", "/models"];
+    let script = || lines.iter().fold(Script::new(), |script, line| script.line(line));
+    let one = play(&one_model(), script());
+    for cores in [2, 5] {
+        assert_eq!(play(&one_model().cores(cores), script()).output, one.output);
+    }
+    let diag = |stage: &Stage| play(stage, Script::new().line("/diag"));
+    assert_shows(&diag(&one_model()), "  computing      1 core, kernels: ");
+    assert_shows(&diag(&one_model().cores(3)), "  computing      3 cores, kernels: ");
+}
+
+#[test]
 fn logits_are_those_of_linux() {
     let played = type_lines(&["Once upon", "/logits", "Once upon"]);
     let model = SmallModel::shared_classifier().load(Version::V1);

@@ -1,9 +1,8 @@
 //! `bootllm logits`: a model's outputs, to see where two engines part.
 
-use crate::arguments::positive;
+use crate::arguments::{ThreadCount, positive};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
-use bootllm_cores::OneCore;
 use bootllm_engine::Session;
 use bootllm_host::print_line;
 use bootllm_sampling::likeliest;
@@ -34,6 +33,8 @@ pub struct Arguments {
     /// With --compare: fail if a difference is larger than this
     #[arg(long, default_value_t = f32::INFINITY, value_parser = tolerance, requires = "compare")]
     tolerance: f32,
+    #[command(flatten)]
+    threads: ThreadCount,
 }
 
 fn tolerance(text: &str) -> Result<f32, String> {
@@ -57,8 +58,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if positions > model.context() {
         bail!("the context of this model has {} positions, not {positions}", model.context());
     }
-    let mut session =
-        Session::new(&model, &OneCore).with_context(|| arguments.model.display().to_string())?;
+    let threads = arguments.threads.start()?;
+    let mut session = Session::new(&model, threads.cores())
+        .with_context(|| arguments.model.display().to_string())?;
     let mut all = Vec::new();
     let mut token = prompt[0];
     for position in 0..positions {

@@ -1,11 +1,12 @@
 //! `bootllm perplexity`: how well models foresee a text.
 
-use crate::arguments::positive;
+use crate::arguments::{positive, threads};
 use anyhow::{Context, Result, bail, ensure};
 use bootllm_cores::OneCore;
 use bootllm_engine::{Memory, Model, Session};
 use bootllm_host::{
-    Opened, ProgressBar, StdClock, documents, memory_available, print_line, read_text,
+    Opened, ProgressBar, StdClock, documents, memory_available, physical_cores, print_line,
+    read_text,
 };
 use bootllm_platform::Clock;
 use bootllm_sampling::log_probability;
@@ -44,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT", value_parser = positive)]
     documents: Option<usize>,
     /// Documents that are read at the same time [default: one a core]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_name = "COUNT", value_parser = threads)]
     threads: Option<usize>,
 }
 
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let text = read_text(&arguments.text)?;
     let selection = Selection::make(arguments, &text, &mut candidates)?;
-    let threads = arguments.threads.unwrap_or_else(cores).min(selection.documents);
+    let threads = arguments.threads.unwrap_or_else(physical_cores).min(selection.documents);
 
     let width = candidates.iter().map(|c| c.name().chars().count()).max().unwrap_or(0);
     for (index, candidate) in candidates.iter_mut().enumerate() {
@@ -85,10 +86,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A model that is to be measured.

@@ -1,9 +1,11 @@
 //! `bootllm repl`: the program of the stick, in a terminal, with a folder as its volume.
 
+use crate::arguments::ThreadCount;
 use anyhow::{Context, Result};
-use bootllm_chat::report::bytes;
-use bootllm_cores::OneCore;
-use bootllm_host::{FileReader, StdClock, memory_available, memory_total, random_seed};
+use bootllm_chat::report::{self, bytes};
+use bootllm_host::{
+    FileReader, StdClock, memory_available, memory_total, physical_cores, random_seed,
+};
 use bootllm_platform::{
     Console, Entropy, Entry, Fact, Input, Key, Machine, ReadAt, Size, Storage, StorageError,
 };
@@ -25,12 +27,15 @@ pub struct Arguments {
     /// The folder that takes the stick's place
     #[arg(default_value = ".")]
     folder: PathBuf,
+    #[command(flatten)]
+    threads: ThreadCount,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.folder.clone();
     std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let threads = arguments.threads.start()?;
     let (mut pipe, mut screen);
     let console: &mut dyn Console = if std::io::stdin().is_terminal() {
         screen = TerminalConsole::open()?;
@@ -45,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         clock: &StdClock::new(),
         entropy: &mut SystemEntropy,
         machine: &mut Host,
-        cores: &OneCore,
+        cores: threads.cores(),
     };
     bootllm_repl::run(platform, &Start::default());
     Ok(())
@@ -235,11 +240,11 @@ impl Machine for Host {
     }
 
     fn facts(&mut self) -> Vec<Fact> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         vec![
             Fact { label: "system", value: std::env::consts::OS.into() },
             Fact { label: "processor", value: processor() },
-            Fact { label: "cores", value: cores.to_string() },
+            Fact { label: "cores", value: report::cores(physical_cores(), processors) },
             Fact {
                 label: "memory",
                 value: format!(

@@ -1,8 +1,9 @@
 //! `bootllm run`: writes a text, or answers in turns.
 
+use crate::arguments::ThreadCount;
 use anyhow::{Context, Result};
 use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
-use bootllm_cores::OneCore;
+use bootllm_cores::Cores;
 use bootllm_engine::Session;
 use bootllm_host::{Output, StdClock, random_seed, remark};
 use bootllm_sampling::{Sampler, Settings};
@@ -43,6 +44,8 @@ pub struct Arguments {
     /// Use fewer positions than the model has, to save memory
     #[arg(long)]
     context: Option<usize>,
+    #[command(flatten)]
+    threads: ThreadCount,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -81,14 +84,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
     let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
     let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
-    let mut session =
-        Session::new(&model, &OneCore).with_context(|| arguments.model.display().to_string())?;
+    let threads = arguments.threads.start()?;
+    let mut session = Session::new(&model, threads.cores())
+        .with_context(|| arguments.model.display().to_string())?;
     match arguments.mode {
         Mode::Generate => {
             let prompt = arguments.prompt.as_deref().unwrap_or_default();
             write_text(&mut session, &tokenizer, &mut sampler, prompt, arguments.length)?;
         }
-        Mode::Chat => chat(&mut session, &tokenizer, &mut sampler, arguments)?,
+        Mode::Chat => {
+            chat(&mut session, &tokenizer, &mut sampler, threads.cores(), arguments)?;
+        }
     }
     if arguments.seed == 0 && arguments.temperature != 0.0 {
         remark(&format!("seed {seed}"));
@@ -120,10 +126,12 @@ fn chat(
     session: &mut Session<'_>,
     tokenizer: &Tokenizer,
     sampler: &mut Sampler,
+    cores: &dyn Cores,
     arguments: &Arguments,
 ) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let mut ask = |question: &str| -> Result<Option<String>> {
+        cores.rest();
         prompt(question);
         lines.next().transpose().context("standard input")
     };

@@ -1,10 +1,12 @@
 #![forbid(unsafe_code)]
 //! The platform on std, for the programs that run under an operating system.
 //!
-//! [`FileReader`] and [`StdClock`] are `bootllm_platform`'s traits on files and time; [`open`] finds
-//! a model with its tokenizer and loads it; [`write_whole`] writes files that are either there or
-//! not; [`read_text`] and [`documents`] take texts apart; [`ProgressBar`] and [`print_line`] speak to the person who waits.
+//! [`FileReader`] and [`StdClock`] are `bootllm_platform`'s traits on files and time, [`Threads`] the
+//! cores that compute; [`open`] finds a model with its tokenizer and loads it; [`write_whole`]
+//! writes files that are either there or not; [`read_text`] and [`documents`] take texts apart;
+//! [`ProgressBar`] and [`print_line`] speak to the person who waits.
 
+mod cores;
 mod file;
 mod machine;
 mod model;
@@ -12,6 +14,7 @@ mod output;
 mod progress;
 mod text;
 
+pub use cores::{MOST_THREADS, Threads, physical_cores};
 pub use file::{FileReader, FileSink, write_whole};
 pub use machine::{StdClock, memory_available, memory_total, random_seed};
 pub use model::{Opened, open, read_tokenizer};

@@ -36,6 +36,14 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// Cores as a person reads them: `4`, or `4 (8 threads)` if they run more threads than one each.
+pub fn cores(cores: usize, threads: usize) -> String {
+    match threads > cores {
+        true => format!("{cores} ({threads} threads)"),
+        false => format!("{cores}"),
+    }
+}
+
 /// So many of something in so much time.
 pub fn rate(count: f64, time: Duration) -> f64 {
     let seconds = time.as_secs_f64();

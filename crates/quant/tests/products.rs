@@ -1,20 +1,24 @@
 //! Packed matrices against a few plain lines: the same values, the same bits.
 
-use bootllm_cores::{Cores, OneCore};
+use bootllm_cores::{Cores, Job, OneCore};
 use bootllm_quant::{Encoding, InputBuffer, MatrixBuilder, Shape, multiply, quantize_group};
 use bootllm_simd::Isa;
 use proptest::prelude::*;
 
-/// Runs the workers one after the other: the division of rows without the threads.
+/// Hands the units out in so many parts, one after the other: the division without the threads.
 struct InTurn(usize);
 
-impl Cores for InTurn {
+// SAFETY: the parts do not overlap, and each call is over when `run` returns.
+unsafe impl Cores for InTurn {
     fn count(&self) -> usize {
         self.0
     }
 
-    fn run(&self, job: &(dyn Fn(usize) + Sync)) {
-        (0..self.0).for_each(job);
+    fn run(&self, units: usize, job: Job<'_>) {
+        let part = units.div_ceil(self.0).max(1);
+        for start in (0..units).step_by(part) {
+            job(start..units.min(start + part));
+        }
     }
 }
 

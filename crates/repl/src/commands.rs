@@ -159,8 +159,11 @@ fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
     for fact in world.machine.facts() {
         table.row(fact.label, fact.value);
     }
-    let used = world.cores.count();
-    table.row("computing", format_args!("{used} core, kernels: {}", Isa::detect().name()));
+    let used = match world.cores.count() {
+        1 => "1 core".into(),
+        count => format!("{count} cores"),
+    };
+    table.row("computing", format_args!("{used}, kernels: {}", Isa::detect().name()));
     let needed = Memory::needed(&prompt.loaded.file, prompt.loaded.model.context());
     table.row(
         "model",

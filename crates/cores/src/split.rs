@@ -1,0 +1,208 @@
+//! Outputs shared out to cores.
+
+use crate::Cores;
+use core::marker::PhantomData;
+
+/// Divides `output` into units of `unit` elements (the last may be shorter) and calls
+/// `job(first, units)` on the cores: `first` is the number of the first of some units that follow
+/// each other, and `units` is where they lie in `output`. Every unit is handed out once.
+///
+/// # Panics
+/// If `unit` is zero.
+pub fn split_rows<T: Send>(
+    cores: &dyn Cores,
+    output: &mut [T],
+    unit: usize,
+    job: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let columns = output.len();
+    split_columns(cores, unit, [(output, columns)], |_, first, mut own| job(first, own.row(0)));
+}
+
+/// Divides the columns of several outputs among the cores, in one run.
+///
+/// Each of `outputs` is its values and how many columns they have: rows (one a token, say), one
+/// behind the other. Their columns are divided into units of `unit` (an output's last may be
+/// narrower), and `job(output, first, columns)` is called on the cores: `output` is which of
+/// `outputs`, `first` the number in it of the first of some units that follow each other, and
+/// `columns` are those units in every row. Every unit is handed out once.
+///
+/// # Panics
+/// If `unit` is zero, or an output is not whole rows.
+pub fn split_columns<T: Send, const N: usize>(
+    cores: &dyn Cores,
+    unit: usize,
+    outputs: [(&mut [T], usize); N],
+    job: impl Fn(usize, usize, Columns<'_, T>) + Sync,
+) {
+    let parts = outputs.map(|(values, columns)| {
+        let rows = values.len().checked_div(columns).unwrap_or(0);
+        assert_eq!(rows * columns, values.len(), "an output is not whole rows");
+        let units = if rows == 0 { 0 } else { columns.div_ceil(unit) };
+        Part { start: values.as_mut_ptr(), rows, columns, units }
+    });
+    cores.run(parts.iter().map(|part| part.units).sum(), &|units| {
+        // The number of the part's first unit among those of all.
+        let mut before = 0;
+        for (output, part) in parts.iter().enumerate() {
+            let first = units.start.clamp(before, before + part.units) - before;
+            let end = units.end.clamp(before, before + part.units) - before;
+            before += part.units;
+            if first < end {
+                let (from, to) = (first * unit, end.saturating_mul(unit).min(part.columns));
+                let columns = Columns {
+                    // SAFETY: `from` is less than `part.columns`, and there is a row.
+                    start: unsafe { part.start.add(from) },
+                    rows: part.rows,
+                    stride: part.columns,
+                    width: to - from,
+                    borrowed: PhantomData,
+                };
+                job(output, first, columns);
+            }
+        }
+    });
+}
+
+/// An output that is shared out, and its size.
+struct Part<T> {
+    start: *mut T,
+    rows: usize,
+    columns: usize,
+    units: usize,
+}
+
+// SAFETY: `split_columns` makes from it only `Columns` that do not overlap, of elements that may be
+// sent to another core.
+unsafe impl<T: Send> Sync for Part<T> {}
+
+/// Some columns of an output, in all of its rows: a core's own.
+pub struct Columns<'a, T> {
+    /// The first column in the first row. Made by `split_columns` alone, which sees to it that
+    /// `width` elements are there and at every further `stride` below `rows`, and that they are
+    /// nobody else's for as long as `'a`: `Cores::run` hands out every unit once and does not
+    /// return before the job has, and the outputs stay borrowed until then.
+    start: *mut T,
+    rows: usize,
+    stride: usize,
+    width: usize,
+    borrowed: PhantomData<&'a mut [T]>,
+}
+
+impl<T> Columns<'_, T> {
+    /// How many rows the output has.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns these are.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// These columns in row `row`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&mut self, row: usize) -> &mut [T] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: these elements exist and are this value's own (see `start`), and it is borrowed
+        // while the slice lives.
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.width) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::team::tests::{CORES, with_team};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::vec;
+
+    #[test]
+    fn every_element_is_handed_out_once_with_its_own_number() {
+        for cores in CORES {
+            with_team(cores, |cores| {
+                for length in [0, 1, 2, 31, 32, 33, 64, 95, 257] {
+                    for unit in [1, 3, 32, usize::MAX] {
+                        let mut output = vec![0usize; length];
+                        split_rows(cores, &mut output, unit, |first, own| {
+                            for (i, element) in own.iter_mut().enumerate() {
+                                *element += first * unit + i + 1;
+                            }
+                        });
+                        assert!(output.iter().enumerate().all(|(i, &value)| value == i + 1));
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn columns_of_several_outputs_are_handed_out_once_in_every_row() {
+        const SHAPES: [[(usize, usize); 3]; 5] = [
+            [(1, 64), (1, 33), (1, 1)],
+            [(5, 64), (3, 7), (2, 40)],
+            [(0, 64), (4, 0), (4, 100)],
+            [(2, 1), (1, 2), (7, 3)],
+            [(0, 0), (0, 9), (0, 0)],
+        ];
+        for cores in CORES {
+            with_team(cores, |cores| {
+                for shapes in SHAPES {
+                    for unit in [1, 4, 32] {
+                        let mut values = shapes.map(|(rows, columns)| vec![0; rows * columns]);
+                        let mut outputs = values.iter_mut().zip(shapes);
+                        let outputs: [_; 3] = core::array::from_fn(|_| {
+                            let (values, (_, columns)) = outputs.next().unwrap();
+                            (values.as_mut_slice(), columns)
+                        });
+                        split_columns(cores, unit, outputs, |output, first, mut columns| {
+                            assert_eq!(columns.rows(), shapes[output].0);
+                            for row in 0..columns.rows() {
+                                let width = columns.width();
+                                let row_start = row * shapes[output].1 + first * unit;
+                                let own = columns.row(row);
+                                assert_eq!(own.len(), width);
+                                for (column, value) in own.iter_mut().enumerate() {
+                                    *value += 1000 * (output + 1) + row_start + column;
+                                }
+                            }
+                        });
+                        for (output, values) in values.iter().enumerate() {
+                            let expected = |i| 1000 * (output + 1) + i;
+                            assert!(values.iter().enumerate().all(|(i, &v)| v == expected(i)));
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn nothing_to_do_is_no_call() {
+        let calls = AtomicUsize::new(0);
+        with_team(3, |cores| {
+            split_rows(cores, &mut [0u8; 0], 4, |_, _| _ = calls.fetch_add(1, Relaxed));
+            split_columns(cores, 4, [(&mut [0u8; 0][..], 8)], |_, _, _| {
+                calls.fetch_add(1, Relaxed);
+            });
+        });
+        assert_eq!(calls.into_inner(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "not whole rows")]
+    fn rows_that_are_not_whole_are_refused() {
+        split_columns(&crate::OneCore, 4, [(&mut [0; 10][..], 4)], |_, _, _| {});
+    }
+
+    #[test]
+    #[should_panic(expected = "row 2 of 2")]
+    fn a_row_that_is_not_there_is_refused() {
+        split_columns(&crate::OneCore, 4, [(&mut [0; 8][..], 4)], |_, _, mut columns| {
+            columns.row(2);
+        });
+    }
+}

@@ -1,0 +1,402 @@
+//! The scheduler under threads that come late, sleep, stall, leave and panic.
+//!
+//! More threads than processors run, so that the system interrupts them anywhere.
+
+extern crate std;
+
+use super::*;
+use std::boxed::Box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+/// Sizes of teams.
+pub(crate) const CORES: [usize; 5] = [1, 2, 3, 5, 8];
+
+/// Sleeps on a condition variable after so many turns.
+#[derive(Default)]
+struct Naps<const TURNS: u32> {
+    mutex: Mutex<()>,
+    changed: Condvar,
+}
+
+impl<const TURNS: u32> Idle for Naps<TURNS> {
+    const TURNS: u32 = TURNS;
+
+    fn pause(&self, turn: u32) {
+        if turn % 64 == 63 { thread::yield_now() } else { core::hint::spin_loop() }
+    }
+
+    fn sleep(&self, signal: &Signal<'_>) {
+        let mut guard = self.mutex.lock().unwrap();
+        while !signal.is_given() {
+            guard = self.changed.wait(guard).unwrap();
+        }
+    }
+
+    fn wake(&self) {
+        drop(self.mutex.lock().unwrap());
+        self.changed.notify_all();
+    }
+}
+
+/// Calls `test` with a team whose workers have all come, and sends them home afterwards.
+fn with<const TURNS: u32>(cores: usize, test: impl FnOnce(&Team<Naps<TURNS>>)) {
+    struct Home<'a, I: Idle>(&'a Team<I>);
+    impl<I: Idle> Drop for Home<'_, I> {
+        fn drop(&mut self) {
+            self.0.dismiss();
+            self.0.idle().wake();
+        }
+    }
+    let team = Team::new(cores, Naps::default());
+    thread::scope(|scope| {
+        let home = Home(&team);
+        for place in 1..cores {
+            // What goes wrong in a worker is the test's to find.
+            let team = &team;
+            scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(|| team.work(place))));
+        }
+        wait_until(|| team.count() == cores);
+        test(home.0);
+    });
+}
+
+/// The same for other modules' tests.
+pub(crate) fn with_team(cores: usize, test: impl FnOnce(&dyn Cores)) {
+    with::<1000>(cores, |team| test(team));
+}
+
+/// Waits for what must come. What does not is a failure, not a test without an end.
+fn wait_until(mut come: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !come() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "it does not come");
+        thread::yield_now();
+    }
+}
+
+/// Random numbers (Marsaglia's xorshift).
+struct Random(u32);
+
+impl Random {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 % limit
+    }
+}
+
+/// One run whose units count how often they are done, and whose job can tell that it is over.
+fn check_run(cores: &dyn Cores, units: usize, delay: impl Fn(usize) + Sync) {
+    const OVER: u32 = 1 << 20;
+    // On the heap, so that a late call reads what is freed; leaked only if it is found out.
+    let counts: Box<[AtomicU32]> = (0..units).map(|_| AtomicU32::new(0)).collect();
+    cores.run(units, &|range| {
+        assert!(!range.is_empty() && range.end <= units);
+        for unit in range {
+            delay(unit);
+            assert!(counts[unit].fetch_add(1, Relaxed) == 0, "unit {unit} of {units}");
+        }
+    });
+    for (unit, count) in counts.iter().enumerate() {
+        assert_eq!(count.swap(OVER, Relaxed), 1, "unit {unit} of {units}");
+    }
+}
+
+fn stress<const TURNS: u32>(seed: u32) {
+    for cores in CORES {
+        with::<TURNS>(cores, |team| {
+            let mut random = Random(seed);
+            for _ in 0..4000 {
+                let largest = 1 << random.below(9);
+                let units = random.below(largest) as usize;
+                let slow = random.below(200);
+                check_run(team, units, |unit| match slow {
+                    // Somebody is interrupted in the middle of a unit, or everybody.
+                    0 if unit % 7 == 3 => thread::sleep(Duration::from_micros(50)),
+                    1..20 => thread::yield_now(),
+                    _ => {}
+                });
+                match random.below(50) {
+                    0 => team.rest(),
+                    // Long enough that some workers fall asleep, and some are just about to.
+                    1..5 => (0..random.below(3000)).for_each(|_| core::hint::spin_loop()),
+                    _ => {}
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn every_unit_is_done_once_by_workers_that_always_sleep() {
+    stress::<0>(1);
+}
+
+#[test]
+fn every_unit_is_done_once_by_workers_that_often_sleep() {
+    stress::<300>(2);
+}
+
+#[test]
+fn every_unit_is_done_once_by_workers_that_never_sleep() {
+    stress::<{ u32::MAX }>(3);
+}
+
+/// Nobody waits for workers that sleep, so that they are not woken shows only where one is needed:
+/// each of two units of the worker's share ends when the other has begun.
+#[test]
+fn a_worker_is_woken_whenever_there_is_work() {
+    fn check<const TURNS: u32>() {
+        with::<TURNS>(2, |team| {
+            for round in 0..3000 {
+                let begun = AtomicU32::new(0);
+                team.run(4, &|units| {
+                    for unit in units.filter(|unit| *unit >= 2) {
+                        let other = 1 << (5 - unit);
+                        begun.fetch_or(1 << unit, SeqCst);
+                        wait_until(|| begun.load(SeqCst) & other != 0);
+                    }
+                });
+                if round % 3 == 0 {
+                    team.rest();
+                }
+                (0..round % 97 * 10).for_each(|_| core::hint::spin_loop());
+            }
+        });
+    }
+    check::<0>();
+    check::<100>();
+    check::<1000>();
+}
+
+#[test]
+fn after_a_rest_all_sleep_until_the_next_run() {
+    with::<{ u32::MAX }>(4, |team| {
+        for _ in 0..50 {
+            wait_until(|| {
+                check_run(team, 40, |_| {});
+                team.awake.0.load(SeqCst) == 3
+            });
+            team.rest();
+            // By themselves they would never sleep.
+            wait_until(|| team.awake.0.load(SeqCst) == 0);
+        }
+    });
+}
+
+#[test]
+fn a_core_that_stalls_keeps_only_what_it_took() {
+    with::<1000>(2, |team| {
+        let (me, done) = (thread::current().id(), AtomicUsize::new(0));
+        team.run(80, &|units| {
+            if thread::current().id() != me {
+                // A quarter of its share of 40. All others are done meanwhile.
+                assert!(units.len() <= 10);
+                wait_until(|| done.load(SeqCst) == 80 - units.len());
+            }
+            done.fetch_add(units.len(), SeqCst);
+        });
+        assert_eq!(done.into_inner(), 80);
+    });
+}
+
+#[test]
+fn who_is_absent_is_not_missed() {
+    let team = Team::new(8, Naps::<100>::default());
+    assert_eq!(team.count(), 1);
+    check_run(&team, 100, |_| {});
+    thread::scope(|scope| {
+        scope.spawn(|| team.work(5));
+        wait_until(|| {
+            check_run(&team, 100, |_| {});
+            team.count() == 2
+        });
+        check_run(&team, 1000, |_| thread::yield_now());
+        team.dismiss();
+        team.idle().wake();
+    });
+    check_run(&team, 100, |_| {});
+}
+
+#[test]
+fn who_comes_late_works_along() {
+    let team = Team::new(3, Naps::<{ u32::MAX }>::default());
+    // Before anybody came.
+    team.rest();
+    thread::scope(|scope| {
+        for place in [2, 1] {
+            check_run(&team, 10, |_| {});
+            let team = &team;
+            scope.spawn(move || team.work(place));
+            let me = thread::current().id();
+            let seen = Mutex::new(Vec::<ThreadId>::new());
+            wait_until(|| {
+                team.run(100, &|_| {
+                    let mut seen = seen.lock().unwrap();
+                    let id = thread::current().id();
+                    if id != me && !seen.contains(&id) {
+                        seen.push(id);
+                    }
+                });
+                seen.lock().unwrap().len() == 3 - place
+            });
+        }
+        team.dismiss();
+    });
+}
+
+/// Workers that go away to rest, as firmware's may, and are started again.
+#[derive(Default)]
+struct Leaves {
+    team: OnceLock<Weak<Team<Leaves>>>,
+    away: AtomicBool,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl Idle for Leaves {
+    const TURNS: u32 = 10;
+
+    fn pause(&self, _: u32) {
+        thread::yield_now();
+    }
+
+    fn sleep(&self, _: &Signal<'_>) {
+        thread::yield_now();
+    }
+
+    fn wake(&self) {
+        if self.away.swap(false, Relaxed) {
+            let team = self.team.get().unwrap().upgrade().unwrap();
+            let start = |place| {
+                let team = Arc::clone(&team);
+                thread::spawn(move || team.work(place))
+            };
+            self.threads.lock().unwrap().extend((1..team.shares.len()).map(start));
+        }
+    }
+
+    fn rest(&self) -> Resting {
+        self.away.store(true, Relaxed);
+        Resting::Away
+    }
+}
+
+#[test]
+fn workers_that_go_away_to_rest_come_back() {
+    let team = Arc::new(Team::new(4, Leaves::default()));
+    team.idle().team.set(Arc::downgrade(&team)).unwrap();
+    team.rest();
+    for round in 0..200 {
+        let enough = if round % 2 == 0 { 3 } else { 1 };
+        wait_until(|| {
+            check_run(&*team, 60, |_| {});
+            team.awake.0.load(SeqCst) >= enough
+        });
+        team.rest();
+        if round % 3 == 0 {
+            let threads = core::mem::take(&mut *team.idle().threads.lock().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(team.awake.0.load(SeqCst), 0);
+        }
+    }
+    team.dismiss();
+    let threads = core::mem::take(&mut *team.idle().threads.lock().unwrap());
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_run_in_a_run_and_runs_at_the_same_time() {
+    with::<1000>(4, |team| {
+        thread::scope(|scope| {
+            for seed in 1..4 {
+                scope.spawn(move || {
+                    let mut random = Random(seed);
+                    for _ in 0..1000 {
+                        check_run(team, random.below(64) as usize, |unit| {
+                            if unit == 3 {
+                                check_run(team, 5, |_| {});
+                            }
+                        });
+                        if random.below(20) == 0 {
+                            team.rest();
+                        }
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_panic_ends_the_run_and_not_the_team() {
+    fn panics(team: &dyn Cores, units: usize, who: impl Fn(usize) -> bool + Sync) -> bool {
+        catch_unwind(AssertUnwindSafe(|| {
+            check_run(team, units, |unit| assert!(!who(unit), "a panic that is wanted"));
+        }))
+        .is_err()
+    }
+    with::<1000>(3, |team| {
+        let me = thread::current().id();
+        let mine = || thread::current().id() == me;
+        // On the calling core, which has the first unit unless the others were very quick.
+        wait_until(|| panics(team, 50, |_| mine()));
+        check_run(team, 50, |_| {});
+        // On the others, which both stop working in the end.
+        wait_until(|| {
+            let struck = AtomicBool::new(false);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.run(50, &|_| {
+                    thread::yield_now();
+                    if !mine() {
+                        struck.store(true, Relaxed);
+                        panic!("a panic that is wanted");
+                    }
+                });
+            }));
+            assert_eq!(result.is_err(), struck.into_inner());
+            team.awake.0.load(SeqCst) == 0
+        });
+        check_run(team, 50, |_| {});
+        // With nobody there to do what is left.
+        assert!(panics(team, 50, |unit| unit == 0));
+        check_run(team, 50, |_| {});
+    });
+}
+
+#[test]
+#[should_panic(expected = "a computation failed on another core")]
+fn units_that_were_abandoned_are_not_waited_for() {
+    let team = Team::new(2, Naps::<1000>::default());
+    let me = thread::current().id();
+    thread::scope(|scope| {
+        scope.spawn(|| team.work(1));
+        let (begun, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        let job = |_| {
+            if thread::current().id() != me {
+                begun.store(true, SeqCst);
+                // SAFETY: the panic unwinds only to where it is caught, and what this job borrows
+                // outlives that, for all workers are waited for at the end of the scope.
+                unsafe { team.abandon() };
+                wait_until(|| ended.load(SeqCst));
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            wait_until(|| {
+                team.run(20, &job);
+                begun.load(SeqCst)
+            });
+        }));
+        ended.store(true, SeqCst);
+        team.dismiss();
+        team.idle().wake();
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
