@@ -24,6 +24,7 @@ mod free_list;
 #[cfg(target_arch = "x86_64")]
 mod mem;
 mod screen_mode;
+mod topology;
 mod words;
 
 /// On any other target this package is a reminder of what it is.

@@ -7,6 +7,7 @@ use core::time::Duration;
 use uefi::boot;
 
 /// Counts the ticks of the CPU's counter, which begins with 0 at reset.
+#[derive(Clone, Copy)]
 pub struct TickClock {
     ticks_per_second: u64,
 }

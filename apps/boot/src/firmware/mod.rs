@@ -8,6 +8,7 @@ compile_error!(
 
 mod clock;
 mod console;
+mod cores;
 mod cpu;
 mod entropy;
 mod heap;
@@ -18,10 +19,10 @@ mod storage;
 #[cfg(windows)]
 mod symbols;
 
-use bootllm_cores::OneCore;
 use bootllm_repl::{Leave, Platform, Start};
 use clock::TickClock;
 use console::FirmwareConsole;
+use cores::FirmwareCores;
 use entropy::MixedEntropy;
 use machine::FirmwareMachine;
 use storage::BootStorage;
@@ -41,14 +42,16 @@ fn main() -> Status {
     let clock = TickClock::measure();
     let mut console = FirmwareConsole::open(&clock);
     let mut storage = BootStorage::find();
-    let mut machine = FirmwareMachine::new(storage.device(), &clock, console.facts());
+    let cores = FirmwareCores::find(clock);
+    let mut machine =
+        FirmwareMachine::new(storage.device(), &clock, cores.fact().into(), console.facts());
     let platform = Platform {
         console: &mut console,
         storage: &mut storage,
         clock: &clock,
         entropy: &mut MixedEntropy::default(),
         machine: &mut machine,
-        cores: &OneCore,
+        cores: cores.cores(),
     };
     // The counter began at reset.
     let start = Start { firmware_time: Some(clock.at(begun)) };
@@ -56,6 +59,11 @@ fn main() -> Status {
         Leave::PowerOff => runtime::reset(ResetType::SHUTDOWN, Status::SUCCESS, None),
         Leave::Firmware => {
             console.close();
+            if !cores.dismiss() {
+                // A processor that still runs this program must not find it gone. The machine comes
+                // back to the firmware this way, too.
+                panic::reset();
+            }
             heap::hand_back();
             Status::SUCCESS
         }

@@ -1,17 +1,23 @@
 //! What happens when the program itself is wrong.
 
-use core::fmt::Write;
+use super::cores;
+use core::cell::UnsafeCell;
+use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use uefi::runtime::{self, ResetType};
 use uefi::{Status, boot, system};
 
 /// Says what happened on the firmware's own console (screen and serial line), waits for a key and
 /// restarts the machine. Nothing is allocated, and none of our own console is used: it may be what
-/// failed.
+/// failed. Other processors than the boot core leave it a note.
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
+    if !cores::on_boot_core() {
+        NOTE.leave(format_args!("{info}"));
+        cores::stop_this_processor();
+    }
     static AGAIN: AtomicBool = AtomicBool::new(false);
     if AGAIN.swap(true, Ordering::Relaxed) {
         reset();
@@ -23,6 +29,9 @@ fn panic(info: &PanicInfo) -> ! {
             if let Some(place) = info.location() {
                 let _ = writeln!(out, "at {}:{}", place.file(), place.line());
             }
+            if let Some(note) = NOTE.read() {
+                let _ = writeln!(out, "there: {note}");
+            }
             let _ = write!(
                 out,
                 "This is a mistake in the program; please report these lines.\n\
@@ -32,6 +41,53 @@ fn panic(info: &PanicInfo) -> ! {
     }
     wait_for_key();
     reset();
+}
+
+/// What another processor had to say when it panicked, for it cannot show it.
+struct Note {
+    taken: AtomicBool,
+    text: UnsafeCell<[u8; 512]>,
+    /// How many bytes of it there are to read.
+    length: AtomicUsize,
+}
+
+static NOTE: Note = Note {
+    taken: AtomicBool::new(false),
+    text: UnsafeCell::new([0; 512]),
+    length: AtomicUsize::new(0),
+};
+
+// SAFETY: `text` is written once, by who made `taken` true, and read after `length` was set, which
+// is done last.
+unsafe impl Sync for Note {}
+
+impl Note {
+    /// Leaves a text, as much of it as there is room for, unless another processor did.
+    fn leave(&self, text: fmt::Arguments<'_>) {
+        struct Room<'a>(&'a mut [u8; 512], usize);
+        impl Write for Room<'_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                let room = &mut self.0[self.1..];
+                let length = text.floor_char_boundary(room.len());
+                room[..length].copy_from_slice(&text.as_bytes()[..length]);
+                self.1 += length;
+                if length < text.len() { Err(fmt::Error) } else { Ok(()) }
+            }
+        }
+        if !self.taken.swap(true, Ordering::Relaxed) {
+            // SAFETY: only one processor comes here, once, and nobody reads before `length` is set.
+            let mut room = Room(unsafe { &mut *self.text.get() }, 0);
+            let _ = room.write_fmt(text);
+            self.length.store(room.1, Ordering::Release);
+        }
+    }
+
+    fn read(&self) -> Option<&str> {
+        let length = self.length.load(Ordering::Acquire);
+        // SAFETY: it is not written any more once there is a length.
+        let text = (length > 0).then(|| unsafe { &*self.text.get() })?;
+        str::from_utf8(&text[..length]).ok()
+    }
 }
 
 /// Restarts the machine.

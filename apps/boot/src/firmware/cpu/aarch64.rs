@@ -15,6 +15,38 @@ pub fn prepare() {
     unsafe { asm!("msr fpcr, {}", in(reg) 0_u64, options(nomem, nostack)) };
 }
 
+/// MPIDR_EL1: a number of its own for each processor.
+pub fn id() -> u64 {
+    let id;
+    // SAFETY: reading the register changes nothing.
+    unsafe { asm!("mrs {}, mpidr_el1", out(reg) id, options(nomem, nostack)) };
+    id
+}
+
+/// Whether this is a virtual machine: nothing tells.
+pub fn is_virtual() -> bool {
+    false
+}
+
+/// Whether [`watch`] lets the processor sleep. Whether WFE does is the hypervisor's to say, and
+/// nothing tells if there is one: the firmware knows better how its processors rest.
+pub fn can_watch() -> bool {
+    false
+}
+
+/// Waits until `is_given`.
+pub fn watch(_: *const (), is_given: impl Fn() -> bool) {
+    while !is_given() {
+        core::hint::spin_loop();
+    }
+}
+
+/// Stops the processor until something interrupts it.
+pub fn halt() {
+    // SAFETY: the instruction changes nothing.
+    unsafe { asm!("wfi", options(nomem, nostack)) };
+}
+
 /// The generic timer's counter.
 pub fn ticks() -> u64 {
     let ticks;

@@ -7,4 +7,7 @@ mod this;
 #[path = "x86_64.rs"]
 mod this;
 
-pub use this::{described_ticks_per_second, facts, prepare, random, ticks, ticks_are_steady};
+pub use this::{
+    can_watch, described_ticks_per_second, facts, halt, id, is_virtual, prepare, random, ticks,
+    ticks_are_steady, watch,
+};

@@ -27,7 +27,6 @@ pub fn prepare() {
     // registers can be written. Only bits that CPUID says the CPU has are set; none is cleared,
     // so what the firmware uses goes on working.
     unsafe {
-        asm!("ldmxcsr [{}]", in(reg) &MXCSR, options(nostack, readonly));
         let mut cr4: u64;
         asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack));
         cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -45,7 +44,55 @@ pub fn prepare() {
                 options(nostack),
             );
         }
+        // Last, for it is an SSE instruction itself.
+        asm!("ldmxcsr [{}]", in(reg) &MXCSR, options(nostack, readonly));
     }
+}
+
+/// The local APIC's identity, a number of its own for each processor: that of the x2APIC where
+/// there is one (SDM 3, 10.4.6 and 10.12.8).
+pub fn id() -> u64 {
+    let topology = leaf(0xB, 0);
+    match topology.ebx {
+        0 => (leaf(1, 0).ebx >> 24).into(),
+        _ => topology.edx.into(),
+    }
+}
+
+/// Whether this is a virtual machine. (The bit is reserved for those who make one.)
+pub fn is_virtual() -> bool {
+    leaf(1, 0).ecx & (1 << 31) != 0
+}
+
+/// Whether [`watch`] lets the processor sleep. Virtual machines, if they have the instructions at
+/// all, mostly do not sleep on them.
+pub fn can_watch() -> bool {
+    const MONITOR: u32 = 1 << 3;
+    leaf(1, 0).ecx & MONITOR != 0 && !is_virtual()
+}
+
+/// Sleeps until `is_given`, which changes by something being written near `address`.
+///
+/// Only where [`can_watch`] says so.
+pub fn watch(address: *const (), is_given: impl Fn() -> bool) {
+    while !is_given() {
+        // SAFETY: the CPU has both instructions, and ring 0 may use them; they read and write
+        // nothing. What was written between `is_given` and `monitor` is seen by the second look,
+        // what is written after `monitor` ends `mwait`, or lets it not begin (SDM 3, 8.10.4). Zeros:
+        // no extensions, and C1, the lightest sleep, which every such CPU has.
+        unsafe {
+            asm!("monitor", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack, readonly));
+            if !is_given() {
+                asm!("mwait", in("eax") 0, in("ecx") 0, options(nostack));
+            }
+        }
+    }
+}
+
+/// Stops the processor until something interrupts it.
+pub fn halt() {
+    // SAFETY: ring 0 may use the instruction, which changes nothing.
+    unsafe { asm!("hlt", options(nomem, nostack)) };
 }
 
 /// XCR0.

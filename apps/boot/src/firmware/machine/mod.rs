@@ -4,30 +4,35 @@ mod memory;
 mod volumes;
 
 use super::clock::TickClock;
-use super::{cpu, protocol};
+use super::cpu;
 use crate::words;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::{Fact, Machine};
 use memory::Memory;
-use uefi::proto::pi::mp::MpServices;
 use uefi::runtime::{self, VariableVendor};
 use uefi::{Handle, cstr16, system};
 
 /// The machine as its firmware describes it.
 pub struct FirmwareMachine {
     boot_device: Option<Handle>,
+    cores: String,
     /// What does not change while the program runs.
     fixed: Vec<Fact>,
 }
 
 impl FirmwareMachine {
     /// Asks nothing yet; `others` are facts of the other parts, shown last.
-    pub fn new(boot_device: Option<Handle>, clock: &TickClock, others: Vec<Fact>) -> Self {
+    pub fn new(
+        boot_device: Option<Handle>,
+        clock: &TickClock,
+        cores: String,
+        others: Vec<Fact>,
+    ) -> Self {
         let mut fixed = others;
         fixed.push(clock.fact());
-        Self { boot_device, fixed }
+        Self { boot_device, cores, fixed }
     }
 }
 
@@ -46,7 +51,7 @@ impl Machine for FirmwareMachine {
             Fact { label: "Secure Boot", value: secure_boot().into() },
         ]);
         facts.extend(cpu::facts());
-        facts.push(Fact { label: "cores", value: cores() });
+        facts.push(Fact { label: "cores", value: self.cores.clone() });
         facts.push(Fact { label: "memory", value: Memory::now().in_words() });
         facts.extend(volumes::facts(self.boot_device));
         facts.extend(self.fixed.iter().cloned());
@@ -71,18 +76,5 @@ fn secure_boot() -> &'static str {
         (true, _) => "on",
         (false, true) => "off (no keys are enrolled)",
         (false, false) => "off",
-    }
-}
-
-fn cores() -> String {
-    let count = protocol::first_device::<MpServices>().and_then(|device| {
-        protocol::with::<MpServices, _>(device, |services| services.get_number_of_processors())
-            .ok()?
-            .ok()
-    });
-    match count {
-        Some(count) if count.total == count.enabled => format!("{}", count.total),
-        Some(count) => format!("{}, {} of them disabled", count.total, count.total - count.enabled),
-        None => "1 that the firmware tells of".into(),
     }
 }
