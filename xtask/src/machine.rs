@@ -23,6 +23,10 @@ pub struct Machine {
     pub memory: String,
     /// Its processors.
     pub cpus: u32,
+    /// How many of them share a core.
+    pub threads: u32,
+    /// Whether its processors say that they are virtual.
+    pub says_virtual: bool,
     /// The image of its disk.
     pub disk: PathBuf,
     /// How the disk is attached.
@@ -80,6 +84,8 @@ impl Machine {
         Self {
             memory: "512M".to_owned(),
             cpus: 1,
+            threads: 1,
+            says_virtual: true,
             disk: disk.into(),
             attachment: Attachment::Virtio,
             serial: Serial::Pipe,
@@ -99,8 +105,11 @@ impl Machine {
         command.arg(format!("q35,sata={}", if sata { "on" } else { "off" }));
         let accelerator = self.accelerator.as_deref().unwrap_or(accelerator());
         command.args(["-accel", accelerator, "-cpu"]);
-        command.arg(if accelerator.starts_with("tcg") { "max" } else { "host" });
-        command.args(["-m", &self.memory, "-smp", &self.cpus.to_string()]);
+        let processor = if accelerator.starts_with("tcg") { "max" } else { "host" };
+        command.arg(format!("{processor}{}", if self.says_virtual { "" } else { ",-hypervisor" }));
+        let threads =
+            if self.threads > 1 { format!(",threads={}", self.threads) } else { "".into() };
+        command.args(["-m", &self.memory, "-smp", &format!("{}{threads}", self.cpus)]);
         command.arg("-bios").arg(unified(&emulator.firmware, project)?);
         if self.keyboard || self.attachment == Attachment::Usb {
             command.args(["-device", "qemu-xhci"]);
@@ -223,6 +232,8 @@ mod tests {
         machine.serial = Serial::Terminal;
         assert!(shown(&machine).contains("-echr 29"));
         machine.accelerator = Some("kvm".to_owned());
-        assert!(shown(&machine).contains("-accel kvm -cpu host"));
+        assert!(shown(&machine).contains("-accel kvm -cpu host -m"));
+        (machine.cpus, machine.threads, machine.says_virtual) = (4, 2, false);
+        assert!(shown(&machine).contains("-cpu host,-hypervisor -m 512M -smp 4,threads=2 "));
     }
 }

@@ -14,6 +14,7 @@ Once upon a time, in a
 /set top_p 1
 /set seed 1234
  The
+/diag
 ";
 
 fn check_against_the_host(transcript: &Transcript) {
@@ -35,13 +36,23 @@ fn check_against_the_host(transcript: &Transcript) {
     assert_eq!(transcript.answer("/logits"), logits.trim_end());
 }
 
+/// What `/diag` says of something.
+fn fact<'a>(transcript: &'a Transcript, label: &str) -> &'a str {
+    let line = |line: &'a str| line.trim_start().strip_prefix(label)?.strip_prefix(' ');
+    let diag = transcript.answer("/diag");
+    diag.lines().find_map(line).unwrap_or_else(|| panic!("no {label} in {diag}")).trim_start()
+}
+
 #[test]
 #[ignore = "boots a machine"]
 fn says_what_the_host_says_with_1_cpu_and_512_mb() {
     let bench = bench();
     let machine = bench.machine("prompt-1", &bench.entries(&[&bench.model]));
     assert_eq!((machine.cpus, machine.memory.as_str()), (1, "512M"));
-    check_against_the_host(&bench.play(&machine, SCRIPT));
+    let transcript = bench.play(&machine, SCRIPT);
+    check_against_the_host(&transcript);
+    assert_eq!(fact(&transcript, "cores"), "1");
+    assert!(fact(&transcript, "computing").starts_with("1 core, "), "{}", transcript.0);
 }
 
 #[test]
@@ -50,7 +61,40 @@ fn says_what_the_host_says_with_2_cpus_and_2_gb() {
     let bench = bench();
     let mut machine = bench.machine("prompt-2", &bench.entries(&[&bench.model]));
     (machine.cpus, machine.memory) = (2, "2G".to_owned());
-    check_against_the_host(&bench.play(&machine, SCRIPT));
+    let transcript = bench.play(&machine, SCRIPT);
+    check_against_the_host(&transcript);
+    assert_eq!(fact(&transcript, "cores"), "2; the others rest in the firmware");
+    assert!(fact(&transcript, "computing").starts_with("2 cores, "), "{}", transcript.0);
+}
+
+/// As far as the program can tell it runs on a PC, whose cores run two threads each.
+#[test]
+#[ignore = "boots a machine"]
+fn one_thread_of_each_core_computes_and_watches_for_work() {
+    let bench = bench();
+    let mut machine = bench.machine("prompt-threads", &bench.entries(&[&bench.model]));
+    (machine.cpus, machine.threads, machine.says_virtual) = (4, 2, false);
+    let transcript = bench.play(&machine, SCRIPT);
+    check_against_the_host(&transcript);
+    assert_eq!(fact(&transcript, "cores"), "2 (4 threads); the others rest by MWAIT");
+    assert!(fact(&transcript, "computing").starts_with("2 cores, "), "{}", transcript.0);
+}
+
+/// The firmware goes on with all of its processors: it can start the program again, and that can
+/// start the processors again.
+#[test]
+#[ignore = "boots a machine"]
+fn the_firmware_gets_its_processors_back() {
+    let bench = bench();
+    for says_virtual in [true, false] {
+        let mut machine = bench.machine("prompt-back", &bench.entries(&[&bench.small]));
+        (machine.cpus, machine.says_virtual) = (3, says_virtual);
+        // The firmware's menu: languages, devices, booting twice, and then "Continue".
+        let script = "/exit firmware\n#wait-for Continue\n#wait-for Select Entry\n\
+            #key down\n#key down\n#key down\n#key down\n#key enter\nA dog\n/diag\n";
+        let transcript = bench.play(&machine, script);
+        assert!(fact(&transcript, "computing").starts_with("3 cores, "), "{}", transcript.0);
+    }
 }
 
 #[test]
