@@ -242,7 +242,7 @@ impl Idle for Processors {
                 let next = (now + BETWEEN_STARTS).as_nanos() as u64;
                 self.next_start.store(next, Ordering::Relaxed);
             }
-            // There is none, or the firmware cannot. The next reply tries again.
+            // The firmware cannot: the boot core computes alone, at least until the next reply.
             _ => self.away.store(false, Ordering::Relaxed),
         }
     }

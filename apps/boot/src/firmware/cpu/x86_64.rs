@@ -81,7 +81,7 @@ pub fn watch(address: *const (), is_given: impl Fn() -> bool) {
         // what is written after `monitor` ends `mwait`, or lets it not begin (SDM 3, 8.10.4). Zeros:
         // no extensions, and C1, the lightest sleep, which every such CPU has.
         unsafe {
-            asm!("monitor", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack, readonly));
+            asm!("monitor", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack));
             if !is_given() {
                 asm!("mwait", in("eax") 0, in("ecx") 0, options(nostack));
             }
