@@ -3,6 +3,7 @@
 use bootllm_chat::generate;
 use bootllm_cores::OneCore;
 use bootllm_engine::{Memory, Model, Session};
+use bootllm_host::Threads;
 use bootllm_model_file::{Config, Version};
 use bootllm_platform::Clock;
 use bootllm_sampling::{Sampler, Settings};
@@ -84,11 +85,12 @@ fn the_counter_counts() {
 #[test]
 fn no_token_allocates() {
     let tokenizer = vocabulary();
+    let threads = Threads::start(2).unwrap();
     for model in [SmallModel::shared_classifier(), SmallModel::own_classifier()] {
         for format in formats(&model.config) {
             let loaded = model.load(format);
             for settings in SETTINGS {
-                let mut session = Session::new(&loaded, &OneCore).unwrap();
+                let mut session = Session::new(&loaded, threads.cores()).unwrap();
                 let mut sampler = Sampler::new(&settings, 5, tokenizer.len()).unwrap();
                 let mut decoder = Decoder::new(&tokenizer);
                 let (text, calls, _) = counted(|| {

@@ -45,7 +45,8 @@ pub trait Idle: Sync {
 
     /// Called by a worker: sleeps until the signal is given. It may return before.
     ///
-    /// A sleep begins with a look at the signal that [`wake`](Idle::wake) cannot slip past.
+    /// It looks at the signal before, in a way that misses no [`wake`](Idle::wake) that comes
+    /// between the look and the sleep.
     fn sleep(&self, signal: &Signal<'_>);
 
     /// Called by a core that has given signals while workers were asleep or absent: sees to it that
@@ -99,7 +100,7 @@ pub struct Team<I> {
     /// What is left of each core's share: the caller's, then the workers' by their places.
     shares: Box<[Apart<Share>]>,
     /// Whether a core has ever come to the place.
-    taken: Box<[AtomicBool]>,
+    come: Box<[AtomicBool]>,
     /// The job of this run, or of one that is over.
     job: Apart<UnsafeCell<*const Task>>,
     progress: Apart<Progress>,
@@ -141,7 +142,7 @@ impl<I: Idle> Team<I> {
         let team = Team {
             idle,
             shares: (0..cores).map(|_| Apart::default()).collect(),
-            taken: (0..cores).map(|place| AtomicBool::new(place == 0)).collect(),
+            come: (0..cores).map(|place| AtomicBool::new(place == 0)).collect(),
             job: Apart(UnsafeCell::new(&|_: Range<usize>| {})),
             progress: Apart::default(),
             busy: Apart::default(),
@@ -169,7 +170,7 @@ impl<I: Idle> Team<I> {
             }
         }
         let share = &self.shares[place].0;
-        self.taken[place].store(true, Relaxed);
+        self.come[place].store(true, Relaxed);
         self.awake.0.fetch_add(1, SeqCst);
         let _present = Present(&self.awake.0);
         let mut turn = 0;
@@ -239,11 +240,11 @@ impl<I: Idle> Team<I> {
         self.shares[1..].iter().for_each(|share| share.0.give(word));
     }
 
-    /// Gives each core that is known to be there its share. Only while no units are open.
+    /// Gives each core that has ever come its share. Only while no units are open.
     fn share_out(&self, units: u32) {
         let (cores, mut core) = (self.count() as u32, 0);
-        for (Apart(share), taken) in self.shares.iter().zip(&self.taken) {
-            if taken.load(Relaxed) && core < cores {
+        for (Apart(share), come) in self.shares.iter().zip(&self.come) {
+            if come.load(Relaxed) && core < cores {
                 share.give(Word::units(divide(units, cores, core)));
                 core += 1;
             } else {
@@ -329,10 +330,11 @@ impl<I: Idle> Drop for Run<'_, I> {
 // units that were taken have.
 unsafe impl<I: Idle> Cores for Team<I> {
     fn count(&self) -> usize {
-        self.taken.iter().filter(|taken| taken.load(Relaxed)).count()
+        self.come.iter().filter(|come| come.load(Relaxed)).count()
     }
 
     fn run(&self, units: usize, job: Job<'_>) {
+        // A share counts no further; nobody has so many.
         let count = u32::try_from(units).unwrap_or(0);
         // A run within a run is one of those that find the team busy.
         if self.shares.len() == 1 || count < 2 || self.busy.0.swap(true, Acquire) {

@@ -1,5 +1,5 @@
 //! The processors that compute: the boot core, and the application processors that MP Services of
-//! the firmware start (Platform Initialization specification 1.8, volume 2, 13.4).
+//! the firmware start (Platform Initialization specification, volume 2, "MP Services Protocol").
 //!
 //! Application processors come up with interrupts off and a small stack. They switch on their vector
 //! registers and work in the [`Team`] until they are dismissed; they do not allocate, print or call
@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use core::time::Duration;
 use uefi::boot::{self, EventType, Tpl};
 use uefi::proto::pi::mp::MpServices;
-use uefi::{Event, Handle, Status};
+use uefi::{Event, ResultExt, Status};
 
 /// Between two tries to start processors that the firmware has not seen coming back yet.
 const BETWEEN_STARTS: Duration = Duration::from_millis(10);
@@ -49,24 +49,24 @@ pub struct FirmwareCores {
 impl FirmwareCores {
     /// Asks the firmware what there is. Starts nothing yet.
     pub fn find(clock: TickClock) -> Self {
-        let Some((device, services, processors)) = processors() else {
+        let Some((services, processors)) = processors() else {
             return Self { team: None, fact: "1 that the firmware tells of".into() };
         };
         let places = topology::places(&processors);
         let cores = places.iter().flatten().count();
         let mut fact = in_words(&processors, cores);
+        if cores < 2 {
+            return Self { team: None, fact };
+        }
         // SAFETY: the event has no function that the firmware would call.
         let back = unsafe { boot::create_event(EventType::empty(), Tpl::CALLBACK, None, None) };
-        let (Ok(back), 2..) = (back, cores) else {
-            return Self { team: None, fact };
-        };
+        let Ok(back) = back else { return Self { team: None, fact } };
         let resting = if cpu::can_watch() { Resting::Asleep } else { Resting::Away };
         fact += match resting {
             Resting::Asleep => "; the others rest by MWAIT",
             Resting::Away => "; the others rest in the firmware",
         };
         let idle = Processors {
-            device,
             services,
             places,
             resting,
@@ -135,8 +135,8 @@ pub fn stop_this_processor() -> ! {
     }
 }
 
-/// The device of MP Services, the services, and what processors they know.
-fn processors() -> Option<(Handle, *const MpServices, Vec<Processor>)> {
+/// MP Services, and what processors they know.
+fn processors() -> Option<(*const MpServices, Vec<Processor>)> {
     let device = protocol::first_device::<MpServices>()?;
     protocol::with::<MpServices, _>(device, |services| {
         let count = services.get_number_of_processors().ok()?.total;
@@ -147,7 +147,7 @@ fn processors() -> Option<(Handle, *const MpServices, Vec<Processor>)> {
             Some(Processor { boots: info.is_bsp(), usable, location })
         };
         let processors = (0..count).map(describe).collect::<Option<_>>()?;
-        Some((device, ptr::from_mut(services).cast_const(), processors))
+        Some((ptr::from_mut(services).cast_const(), processors))
     })
     .ok()?
 }
@@ -163,8 +163,7 @@ fn in_words(processors: &[Processor], cores: usize) -> String {
 
 /// The application processors.
 struct Processors {
-    device: Handle,
-    /// For what an application processor may ask: who it is.
+    /// They are never uninstalled.
     services: *const MpServices,
     /// Each processor's place in the team, by the firmware's numbers.
     places: Vec<Option<usize>>,
@@ -182,9 +181,9 @@ struct Processors {
     next_start: AtomicU64,
 }
 
-// SAFETY: `device` and `back` are used on the boot core alone, by those methods of `Idle` that the
-// team calls there, for only the boot core calls `run`, `rest` and `dismiss`. Application processors
-// use `services` for the one call that is allowed to them, and the rest is plain data.
+// SAFETY: the event is used on the boot core alone, by those methods of `Idle` that the team calls
+// there, for only the boot core calls `run`, `rest` and `dismiss`. Application processors make of
+// `services` the one call that is allowed to them. The rest is plain data.
 unsafe impl Sync for Processors {}
 
 impl Processors {
@@ -199,10 +198,9 @@ impl Processors {
         // SAFETY: the event is never closed.
         let back = unsafe { self.back.unsafe_clone() };
         let team = TEAM.load(Ordering::Relaxed).cast::<c_void>();
-        let started = protocol::with::<MpServices, _>(self.device, |services| {
-            services.startup_all_aps(false, arrive, team, Some(back), None)
-        });
-        started.flatten().map_or_else(|error| error.status(), |()| Status::SUCCESS)
+        // SAFETY: they are still installed.
+        let services = unsafe { &*self.services };
+        services.startup_all_aps(false, arrive, team, Some(back), None).status()
     }
 }
 
@@ -244,7 +242,7 @@ impl Idle for Processors {
                 let next = (now + BETWEEN_STARTS).as_nanos() as u64;
                 self.next_start.store(next, Ordering::Relaxed);
             }
-            // There is none, or the firmware cannot. The next reply tries again.
+            // The firmware cannot: the boot core computes alone, at least until the next reply.
             _ => self.away.store(false, Ordering::Relaxed),
         }
     }
@@ -270,7 +268,7 @@ extern "efiapi" fn arrive(team: *mut c_void) {
 #[inline(never)]
 fn work(team: &Team<Processors>) {
     let idle = team.idle();
-    // SAFETY: MP Services are never uninstalled, and this call may be made on any processor.
+    // SAFETY: they are still installed, and this call may be made on any processor.
     let number = unsafe { &*idle.services }.who_am_i();
     let place = number.ok().and_then(|number| idle.places.get(number).copied().flatten());
     if let Some(place @ 1..) = place {

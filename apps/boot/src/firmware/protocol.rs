@@ -18,7 +18,7 @@ where
     let params = OpenProtocolParams { handle, agent: boot::image_handle(), controller: None };
     // SAFETY: the firmware checks the handle and gives a protocol that is installed now. The
     // reference does not outlive this call, so the caller cannot keep it; and while `use_it` runs
-    // nothing else in this program has another, because all of it runs on one core and `use_it`
+    // nothing else in this program has another, because only the boot core comes here and `use_it`
     // closures do not open what they were given.
     let mut protocol =
         unsafe { boot::open_protocol::<P>(params, OpenProtocolAttributes::GetProtocol)? };

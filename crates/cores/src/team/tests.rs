@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 /// Sizes of teams.
@@ -60,9 +60,7 @@ fn with<const TURNS: u32>(cores: usize, test: impl FnOnce(&Team<Naps<TURNS>>)) {
             let team = &team;
             scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(|| team.work(place))));
         }
-        while team.count() < cores {
-            thread::yield_now();
-        }
+        wait_until(|| team.count() == cores);
         test(home.0);
     });
 }
@@ -70,6 +68,15 @@ fn with<const TURNS: u32>(cores: usize, test: impl FnOnce(&Team<Naps<TURNS>>)) {
 /// The same for other modules' tests.
 pub(crate) fn with_team(cores: usize, test: impl FnOnce(&dyn Cores)) {
     with::<1000>(cores, |team| test(team));
+}
+
+/// Waits for what must come. What does not is a failure, not a test without an end.
+fn wait_until(mut come: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !come() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "it does not come");
+        thread::yield_now();
+    }
 }
 
 /// Random numbers (Marsaglia's xorshift).
@@ -153,9 +160,7 @@ fn a_worker_is_woken_whenever_there_is_work() {
                     for unit in units.filter(|unit| *unit >= 2) {
                         let other = 1 << (5 - unit);
                         begun.fetch_or(1 << unit, SeqCst);
-                        while begun.load(SeqCst) & other == 0 {
-                            thread::yield_now();
-                        }
+                        wait_until(|| begun.load(SeqCst) & other != 0);
                     }
                 });
                 if round % 3 == 0 {
@@ -174,14 +179,13 @@ fn a_worker_is_woken_whenever_there_is_work() {
 fn after_a_rest_all_sleep_until_the_next_run() {
     with::<{ u32::MAX }>(4, |team| {
         for _ in 0..50 {
-            while team.awake.0.load(SeqCst) < 3 {
+            wait_until(|| {
                 check_run(team, 40, |_| {});
-            }
+                team.awake.0.load(SeqCst) == 3
+            });
             team.rest();
             // By themselves they would never sleep.
-            while team.awake.0.load(SeqCst) > 0 {
-                thread::yield_now();
-            }
+            wait_until(|| team.awake.0.load(SeqCst) == 0);
         }
     });
 }
@@ -194,9 +198,7 @@ fn a_core_that_stalls_keeps_only_what_it_took() {
             if thread::current().id() != me {
                 // A quarter of its share of 40. All others are done meanwhile.
                 assert!(units.len() <= 10);
-                while done.load(SeqCst) < 80 - units.len() {
-                    thread::yield_now();
-                }
+                wait_until(|| done.load(SeqCst) == 80 - units.len());
             }
             done.fetch_add(units.len(), SeqCst);
         });
@@ -211,10 +213,10 @@ fn who_is_absent_is_not_missed() {
     check_run(&team, 100, |_| {});
     thread::scope(|scope| {
         scope.spawn(|| team.work(5));
-        while team.count() < 2 {
+        wait_until(|| {
             check_run(&team, 100, |_| {});
-        }
-        // They leave, and with one place of eight taken nothing goes wrong either.
+            team.count() == 2
+        });
         check_run(&team, 1000, |_| thread::yield_now());
         team.dismiss();
         team.idle().wake();
@@ -234,7 +236,7 @@ fn who_comes_late_works_along() {
             scope.spawn(move || team.work(place));
             let me = thread::current().id();
             let seen = Mutex::new(Vec::<ThreadId>::new());
-            while seen.lock().unwrap().len() < 3 - place {
+            wait_until(|| {
                 team.run(100, &|_| {
                     let mut seen = seen.lock().unwrap();
                     let id = thread::current().id();
@@ -242,7 +244,8 @@ fn who_comes_late_works_along() {
                         seen.push(id);
                     }
                 });
-            }
+                seen.lock().unwrap().len() == 3 - place
+            });
         }
         team.dismiss();
     });
@@ -290,9 +293,11 @@ fn workers_that_go_away_to_rest_come_back() {
     team.idle().team.set(Arc::downgrade(&team)).unwrap();
     team.rest();
     for round in 0..200 {
-        while team.awake.0.load(SeqCst) < if round % 2 == 0 { 3 } else { 1 } {
+        let enough = if round % 2 == 0 { 3 } else { 1 };
+        wait_until(|| {
             check_run(&*team, 60, |_| {});
-        }
+            team.awake.0.load(SeqCst) >= enough
+        });
         team.rest();
         if round % 3 == 0 {
             let threads = core::mem::take(&mut *team.idle().threads.lock().unwrap());
@@ -340,17 +345,26 @@ fn a_panic_ends_the_run_and_not_the_team() {
         let me = thread::current().id();
         let mine = || thread::current().id() == me;
         // On the calling core, which has the first unit unless the others were very quick.
-        while !panics(team, 50, |_| mine()) {}
+        wait_until(|| panics(team, 50, |_| mine()));
         check_run(team, 50, |_| {});
         // On the others, which both stop working in the end.
-        while team.awake.0.load(SeqCst) > 0 {
-            panics(team, 50, |_| {
-                thread::yield_now();
-                !mine()
-            });
-        }
+        wait_until(|| {
+            let struck = AtomicBool::new(false);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.run(50, &|_| {
+                    thread::yield_now();
+                    if !mine() {
+                        struck.store(true, Relaxed);
+                        panic!("a panic that is wanted");
+                    }
+                });
+            }));
+            assert_eq!(result.is_err(), struck.into_inner());
+            team.awake.0.load(SeqCst) == 0
+        });
         check_run(team, 50, |_| {});
-        assert!(panics(team, 50, |unit| unit == 49));
+        // With nobody there to do what is left.
+        assert!(panics(team, 50, |unit| unit == 0));
         check_run(team, 50, |_| {});
     });
 }
@@ -369,15 +383,14 @@ fn units_that_were_abandoned_are_not_waited_for() {
                 // SAFETY: the panic unwinds only to where it is caught, and what this job borrows
                 // outlives that, for all workers are waited for at the end of the scope.
                 unsafe { team.abandon() };
-                while !ended.load(SeqCst) {
-                    thread::yield_now();
-                }
+                wait_until(|| ended.load(SeqCst));
             }
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
-            while !begun.load(SeqCst) {
+            wait_until(|| {
                 team.run(20, &job);
-            }
+                begun.load(SeqCst)
+            });
         }));
         ended.store(true, SeqCst);
         team.dismiss();

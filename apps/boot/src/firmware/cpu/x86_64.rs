@@ -78,10 +78,10 @@ pub fn watch(address: *const (), is_given: impl Fn() -> bool) {
     while !is_given() {
         // SAFETY: the CPU has both instructions, and ring 0 may use them; they read and write
         // nothing. What was written between `is_given` and `monitor` is seen by the second look,
-        // what is written after `monitor` ends `mwait`, or lets it not begin (SDM 3, 9.10.4). Zeros:
+        // what is written after `monitor` ends `mwait`, or lets it not begin (SDM 3, 8.10.4). Zeros:
         // no extensions, and C1, the lightest sleep, which every such CPU has.
         unsafe {
-            asm!("monitor", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack, readonly));
+            asm!("monitor", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack));
             if !is_given() {
                 asm!("mwait", in("eax") 0, in("ecx") 0, options(nostack));
             }
