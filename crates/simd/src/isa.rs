@@ -1,6 +1,7 @@
 //! Which instructions the CPU has.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 /// An instruction set that kernels are written for, from the plainest to the widest of its family.
 ///
@@ -77,10 +78,16 @@ pub struct Cpu {
 const SCALAR: u16 = 1 << Isa::Scalar as u16;
 
 impl Cpu {
-    /// Of the core that calls. On bare metal the vector registers have to be switched on before.
+    /// Of the core that calls, asked once: a virtual machine takes its time to answer CPUID. On
+    /// bare metal the vector registers have to be switched on before.
     pub fn detect() -> Self {
-        let isas = Isa::ALL.into_iter().filter(|&isa| crate::detect::has(isa));
-        let has = isas.fold(SCALAR, |has, isa| has | 1 << isa as u16);
+        static KNOWN: AtomicU16 = AtomicU16::new(0);
+        let mut has = KNOWN.load(Ordering::Relaxed);
+        if has == 0 {
+            let isas = Isa::ALL.into_iter().filter(|&isa| crate::detect::has(isa));
+            has = isas.fold(SCALAR, |has, isa| has | 1 << isa as u16);
+            KNOWN.store(has, Ordering::Relaxed);
+        }
         Cpu { has, uses: has }
     }
 
