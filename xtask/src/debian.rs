@@ -1,13 +1,14 @@
-//! Rust's library source from Debian, where rustup's server is out of reach.
+//! What comes from Debian: Rust's library source, where rustup's server is out of reach, and the
+//! kernel that a token is compared with.
 //!
-//! Debian packages it as `rust-src`, often in another suite than the machine's own. It is fetched
+//! Debian packages the source as `rust-src`, often in another suite than the machine's own. It is fetched
 //! by apt with a configuration, a sources list and a state of our own, so that nothing of the
 //! system changes; the mirror, the proxy and the keys are the system's. apt checks the suite's
 //! signature and through it the package's hash.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -43,6 +44,57 @@ pub fn library_source(version: &str, folder: &Path) -> Result<PathBuf> {
         "no suite of this Debian mirror holds rust-src {version} (looked in {})",
         SUITES.join(", ")
     )
+}
+
+/// The package that stands for Debian's newest kernel.
+const KERNEL: &str = "linux-image-amd64";
+
+/// Debian's kernel, unpacked in `folder`; fetched if it is not there. Nothing is installed.
+pub fn kernel(folder: &Path) -> Result<PathBuf> {
+    let boot = folder.join("boot");
+    if let Some(kernel) = first_with(&boot, |name| name.starts_with("vmlinuz-")) {
+        return Ok(kernel);
+    }
+    let described =
+        process::output(Command::new("apt-cache").args(["show", "--no-all-versions", KERNEL]))
+            .with_context(|| format!("apt knows no {KERNEL} (try `apt-get update`)"))?;
+    let package = depends_on(&described)
+        .with_context(|| format!("{KERNEL} does not say which package holds the kernel"))?;
+    eprintln!("  fetching Debian's kernel ({package}, some 70 MB)");
+    fs::create_dir_all(folder)?;
+    // As root apt would hand the download to a user that may not write here.
+    let download = ["--quiet", "-oAPT::Sandbox::User=", "download", package];
+    process::run(Command::new("apt-get").current_dir(folder).args(download))?;
+    let file = first_with(folder, |name| name.ends_with(".deb"))
+        .with_context(|| format!("`apt-get download {package}` left no package"))?;
+    // The modules are ten times as large as the kernel, and not needed.
+    let mut unpacked = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start `dpkg-deb`")?;
+    let archive = unpacked.stdout.take().context("dpkg-deb has no standard output")?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--wildcards", "./boot/vmlinuz-*", "--directory"]).arg(folder);
+    process::run(tar.stdin(archive))?;
+    unpacked.wait()?;
+    fs::remove_file(&file)?;
+    first_with(&boot, |name| name.starts_with("vmlinuz-"))
+        .with_context(|| format!("{package} holds no kernel"))
+}
+
+/// The first package that a package depends on, in the words of apt.
+fn depends_on(described: &str) -> Option<&str> {
+    let depends = described.lines().find_map(|line| line.strip_prefix("Depends: "))?;
+    depends.split([' ', ',', '|']).next().filter(|package| !package.is_empty())
+}
+
+/// The first file of a folder with such a name.
+fn first_with(folder: &Path, name: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let mut files: Vec<_> = folder.read_dir().ok()?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files.into_iter().find(|file| file.file_name().is_some_and(|own| name(&own.to_string_lossy())))
 }
 
 /// The Debian mirror that this machine uses.
@@ -144,11 +196,22 @@ impl Apt {
             "download",
             &format!("{package}={version}"),
         ]))?;
-        self.folder
-            .read_dir()?
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        first_with(&self.folder, |name| name.ends_with(".deb"))
             .with_context(|| format!("`apt-get download {package}` left no package"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_what_its_package_depends_on() {
+        let described =
+            "Package: linux-image-amd64\nDepends: linux-image-6.1.0-48-amd64 (= 6.1.172-1)\n";
+        assert_eq!(depends_on(described), Some("linux-image-6.1.0-48-amd64"));
+        assert_eq!(depends_on("Depends: a, b | c\n"), Some("a"));
+        assert_eq!(depends_on("Package: a\n"), None);
+        assert_eq!(depends_on("Depends: \n"), None);
     }
 }

@@ -19,6 +19,8 @@ pub mod firmware;
 pub mod flash;
 pub mod guest;
 pub mod image;
+pub mod initramfs;
+pub mod instructions;
 pub mod machine;
 pub mod models;
 pub mod monitor;

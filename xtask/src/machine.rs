@@ -27,8 +27,13 @@ pub struct Machine {
     pub threads: u32,
     /// Whether its processors say that they are virtual.
     pub says_virtual: bool,
+    /// Whether its clocks count instructions: one each nanosecond, so that its time-stamp counter
+    /// goes up by one with each, whatever else this machine is doing. One processor alone can.
+    pub counts_instructions: bool,
     /// The image of its disk.
     pub disk: PathBuf,
+    /// A Linux to start, in place of firmware and what is on the disk.
+    pub linux: Option<Linux>,
     /// How the disk is attached.
     pub attachment: Attachment,
     /// What is at its serial port.
@@ -41,6 +46,17 @@ pub struct Machine {
     pub monitor: bool,
     /// What runs its processors; `None` for the fastest that works here.
     pub accelerator: Option<String>,
+}
+
+/// A Linux that is started without firmware of its own.
+#[derive(Clone, Debug)]
+pub struct Linux {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The archive of the files that it starts with.
+    pub initramfs: PathBuf,
+    /// What it is told.
+    pub command_line: String,
 }
 
 /// How a disk is attached.
@@ -86,7 +102,9 @@ impl Machine {
             cpus: 1,
             threads: 1,
             says_virtual: true,
+            counts_instructions: false,
             disk: disk.into(),
+            linux: None,
             attachment: Attachment::Virtio,
             serial: Serial::Pipe,
             screen: Screen::None,
@@ -110,11 +128,23 @@ impl Machine {
         let threads =
             if self.threads > 1 { format!(",threads={}", self.threads) } else { "".into() };
         command.args(["-m", &self.memory, "-smp", &format!("{}{threads}", self.cpus)]);
-        command.arg("-bios").arg(unified(&emulator.firmware, project)?);
+        if self.counts_instructions {
+            command.args(["-icount", "shift=0"]);
+        }
+        match &self.linux {
+            Some(linux) => {
+                command.arg("-kernel").arg(&linux.kernel);
+                command.arg("-initrd").arg(&linux.initramfs);
+                command.args(["-append", &linux.command_line]);
+            }
+            None => {
+                command.arg("-bios").arg(unified(&emulator.firmware, project)?);
+                self.add_disk(&mut command);
+            }
+        }
         if self.keyboard || self.attachment == Attachment::Usb {
             command.args(["-device", "qemu-xhci"]);
         }
-        self.add_disk(&mut command);
         match self.serial {
             Serial::None => {}
             Serial::Pipe => {
@@ -217,6 +247,24 @@ mod tests {
             "qemu -nodefaults -no-reboot -machine q35,sata=off -accel tcg -cpu max -m 512M -smp 1 \
              -bios OVMF.fd -drive if=none,id=disk,format=raw,file=disk.img \
              -device virtio-blk-pci,drive=disk,bootindex=0 -serial stdio -display none"
+        );
+    }
+
+    #[test]
+    fn a_linux_takes_the_place_of_firmware_and_disk() {
+        let mut machine = Machine::new("disk.img");
+        machine.accelerator = Some("tcg".to_owned());
+        machine.counts_instructions = true;
+        machine.linux = Some(Linux {
+            kernel: "vmlinuz".into(),
+            initramfs: "initramfs".into(),
+            command_line: "quiet -- bench".into(),
+        });
+        assert_eq!(
+            shown(&machine),
+            "qemu -nodefaults -no-reboot -machine q35,sata=off -accel tcg -cpu max -m 512M -smp 1 \
+             -icount shift=0 -kernel vmlinuz -initrd initramfs -append 'quiet -- bench' \
+             -serial stdio -display none"
         );
     }
 

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use xtask::models::Named;
 use xtask::project::Project;
 use xtask::target::CoreFrom;
-use xtask::{clean, fetch, flash, image, program, run, setup, test, verify};
+use xtask::{clean, fetch, flash, image, instructions, program, run, setup, test, verify};
 
 /// Sets up, builds, makes the bootable image, runs it in QEMU, tests.
 #[derive(Parser)]
@@ -52,6 +52,8 @@ enum Task {
     },
     /// Boots the image in QEMU, with this terminal as its console.
     Run(Box<run::Options>),
+    /// Counts the instructions that a token takes on bare metal and under Linux, in the same QEMU.
+    Instructions(instructions::Options),
     /// Fetches a model from its public home: stories260K, stories15M, stories42M, stories110M, or
     /// Llama 2's tokenizer.
     Fetch {
@@ -105,6 +107,7 @@ fn work(arguments: &Arguments) -> Result<()> {
             image::task(&project, &target, named, output.as_deref())
         }
         Task::Run(options) => run::task(&project, arguments.core, options),
+        Task::Instructions(options) => instructions::task(&project, arguments.core, options),
         Task::Fetch { name } => fetch::task(&project, name),
         Task::Verify { name } => verify::task(&project, name),
         Task::Flash(options) => flash::task(&project, arguments.core, options),

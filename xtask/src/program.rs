@@ -13,6 +13,8 @@ use crate::target::{TRIPLE, Target};
 use crate::{efi, process, toolchain};
 
 const PACKAGE: &str = "bootllm-boot";
+/// The target of the program that runs on Linux alone.
+const LINUX: &str = "x86_64-unknown-linux-gnu";
 
 /// How the linker makes a UEFI program of Windows objects.
 ///
@@ -82,6 +84,20 @@ pub fn build_host(project: &Project) -> Result<PathBuf> {
             .arg(&project.target),
     )?;
     Ok(project.target.join("release").join(format!("bootllm{}", env::consts::EXE_SUFFIX)))
+}
+
+/// Builds `bootllm` for a Linux on which there is nothing else, not even a C library, and gives its
+/// path.
+pub fn build_static(project: &Project) -> Result<PathBuf> {
+    process::run(
+        toolchain::cargo()
+            .current_dir(&project.root)
+            .args(["build", "--release", "--bin", "bootllm", "--target", LINUX, "--target-dir"])
+            .arg(&project.target)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env("RUSTFLAGS", "-Ctarget-feature=+crt-static"),
+    )?;
+    Ok(project.target.join(LINUX).join("release/bootllm"))
 }
 
 /// A cargo command about the UEFI program.

@@ -2,8 +2,10 @@
 
 use crate::arguments::threads;
 use anyhow::{Context, Result, bail};
-use bootllm_bench::{Limits, Measured, SHAPES, Synthetic, Work, median, run, shape};
-use bootllm_engine::{KvFormat, Model, Stage};
+use bootllm_bench::{
+    Limits, Report, Run, SHAPES, Synthetic, Work, median, run, shape, weight_bytes,
+};
+use bootllm_engine::{KvFormat, Model, Stage, Times};
 use bootllm_host::{StdClock, Threads, physical_cores};
 use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
@@ -13,6 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is measured.
 #[derive(Args)]
@@ -110,36 +113,37 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         ControlFlow::Continue(())
     });
     let model = model.with_context(|| subject.name.clone())?;
-    let load = (clock.now() - start).as_secs_f64();
+    let load = clock.now() - start;
     let counts = match arguments.threads.as_slice() {
         [] if physical_cores() == 1 => vec![1],
         [] => vec![1, physical_cores()],
         counts => counts.to_vec(),
     };
-    let weights = weight_bytes(&subject.file);
-    let mut results = Vec::new();
-    for count in counts {
-        let threads = Threads::start(count)?;
-        let limits = Limits::measure(threads.cores(), cpu, &clock)
-            .context("there are no 256 MiB of memory to measure with")?;
+    let mut runs = Vec::new();
+    let watch = &mut |_| ControlFlow::Continue(());
+    for cores in counts {
+        let threads = Threads::start(cores)?;
+        let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
         let work = Work {
             prefill: arguments.prefill.min(context),
             decode: arguments.decode.min(context),
             times: arguments.times.max(1),
+            enough: Duration::MAX,
             kv_format: arguments.kv,
         };
-        let measured = run(&model, threads.cores(), &clock, work)?;
-        results.push((count, limits, measured));
+        let measured = run(&model, threads.cores(), &clock, work, watch)?;
+        runs.push(Run { cores, limits, measured });
     }
+    let weights = weight_bytes(&subject.file);
     if arguments.json {
-        let runs: Vec<Value> = results.iter().map(|run| as_json(run, weights)).collect();
+        let runs: Vec<Value> = runs.iter().map(|run| as_json(run, weights)).collect();
         let all = json!({
             "model": subject.name,
             "parameters": subject.file.parameters(),
             "weight_bytes_a_token": weights,
             "instructions": model.isa().name(),
             "kv_cache": arguments.kv.name(),
-            "load_seconds": load,
+            "load_seconds": load.as_secs_f64(),
             "prefill_tokens": arguments.prefill.min(context),
             "decode_tokens": arguments.decode.min(context),
             "runs": runs,
@@ -147,39 +151,24 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         println!("{all:#}");
         return Ok(());
     }
-    println!(
-        "{}: {} parameters, {:.1} MB of weights a token",
-        subject.name,
-        subject.file.parameters(),
-        weights as f64 / 1e6
-    );
-    println!("{}, KV cache in {}, loaded in {load:.2} s", model.isa(), arguments.kv.name());
-    for run in &results {
-        show(run, weights, &subject.file);
+    let (name, file) = (subject.name.as_str(), &subject.file);
+    let report = Report { name, file, isa: model.isa(), kv_format: arguments.kv, load };
+    print!("{report}");
+    for run in &runs {
+        print!("{}", report.of(run));
     }
     Ok(())
 }
 
-/// Bytes of weights that a token needs: all matrices once, but of the embedding only a row.
-fn weight_bytes(file: &ModelFile) -> u64 {
-    let shared = file.config.shared_classifier;
-    let read = |tensor: &&bootllm_model_file::Tensor| {
-        !tensor.part.is_norm()
-            && (shared || tensor.part != bootllm_model_file::Part::TokenEmbedding)
-    };
-    let matrices = file.tensors().iter().filter(read);
-    matrices.filter_map(|tensor| tensor.shape.packed_bytes()).map(|bytes| bytes as u64).sum()
-}
-
-fn as_json((threads, limits, measured): &(usize, Limits, Measured), weights: u64) -> Value {
-    let stages = |times: &bootllm_engine::Times| -> Value {
+fn as_json(Run { cores, limits, measured }: &Run, weights: u64) -> Value {
+    let stages = |times: &Times| -> Value {
         let total = times.total().as_secs_f64().max(1e-12);
         let share =
             |stage: Stage| (stage.name().into(), (times.of(stage).as_secs_f64() / total).into());
         Value::Object(Stage::ALL.into_iter().map(share).collect())
     };
     json!({
-        "threads": threads,
+        "threads": cores,
         "read_bytes_a_second": limits.bytes,
         "integer_products_a_second": limits.products,
         "prefill_tokens_a_second": median(&measured.prefill),
@@ -187,38 +176,8 @@ fn as_json((threads, limits, measured): &(usize, Limits, Measured), weights: u64
         "decode_share_of_bandwidth": median(&measured.decode) * weights as f64 / limits.bytes,
         "prefill_all": measured.prefill,
         "decode_all": measured.decode,
+        "decode_ticks_a_token": median(&measured.decode_ticks),
         "prefill_stages": stages(&measured.prefill_times),
         "decode_stages": stages(&measured.decode_times),
     })
-}
-
-fn show((threads, limits, measured): &(usize, Limits, Measured), weights: u64, file: &ModelFile) {
-    let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
-    let bytes = decode * weights as f64;
-    let products = prefill * file.parameters() as f64;
-    println!("\n{threads} {}", if *threads == 1 { "core" } else { "cores" });
-    println!(
-        "  memory gives {:.1} GB/s, arithmetic {:.0} G int8 products/s",
-        limits.bytes / 1e9,
-        limits.products / 1e9
-    );
-    println!("  prefill  {prefill:9.1} tok/s  {:6.0} G products/s", products / 1e9);
-    println!(
-        "  decode   {decode:9.1} tok/s  {:6.1} GB/s, {:.0} % of what memory gives",
-        bytes / 1e9,
-        100.0 * bytes / limits.bytes
-    );
-    println!("  {:28} {:>8} {:>8}", "share of time", "prefill", "decode");
-    let (all_prefill, all_decode) = (measured.prefill_times.total(), measured.decode_times.total());
-    for stage in Stage::ALL {
-        let share = |of: std::time::Duration, all: std::time::Duration| {
-            100.0 * of.as_secs_f64() / all.as_secs_f64().max(1e-12)
-        };
-        println!(
-            "  {:28} {:6.1} % {:6.1} %",
-            stage.name(),
-            share(measured.prefill_times.of(stage), all_prefill),
-            share(measured.decode_times.of(stage), all_decode)
-        );
-    }
 }

@@ -1,11 +1,14 @@
 //! What the machine can do at most.
 
+use crate::MeasureError;
+use crate::progress::{Part, Progress, Watch, tell};
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Cores, split_rows};
 use bootllm_platform::Clock;
 use bootllm_simd::{Cpu, ForSimd, LANES, Simd, with};
 use core::hint::black_box;
+use core::time::Duration;
 
 /// What the machine can do at most: what a model's speed is held against.
 #[derive(Clone, Copy, Debug)]
@@ -16,22 +19,30 @@ pub struct Limits {
     pub products: f64,
 }
 
-/// Bytes that are read to see how fast memory is: more than any cache holds.
-const ROOM: usize = 256 << 20;
 /// How often each is measured; the best counts, for others only disturb.
 const TIMES: usize = 5;
+/// No oftener than that, once it has taken so long.
+const ENOUGH: Duration = Duration::from_secs(2);
 
 impl Limits {
-    /// Measures them, which takes a second or two, and 256 MiB of memory for as long. `None` if the
-    /// memory is not there.
-    pub fn measure(cores: &dyn Cores, cpu: Cpu, clock: &dyn Clock) -> Option<Self> {
-        let mut room: Vec<u64> = Vec::new();
-        room.try_reserve_exact(ROOM / 8).ok()?;
-        room.resize(ROOM / 8, 1);
+    /// Bytes that are read to see how fast memory is: more than any cache holds.
+    pub const ROOM: usize = 256 << 20;
+
+    /// Measures them, which takes a second or two, and [`Limits::ROOM`] bytes of memory for as long.
+    pub fn measure(
+        cores: &dyn Cores,
+        cpu: Cpu,
+        clock: &dyn Clock,
+        watch: Watch<'_>,
+    ) -> Result<Self, MeasureError> {
         let mut sums = vec![0u64; 4 * cores.count()];
+        let mut room: Vec<u64> = Vec::new();
+        let words = Self::ROOM / size_of::<u64>();
+        room.try_reserve_exact(words).map_err(|_| MeasureError::NoRoom)?;
+        room.resize(words, 1);
         let part = room.len() / sums.len();
         let isa = cpu.widest();
-        let seconds = best(clock, || {
+        let seconds = best(Part::Memory, clock, watch, || {
             split_rows(cores, &mut sums, 1, |first, sums| {
                 for (number, sum) in (first..).zip(sums) {
                     let work = Read { words: &room[number * part..][..part] };
@@ -39,30 +50,41 @@ impl Limits {
                 }
             });
             black_box(&sums);
-        });
-        let bytes = (part * sums.len() * 8) as f64 / seconds;
+        })?;
+        let bytes = (part * sums.len() * size_of::<u64>()) as f64 / seconds;
         let mut sums = vec![0f32; 8 * cores.count()];
-        let seconds = best(clock, || {
+        let seconds = best(Part::Arithmetic, clock, watch, || {
             split_rows(cores, &mut sums, 1, |_, sums| {
                 for sum in sums {
                     *sum = with(cpu, isa, Multiply).unwrap_or_default();
                 }
             });
             black_box(&sums);
-        });
+        })?;
         let products = (sums.len() * ROUNDS * SUMS * LANES * 4) as f64 / seconds;
-        Some(Limits { bytes, products })
+        Ok(Limits { bytes, products })
     }
 }
 
-fn best(clock: &dyn Clock, mut work: impl FnMut()) -> f64 {
-    let mut best = f64::INFINITY;
-    for _ in 0..TIMES {
+/// The fewest seconds that work took.
+fn best(
+    part: Part,
+    clock: &dyn Clock,
+    watch: Watch<'_>,
+    mut work: impl FnMut(),
+) -> Result<f64, MeasureError> {
+    let (mut best, mut all) = (Duration::MAX, Duration::ZERO);
+    for time in 1..=TIMES {
+        tell(watch, Progress::Begun { part, time, times: TIMES })?;
         let start = clock.now();
         work();
-        best = best.min(clock.now().saturating_sub(start).as_secs_f64());
+        let spent = clock.now().saturating_sub(start);
+        (best, all) = (best.min(spent), all + spent);
+        if all >= ENOUGH {
+            break;
+        }
     }
-    best
+    Ok(best.max(Duration::from_nanos(1)).as_secs_f64())
 }
 
 /// Adds up words, a quarter of them behind the other.

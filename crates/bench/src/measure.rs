@@ -1,10 +1,14 @@
 //! How fast a model runs.
 
+use crate::Limits;
+use crate::progress::{Part, Progress, Watch, tell};
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::Cores;
-use bootllm_engine::{KvFormat, LoadError, Model, Session, SessionError, Times};
+use bootllm_engine::{BATCH, KvFormat, LoadError, Memory, Model, Session, SessionError, Times};
+use bootllm_model_file::ModelFile;
 use bootllm_platform::Clock;
+use bootllm_simd::ticks;
 use core::time::Duration;
 
 /// What is measured.
@@ -14,8 +18,10 @@ pub struct Work {
     pub prefill: usize,
     /// Tokens fed one by one.
     pub decode: usize,
-    /// How often; medians count.
+    /// How often at most; medians count.
     pub times: usize,
+    /// No oftener than that, once it has taken so long.
+    pub enough: Duration,
     /// In which form keys and values are kept.
     pub kv_format: KvFormat,
 }
@@ -27,6 +33,8 @@ pub struct Measured {
     pub prefill: Vec<f64>,
     /// Tokens a second one by one, a figure each time.
     pub decode: Vec<f64>,
+    /// Ticks of the CPU's counter for each of these, a figure each time; none if it has no counter.
+    pub decode_ticks: Vec<f64>,
     /// Where the time went while feeding a prompt, once more.
     pub prefill_times: Times,
     /// And while feeding tokens one by one.
@@ -42,61 +50,129 @@ pub enum MeasureError {
     /// The work does not fit into the context.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// There is no memory to be read.
+    #[error("there are no {} MiB of memory in one piece to measure with", Limits::ROOM >> 20)]
+    NoRoom,
+    /// The person stopped it.
+    #[error("measuring was stopped")]
+    Stopped,
 }
 
-/// Measures a model on these cores.
+/// Bytes of memory that [`Limits::measure`] and then [`run`] take, beside a loaded model.
+pub fn memory_needed(file: &ModelFile, context: usize, kv_format: KvFormat) -> u64 {
+    let session = Memory::needed_with(file, context, kv_format);
+    session.kv_cache.saturating_add(session.buffers).max(Limits::ROOM as u64)
+}
+
+/// Measures a model on these cores, in a session of its own.
 pub fn run(
     model: &Model,
     cores: &dyn Cores,
     clock: &dyn Clock,
     work: Work,
+    watch: Watch<'_>,
 ) -> Result<Measured, MeasureError> {
     let mut session = Session::with_cache(model, cores, work.kv_format)?;
     let vocabulary = model.config().vocab_size as u32;
     let prompt: Vec<u32> = (0..work.prefill as u32).map(|i| i * 7 % vocabulary).collect();
+    // Once before anything counts: pages are touched, cores wake up.
+    session.prefill(&prompt[..prompt.len().min(8)])?;
+    session.rewind(0);
+    session.decode(0)?;
+    let mut feeder = Feeder { session, clock, watch };
     let mut measured = Measured {
         prefill: vec![],
         decode: vec![],
+        decode_ticks: vec![],
         prefill_times: Times::default(),
         decode_times: Times::default(),
     };
-    // Once before anything counts: pages are touched, cores wake up.
-    feed(&mut session, &prompt[..prompt.len().min(8)])?;
-    one_by_one(&mut session, work.decode.min(4), vocabulary)?;
-    for _ in 0..work.times {
-        let time = timed(clock, || feed(&mut session, &prompt))?;
-        measured.prefill.push(work.prefill as f64 / time);
-        let time = timed(clock, || one_by_one(&mut session, work.decode, vocabulary))?;
-        measured.decode.push(work.decode as f64 / time);
+    let (times, mut all) = (work.times, Duration::ZERO);
+    for time in 1..=times {
+        tell(feeder.watch, Progress::Begun { part: Part::Prefill, time, times })?;
+        let spent = feeder.prefill(&prompt)?;
+        measured.prefill.push(work.prefill as f64 / spent.seconds());
+        all += spent.time;
+        tell(feeder.watch, Progress::Begun { part: Part::Decode, time, times })?;
+        let spent = feeder.decode(work.decode, vocabulary)?;
+        measured.decode.push(work.decode as f64 / spent.seconds());
+        measured.decode_ticks.extend(spent.ticks.map(|ticks| ticks as f64 / work.decode as f64));
+        all += spent.time;
+        if all >= work.enough {
+            break;
+        }
     }
-    session.measure(clock);
-    feed(&mut session, &prompt)?;
-    measured.prefill_times = session.times();
-    session.measure(clock);
-    one_by_one(&mut session, work.decode, vocabulary)?;
-    measured.decode_times = session.times();
+    tell(feeder.watch, Progress::Begun { part: Part::PrefillStages, time: 1, times: 1 })?;
+    feeder.session.measure(clock);
+    feeder.prefill(&prompt)?;
+    measured.prefill_times = feeder.session.times();
+    tell(feeder.watch, Progress::Begun { part: Part::DecodeStages, time: 1, times: 1 })?;
+    feeder.session.measure(clock);
+    feeder.decode(work.decode, vocabulary)?;
+    measured.decode_times = feeder.session.times();
     Ok(measured)
 }
 
-fn feed(session: &mut Session<'_>, prompt: &[u32]) -> Result<(), SessionError> {
-    session.rewind(0);
-    session.prefill(prompt)
+/// Feeds tokens and looks how long that takes. Who watches is told between them, on nobody's time.
+struct Feeder<'a, 'w> {
+    session: Session<'a>,
+    clock: &'a dyn Clock,
+    watch: Watch<'w>,
 }
 
-fn one_by_one(
-    session: &mut Session<'_>,
-    count: usize,
-    vocabulary: u32,
-) -> Result<(), SessionError> {
-    session.rewind(0);
-    (0..count as u32).try_for_each(|i| session.decode(i * 7 % vocabulary).map(drop))
+impl Feeder<'_, '_> {
+    /// Feeds a prompt, many tokens at once.
+    fn prefill(&mut self, prompt: &[u32]) -> Result<Spent, MeasureError> {
+        self.session.rewind(0);
+        let (mut spent, mut done) = (Spent::new(), 0);
+        for tokens in prompt.chunks(BATCH) {
+            spent.on(self.clock, || self.session.prefill(tokens))?;
+            done += tokens.len();
+            tell(self.watch, Progress::Fed { done, total: prompt.len() })?;
+        }
+        Ok(spent)
+    }
+
+    /// Feeds tokens one by one.
+    fn decode(&mut self, count: usize, vocabulary: u32) -> Result<Spent, MeasureError> {
+        self.session.rewind(0);
+        let mut spent = Spent::new();
+        for i in 0..count {
+            let token = i as u32 * 7 % vocabulary;
+            spent.on(self.clock, || self.session.decode(token).map(drop))?;
+            tell(self.watch, Progress::Fed { done: i + 1, total: count })?;
+        }
+        Ok(spent)
+    }
 }
 
-fn timed<E>(clock: &dyn Clock, work: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
-    let start = clock.now();
-    work()?;
-    let time = clock.now().saturating_sub(start);
-    Ok(time.max(Duration::from_nanos(1)).as_secs_f64())
+/// What something took.
+struct Spent {
+    time: Duration,
+    /// Ticks of the CPU's counter.
+    ticks: Option<u64>,
+}
+
+impl Spent {
+    fn new() -> Self {
+        Spent { time: Duration::ZERO, ticks: ticks().map(|_| 0) }
+    }
+
+    /// Adds what this takes.
+    fn on<E>(&mut self, clock: &dyn Clock, work: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let (start, first) = (clock.now(), ticks());
+        let result = work();
+        let (last, end) = (ticks(), clock.now());
+        self.time += end.saturating_sub(start);
+        if let (Some(all), Some(first), Some(last)) = (&mut self.ticks, first, last) {
+            *all += last.saturating_sub(first);
+        }
+        result
+    }
+
+    fn seconds(&self) -> f64 {
+        self.time.max(Duration::from_nanos(1)).as_secs_f64()
+    }
 }
 
 /// The one in the middle; 0 of none.

@@ -13,6 +13,8 @@ pub enum Command {
     Stats,
     /// Shows the first logits, to compare with another machine.
     Logits,
+    /// Measures how fast the model runs here.
+    Bench,
     /// Goes back to the list of models.
     Models,
     /// Describes the machine.
@@ -67,6 +69,12 @@ impl Command {
             names: &["/logits"],
             arguments: "",
             help: "show the model's first outputs, to compare with another machine",
+        },
+        CommandInfo {
+            command: Command::Bench,
+            names: &["/bench"],
+            arguments: "",
+            help: "measure how fast the model runs here, and how fast it could",
         },
         CommandInfo {
             command: Command::Models,

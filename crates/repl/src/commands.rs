@@ -1,5 +1,6 @@
 //! What the commands do.
 
+use crate::bench::bench;
 use crate::prompt::Prompt;
 use crate::{After, Leave, World};
 use alloc::format;
@@ -26,6 +27,7 @@ pub(crate) fn run(
         Command::Show => show(prompt, world),
         Command::Stats => stats(prompt, world),
         Command::Logits => logits(prompt, world),
+        Command::Bench => bench(prompt, world),
         Command::Diag => diag(prompt, world),
         Command::Licenses => licenses(world),
         Command::Models => return Some(After::Menu),

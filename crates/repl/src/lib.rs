@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+mod bench;
 mod catalog;
 mod commands;
 mod loading;

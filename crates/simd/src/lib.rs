@@ -19,6 +19,7 @@ mod isa;
 mod register;
 mod rope;
 mod sin_cos;
+mod ticks;
 mod vector;
 
 pub use exp::exp;
@@ -26,6 +27,7 @@ pub use half::{bf16_to_f32, f16_to_f32};
 pub use isa::{Cpu, Isa};
 pub use register::*;
 pub use rope::RopeTable;
+pub use ticks::ticks;
 pub use vector::{
     TOGETHER, add, rms_norm, round_half_away, round_half_even, silu_times, softmax, softmax_scores,
 };

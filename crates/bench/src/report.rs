@@ -1,0 +1,103 @@
+//! What was measured, for a person, in lines of less than 80 characters.
+
+use crate::{Limits, Measured, median};
+use bootllm_engine::{KvFormat, Stage, Times};
+use bootllm_model_file::{ModelFile, Part, Tensor};
+use bootllm_simd::Isa;
+use core::fmt;
+use core::time::Duration;
+
+/// What was measured with so many cores.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How many.
+    pub cores: usize,
+    /// What the machine can do with them.
+    pub limits: Limits,
+    /// What the model did.
+    pub measured: Measured,
+}
+
+/// A model, and how it was measured. It is shown in two lines.
+#[derive(Clone, Copy)]
+pub struct Report<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What its file says of it.
+    pub file: &'a ModelFile,
+    /// The instructions that it is computed with.
+    pub isa: Isa,
+    /// In which form keys and values are kept.
+    pub kv_format: KvFormat,
+    /// How long loading took.
+    pub load: Duration,
+}
+
+impl Report<'_> {
+    /// What a run gave, to be shown.
+    pub fn of(&self, run: &Run) -> impl fmt::Display {
+        fmt::from_fn(move |f| show(f, run, self.file))
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = weight_bytes(self.file) as f64 / 1e6;
+        let (parameters, load) = (self.file.parameters(), self.load.as_secs_f64());
+        writeln!(f, "{}", self.name)?;
+        writeln!(f, "{parameters} parameters, {megabytes:.1} MB of weights a token")?;
+        writeln!(f, "{}, KV cache in {}, loaded in {load:.2} s", self.isa, self.kv_format.name())
+    }
+}
+
+/// Bytes of weights that a token needs: all matrices once, but of the embedding only a row.
+pub fn weight_bytes(file: &ModelFile) -> u64 {
+    let read = |tensor: &&Tensor| {
+        !tensor.part.is_norm()
+            && (file.config.shared_classifier || tensor.part != Part::TokenEmbedding)
+    };
+    let matrices = file.tensors().iter().filter(read);
+    matrices.filter_map(|tensor| tensor.shape.packed_bytes()).map(|bytes| bytes as u64).sum()
+}
+
+fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result {
+    let Run { cores, limits, measured } = run;
+    let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
+    let bytes = decode * weight_bytes(file) as f64;
+    let products = prefill * file.parameters() as f64;
+    writeln!(f, "\n{cores} {}", if *cores == 1 { "core" } else { "cores" })?;
+    writeln!(
+        f,
+        "  memory gives {:.1} GB/s, arithmetic {:.1} G int8 products/s",
+        limits.bytes / 1e9,
+        limits.products / 1e9
+    )?;
+    writeln!(
+        f,
+        "  prefill {prefill:10.1} tok/s {:8.1} G products/s {:4.0} % of what arithmetic gives",
+        products / 1e9,
+        100.0 * products / limits.products
+    )?;
+    writeln!(
+        f,
+        "  decode  {decode:10.1} tok/s {:8.1} GB/s         {:4.0} % of what memory gives",
+        bytes / 1e9,
+        100.0 * bytes / limits.bytes
+    )?;
+    if !measured.decode_ticks.is_empty() {
+        let ticks = median(&measured.decode_ticks);
+        writeln!(f, "          {ticks:10.0} ticks of the CPU's counter for a token")?;
+    }
+    writeln!(f, "  {:28} {:>8} {:>8}", "share of time", "prefill", "decode")?;
+    for stage in Stage::ALL {
+        let [prefill, decode] = [measured.prefill_times, measured.decode_times]
+            .map(|times| 100.0 * share(&times, stage));
+        writeln!(f, "  {:28} {prefill:6.1} % {decode:6.1} %", stage.name())?;
+    }
+    Ok(())
+}
+
+/// The share of the time that a stage took.
+fn share(times: &Times, stage: Stage) -> f64 {
+    times.of(stage).as_secs_f64() / times.total().as_secs_f64().max(1e-12)
+}

@@ -1,0 +1,90 @@
+//! `/bench`: how fast the model runs on this machine, and how fast it could.
+
+use crate::World;
+use crate::prompt::Prompt;
+use alloc::format;
+use bootllm_bench::{Limits, MeasureError, Progress, Report, Run, Watch, Work, memory_needed, run};
+use bootllm_chat::report;
+use bootllm_cores::{Cores, OneCore};
+use bootllm_engine::KvFormat;
+use bootllm_simd::Cpu;
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+/// Tokens of the prompt that is fed.
+const PREFILL: usize = 256;
+/// Tokens that are fed one by one.
+const DECODE: usize = 64;
+/// Each is measured so often at most,
+const TIMES: usize = 5;
+/// and no oftener than that once it has taken so long.
+const ENOUGH: Duration = Duration::from_secs(5);
+/// Dots that a line of progress grows to.
+const DOTS: usize = 40;
+
+/// Measures the model with one core and with all. It is fed other texts in a session of its own;
+/// that of the prompt stays as it is. Esc and Ctrl+C stop it.
+pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
+    let loaded = prompt.loaded;
+    let kv_format = KvFormat::default();
+    let needed = memory_needed(&loaded.file, loaded.model.context(), kv_format);
+    let free = world.machine.memory_free();
+    if needed > free {
+        return world.terminal.problem(&format!(
+            "measuring needs {} of memory, this machine has {} free; take a smaller model",
+            report::bytes(needed),
+            report::bytes(free)
+        ));
+    }
+    let (name, file, isa) = (loaded.name.as_str(), &loaded.file, loaded.model.isa());
+    let report = Report { name, file, isa, kv_format, load: loaded.time };
+    world.terminal.quiet("Esc or Ctrl+C stops it.\n");
+    world.terminal.write(&format!("{report}"));
+    let cores: &[&dyn Cores] =
+        if world.cores.count() == 1 { &[&OneCore] } else { &[&OneCore, world.cores] };
+    for &cores in cores {
+        let measured = measure(prompt, world, cores, kv_format);
+        world.terminal.write("\r\x1b[K");
+        match measured {
+            Ok(run) => world.terminal.write(&format!("{}", report.of(&run))),
+            Err(error) => return world.terminal.problem(&format!("{error}")),
+        }
+    }
+}
+
+/// Measures with these cores, and shows how far it is.
+fn measure(
+    prompt: &Prompt<'_>,
+    world: &mut World<'_>,
+    cores: &dyn Cores,
+    kv_format: KvFormat,
+) -> Result<Run, MeasureError> {
+    let model = &prompt.loaded.model;
+    let count = cores.count();
+    let of_cores = if count == 1 { "1 core".into() } else { format!("{count} cores") };
+    let (terminal, clock) = (&mut world.terminal, world.clock);
+    let mut dots = 0;
+    let watch: Watch<'_> = &mut |progress| {
+        match progress {
+            Progress::Begun { part, time, times } => {
+                dots = 0;
+                terminal.write(&format!("\r{of_cores}: {part}, {time} of {times} \x1b[K"));
+            }
+            // Written without allocating.
+            Progress::Fed { done, total } => {
+                while dots < DOTS * done / total {
+                    dots += 1;
+                    terminal.write(".");
+                }
+            }
+        }
+        if terminal.stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let cpu = Cpu::detect().limited_to(model.isa());
+    let limits = Limits::measure(cores, cpu, clock, watch)?;
+    let context = model.context();
+    let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
+    let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
+    let measured = run(model, cores, clock, work, watch)?;
+    Ok(Run { cores: count, limits, measured })
+}

@@ -1,0 +1,186 @@
+//! `cargo xtask instructions`: what a token costs on bare metal and under Linux.
+//!
+//! The same model is measured in the same virtual PC twice, with one processor: by `/bench` of the
+//! UEFI program, and by `bootllm bench` under the distribution's kernel, as its only process. QEMU
+//! runs with `-icount shift=0`: its time-stamp counter goes up by one with every instruction, those
+//! of firmware, kernel and interrupts too, and does not depend on what else this machine is doing.
+//! Both programs read that counter around each token, in one function of `bootllm-bench`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::guest::{Guest, Output};
+use crate::machine::{Linux, Machine};
+use crate::models::Model;
+use crate::project::Project;
+use crate::setup::{self, Emulator};
+use crate::target::CoreFrom;
+use crate::{debian, image, initramfs, process, program, script};
+
+/// What stands behind the figure in the report of both programs.
+const TICKS: &str = "ticks of the CPU's counter for a token";
+/// What the kernel is told: to write to the serial line, to say little, to run the program, which
+/// is its first process, and to stop the machine when that ends.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 -- bench /model --threads 1";
+
+/// What to measure, and under which Linux.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The model, instead of the built-in teller of stories.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+
+    /// Its tokenizer.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    tokenizer: Option<PathBuf>,
+
+    /// The Linux kernel, instead of Debian's, which is fetched.
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+
+    /// The machine's memory.
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    memory: String,
+
+    /// The UEFI firmware to use (its file of code).
+    #[arg(long, value_name = "FILE")]
+    ovmf: Option<PathBuf>,
+}
+
+/// `cargo xtask instructions`.
+pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
+    let emulator = setup::emulator(options.ovmf.as_deref())?;
+    let target = setup::target(project, core)?;
+    let model = match &options.model {
+        Some(model) => Model::open(model, options.tokenizer.as_deref())?,
+        None => Model::open(&project.root.join("models/bedtime-stories.bin"), None)?,
+    };
+    let kernel = match &options.kernel {
+        Some(kernel) => kernel.clone(),
+        None => debian::kernel(&project.setup().join("kernel"))
+            .context("cannot get Debian's kernel; name one with --kernel FILE")?,
+    };
+    let version = fs::read(&kernel)
+        .with_context(|| format!("cannot read {}", kernel.display()))
+        .map(|bytes| kernel_version(&bytes))?;
+    let version = version.with_context(|| format!("{} is no Linux kernel", kernel.display()))?;
+
+    let bare = program::build(project, &target, None)?;
+    let hosted = program::build_static(project)?;
+    let folder = project.boot();
+    let disk = folder.join("instructions.img");
+    let contents = image::gather(&bare, None, std::slice::from_ref(&model))?;
+    image::write(&disk, &contents.entries)?;
+    let initramfs = folder.join("instructions.cpio");
+    let read =
+        |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    let files = [("init", &*read(&hosted)?), ("model", &*read(&model.model)?)];
+    fs::write(&initramfs, initramfs::archive(&files)?)?;
+
+    let mut machine = Machine::new(disk);
+    machine.memory.clone_from(&options.memory);
+    machine.accelerator = Some("tcg".to_owned());
+    machine.counts_instructions = true;
+    eprintln!("\nbare metal");
+    let bare = measured(project, &emulator, &machine)?;
+    eprintln!("\nLinux {version}");
+    let command_line = COMMAND_LINE.to_owned();
+    machine.linux = Some(Linux { kernel, initramfs, command_line });
+    let linux = measured(project, &emulator, &machine)?;
+
+    let qemu = process::output(Command::new(&emulator.qemu).arg("--version"))?;
+    println!("instructions for a token of {}", project.shown(&model.model));
+    println!("  bare metal  {bare:12.0}");
+    println!("  Linux       {linux:12.0}  {version}");
+    println!("  ratio       {:12.4}", bare / linux);
+    println!("  {}, one processor, -icount shift=0", qemu.lines().next().unwrap_or("QEMU"));
+    Ok(())
+}
+
+/// Runs a machine, and gives the ticks for a token that it reports.
+fn measured(project: &Project, emulator: &Emulator, machine: &Machine) -> Result<f64> {
+    let said = Arc::new(Mutex::new(String::new()));
+    let copy = Arc::clone(&said);
+    let output: Output = Box::new(move |text| {
+        eprint!("{text}");
+        if let Ok(mut said) = copy.lock() {
+            said.push_str(text);
+        }
+    });
+    let mut guest = Guest::start(machine, project, emulator, output)?;
+    if machine.linux.is_some() {
+        let ended = guest.wait_for_end();
+        guest.finish_transcript();
+        ended?;
+    } else {
+        script::play(&mut guest, &script::parse("/bench")?)?;
+    }
+    drop(guest);
+    let said = said.lock().map(|said| said.clone()).unwrap_or_default();
+    match ticks(&said) {
+        Some(ticks) => Ok(ticks),
+        None => bail!("the machine did not say how many {TICKS}; see above"),
+    }
+}
+
+/// The figure in a report.
+fn ticks(report: &str) -> Option<f64> {
+    let before = report.lines().find_map(|line| line.trim_end().strip_suffix(TICKS))?;
+    before.trim().parse().ok()
+}
+
+/// What a kernel says of its version (Linux, Documentation/arch/x86/boot.rst: `header` and
+/// `kernel_version`).
+fn kernel_version(kernel: &[u8]) -> Option<String> {
+    if kernel.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let at = kernel.get(0x20e..0x210)?;
+    let at = usize::from(u16::from_le_bytes([at[0], at[1]])) + 0x200;
+    let text = kernel.get(at..)?;
+    let end = text.iter().take(256).position(|&byte| byte == 0)?;
+    let version = str::from_utf8(&text[..end]).ok()?;
+    // What follows says who built it.
+    let words: Vec<&str> = version.split_whitespace().collect();
+    Some(words.first()?.to_string() + &debian_version(&words))
+}
+
+/// The version of Debian's package, where the kernel names it.
+fn debian_version(words: &[&str]) -> String {
+    let at = words.iter().position(|word| *word == "Debian");
+    let version = at.and_then(|at| words.get(at + 1));
+    version.map_or(String::new(), |version| format!(" (Debian {version})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figure_is_found_in_a_report() {
+        let report = "\n1 core\n  decode  2500.0 tok/s\n              \
+            412345 ticks of the CPU's counter for a token\n  share of time\n";
+        assert_eq!(ticks(report), Some(412_345.0));
+        assert_eq!(ticks("many ticks of the CPU's counter for a token"), None);
+        assert_eq!(ticks("412345"), None);
+    }
+
+    #[test]
+    fn a_kernel_says_its_version() {
+        let mut kernel = vec![0; 0x400];
+        kernel[0x202..0x206].copy_from_slice(b"HdrS");
+        kernel[0x20e..0x210].copy_from_slice(&0x0180_u16.to_le_bytes());
+        let version = b"6.1.0-48-amd64 (someone@example) #1 SMP Debian 6.1.172-1 (2026-05-15)\0";
+        kernel[0x380..][..version.len()].copy_from_slice(version);
+        assert_eq!(kernel_version(&kernel).as_deref(), Some("6.1.0-48-amd64 (Debian 6.1.172-1)"));
+        kernel[0x20e..0x210].copy_from_slice(&u16::MAX.to_le_bytes());
+        assert_eq!(kernel_version(&kernel), None);
+        assert_eq!(kernel_version(&[]), None);
+        assert_eq!(kernel_version(&[0; 0x400]), None);
+    }
+}
