@@ -76,7 +76,7 @@ pub fn kernel(folder: &Path) -> Result<PathBuf> {
         .context("cannot start `dpkg-deb`")?;
     let archive = unpacked.stdout.take().context("dpkg-deb has no standard output")?;
     let mut tar = Command::new("tar");
-    tar.args(["--extract", "--wildcards", "./boot/vmlinuz-*", "--directory"]).arg(folder);
+    tar.arg("--directory").arg(folder).args(["--extract", "--wildcards", "./boot/vmlinuz-*"]);
     process::run(tar.stdin(archive))?;
     unpacked.wait()?;
     fs::remove_file(&file)?;

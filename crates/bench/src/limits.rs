@@ -118,7 +118,7 @@ impl ForSimd for Read<'_> {
     }
 }
 
-/// Multiplies what lies in registers.
+/// Multiplies what lies in the nearest cache.
 struct Multiply;
 
 /// Sums that do not wait for each other.
@@ -132,12 +132,15 @@ impl ForSimd for Multiply {
         simd.run(
             #[inline(always)]
             || {
-                let weights = black_box([1u8; 4 * LANES]);
+                let weights = [[1u8; 4 * LANES]; SUMS];
                 let x = S::words(black_box([1, 2, 3, 4]));
                 let mut sums = [simd.splat_integer(0); SUMS];
                 for _ in 0..ROUNDS {
-                    for sum in &mut sums {
-                        *sum = simd.dot(*sum, &weights, x);
+                    // They could have changed: else they would be multiplied once for all rounds,
+                    // and one sum would do for all.
+                    let weights = black_box(&weights);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = simd.dot(*sum, weights, x);
                     }
                 }
                 let mut output = [0.0; LANES];
