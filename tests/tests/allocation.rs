@@ -1,12 +1,14 @@
 //! What is allocated, and when: everything before the first token, and no more than was announced.
 
+use bootllm_bench::{Limits, Progress, Work, memory_needed, run};
 use bootllm_chat::generate;
 use bootllm_cores::OneCore;
-use bootllm_engine::{Memory, Model, Session};
+use bootllm_engine::{KvFormat, Memory, Model, Session};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, Version};
 use bootllm_platform::Clock;
 use bootllm_sampling::{Sampler, Settings};
+use bootllm_simd::Cpu;
 use bootllm_tests::{SmallModel, formats, vocabulary};
 use bootllm_tokenizer::Decoder;
 use core::cell::Cell;
@@ -135,6 +137,38 @@ fn a_long_text_allocates_no_more_than_a_short_one() {
         };
         assert_eq!(calls(80), calls(2));
     }
+}
+
+/// What is measured is what a text costs.
+#[test]
+fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
+    let threads = Threads::start(2).unwrap();
+    let small = SmallModel::shared_classifier();
+    let bytes = small.file(Version::V1);
+    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+    let model = small.load(Version::V1);
+    let (mut begun, mut tokens) = (0, 0);
+    let watch = &mut |progress| {
+        match progress {
+            Progress::Begun { .. } => begun = COUNT.get().calls,
+            Progress::Fed { .. } => {
+                tokens += 1;
+                assert_eq!(COUNT.get().calls, begun);
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let kv_format = KvFormat::default();
+    let work = Work { prefill: 20, decode: 20, times: 3, enough: Duration::MAX, kv_format };
+    let ((), _, peak) = counted(|| {
+        Limits::measure(threads.cores(), Cpu::detect(), &NoClock, watch).unwrap();
+        run(&model, threads.cores(), &NoClock, work, watch).unwrap();
+    });
+    // A prompt is fed at once.
+    assert_eq!(tokens, 4 * (1 + 20));
+    let announced = memory_needed(&file, model.context(), kv_format);
+    // Beside it there are a few numbers.
+    assert!(peak as u64 <= announced + (64 << 10), "{peak} of {announced}");
 }
 
 /// Loading's peak against what was announced, for models of very different shapes.

@@ -650,3 +650,48 @@ fn enter_alone_does_nothing() {
     assert_eq!(after.matches(PROMPT).count(), 4, "{after:?}");
     assert!(!after.contains("tok/s"));
 }
+
+#[test]
+fn the_speed_is_measured_and_the_conversation_goes_on() {
+    let stage = one_model().cores(2);
+    let script = |between: &str| {
+        let settings = Script::new().line("/set seed 5").line("Once");
+        settings.line(between).line("/stats").line("Once upon")
+    };
+    let (plain, measured) = (play(&stage, script("/help")), play(&stage, script("/bench")));
+    assert_eq!(plain.last_reply_to("Once upon"), measured.last_reply_to("Once upon"));
+    let text = measured.text();
+    let (_, answer) = text.split_once(">>> /bench\n").expect("a report");
+    let (answer, rest) = answer.split_once(">>> ").expect("a prompt");
+    // Lines of progress are overwritten by what comes after them.
+    let lines: Vec<_> = answer.lines().map(|line| line.rsplit('\r').next().unwrap()).collect();
+    for expected in ["1 core", "2 cores", "  share of time                 prefill   decode"] {
+        assert!(lines.contains(&expected), "{expected:?} is not in {lines:?}");
+    }
+    assert_eq!(lines.iter().filter(|line| line.contains(" tok/s ")).count(), 4, "{lines:?}");
+    assert!(lines.iter().all(|line| line.chars().count() < 80), "{lines:?}");
+    let progress = answer.split(['\r', '\n']).filter(|line| line.contains(": "));
+    // On this machine each look at the clock takes time, so twice is enough.
+    assert!(progress.clone().any(|line| line.starts_with("2 cores: decode, 2 of 5 .....")));
+    assert!(progress.clone().all(|line| line.chars().count() < 80), "{answer:?}");
+    // The figures of the last text are still those.
+    assert!(rest.starts_with("/stats\n") && rest.contains("  prompt         5 tokens"), "{rest}");
+}
+
+#[test]
+fn measuring_stops_when_asked_and_says_if_it_does_not_fit() {
+    for stopped_at in ["memory, 2", "arithmetic", "prefill", "decode", "parts of decode"] {
+        let script = Script::new().line("/bench").once(stopped_at, ESCAPE).line("Once");
+        let played = play(&one_model(), script);
+        assert_shows(&played, "measuring was stopped\n>>> Once\n");
+        assert!(!played.text().contains("share of time"), "{stopped_at}");
+        assert!(!played.reply_to("Once").is_empty());
+    }
+    // Measuring memory takes 256 MiB of it.
+    let room = 256 << 20;
+    let played = play(&one_model().memory(room), Script::new().line("/bench"));
+    assert_shows(&played, "share of time");
+    let played = play(&one_model().memory(room - 1), Script::new().line("/bench"));
+    let both = format!("needs {0} of memory, this machine has {0} free", report::bytes(room));
+    assert_shows(&played, &both);
+}

@@ -68,13 +68,13 @@ fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result 
     writeln!(f, "\n{cores} {}", if *cores == 1 { "core" } else { "cores" })?;
     writeln!(
         f,
-        "  memory gives {:.1} GB/s, arithmetic {:.1} G int8 products/s",
+        "  memory gives {:.1} GB/s, arithmetic at its peak {:.1} G int8 products/s",
         limits.bytes / 1e9,
         limits.products / 1e9
     )?;
     writeln!(
         f,
-        "  prefill {prefill:10.1} tok/s {:8.1} G products/s {:4.0} % of what arithmetic gives",
+        "  prefill {prefill:10.1} tok/s {:8.1} G products/s {:4.0} % of the peak",
         products / 1e9,
         100.0 * products / limits.products
     )?;
@@ -100,4 +100,57 @@ fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result 
 /// The share of the time that a stage took.
 fn share(times: &Times, stage: Stage) -> f64 {
     times.of(stage).as_secs_f64() / times.total().as_secs_f64().max(1e-12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Synthetic, shape};
+    use alloc::string::{String, ToString};
+    use alloc::vec;
+    use bootllm_quant::Encoding;
+
+    /// The report of a machine on which everything goes at `speed`.
+    fn report(speed: f64) -> (ModelFile, String) {
+        let file = Synthetic::new(shape("1.1B").unwrap(), Encoding::Q8_0).file;
+        let measured = Measured {
+            prefill: vec![speed],
+            decode: vec![speed / 4.0, speed / 2.0, speed],
+            decode_ticks: vec![speed],
+            prefill_times: Times::default(),
+            decode_times: Times::default(),
+        };
+        let limits = Limits { bytes: 1e11, products: 1e13 };
+        let run = Run { cores: 128, limits, measured };
+        let (isa, kv_format, load) =
+            (Isa::Avx512Vnni, KvFormat::default(), Duration::from_secs(100_000));
+        let report = Report { name: "1.1B", file: &file, isa, kv_format, load };
+        let text = report.to_string() + &report.of(&run).to_string();
+        (file, text)
+    }
+
+    #[test]
+    fn a_report_fits_a_screen_of_80_columns() {
+        for speed in [0.0, 0.1, 123.4, 9999.9] {
+            let (_, text) = report(speed);
+            assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+            // The rows of the smallest screen; the line below is the prompt's.
+            assert!(text.lines().count() < 25, "{text}");
+        }
+    }
+
+    #[test]
+    fn speeds_are_held_against_the_limits() {
+        let (file, text) = report(200.0);
+        let bytes = weight_bytes(&file);
+        // Q8_0 has 34 bytes for 32 weights, and the embedding is not the classifier's.
+        let embedding = 32_000 * 2048;
+        let share = bytes as f64 / (file.parameters() - embedding) as f64;
+        assert!((share - 34.0 / 32.0).abs() < 0.01, "{share}");
+        let percent = 100.0 * 200.0 * bytes as f64 / 2.0 / 1e11;
+        assert!(text.contains(&alloc::format!("{percent:.0} % of what memory gives")), "{text}");
+        let percent = 100.0 * 200.0 * file.parameters() as f64 / 1e13;
+        assert!(text.contains(&alloc::format!("{percent:.0} % of the peak")), "{text}");
+        assert!(text.contains(" 100.0 tok/s"), "the one in the middle: {text}");
+    }
 }

@@ -119,3 +119,22 @@ fn a_reply_stops_when_asked() {
     assert!(transcript.answer("A dog").ends_with("stopped"), "{}", transcript.0);
     assert!(transcript.answer("/show").contains("context"), "{}", transcript.0);
 }
+
+#[test]
+#[ignore = "boots a machine"]
+fn the_speed_is_measured_and_the_conversation_goes_on() {
+    let bench = bench();
+    let mut machine = bench.machine("prompt-bench", &bench.entries(&[&bench.small]));
+    (machine.cpus, machine.memory) = (2, "1G".to_owned());
+    let script = "/set temperature 0\nA dog\n/bench\n#wait-for memory\n#key ctrl-c\n\
+        /bench\nOnce upon a time\n";
+    let transcript = bench.play(&machine, script);
+    let answers: Vec<_> = transcript.0.split("\n>>> /bench\n").skip(1).collect();
+    let [stopped, measured] = answers[..] else { panic!("{}", transcript.0) };
+    assert!(stopped.contains("measuring was stopped"), "{stopped}");
+    for expected in ["\n1 core\n", "\n2 cores\n", " ticks of the CPU's counter for a token\n"] {
+        assert!(measured.contains(expected), "{expected:?} is not in {measured}");
+    }
+    let host = bench.host("run", &bench.small, &["-t", "0", "-n", "256", "-i", "Once upon a time"]);
+    assert_eq!(transcript.text("Once upon a time"), host.strip_suffix('\n').unwrap());
+}
