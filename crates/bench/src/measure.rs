@@ -96,7 +96,7 @@ pub fn run(
         tell(feeder.watch, Progress::Begun { part: Part::Decode, time, times })?;
         let spent = feeder.decode(work.decode, vocabulary)?;
         measured.decode.push(work.decode as f64 / spent.seconds());
-        measured.decode_ticks.extend(spent.ticks.map(|ticks| ticks as f64 / work.decode as f64));
+        measured.decode_ticks.extend(spent.ticks.map(|ticks| ticks as f64 / work.decode.max(1) as f64));
         all += spent.time;
         if all >= work.enough {
             break;
