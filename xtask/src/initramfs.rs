@@ -34,12 +34,12 @@ fn entry(
     (major, minor): (u32, u32),
     contents: &[u8],
 ) -> Result<()> {
-    let (inode, links, owner, group, time) = (0, 1, 0, 0, 0);
+    let (inode, owner, group, links, time) = (0, 0, 0, 1, 0);
     let size = u32::try_from(contents.len())?;
     // With the zero at its end.
     let path_size = u32::try_from(path.len() + 1)?;
     let (device, sum) = ([0, 0], 0);
-    let fields = [inode, mode, links, owner, group, time, size]
+    let fields = [inode, mode, owner, group, links, time, size]
         .into_iter()
         .chain(device)
         .chain([major, minor, path_size, sum]);
@@ -69,8 +69,11 @@ mod tests {
         usize::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap()
     }
 
-    /// Reads an archive: the mode, device numbers, path and contents of each file.
-    fn read(archive: &[u8]) -> Vec<(usize, (usize, usize), String, Vec<u8>)> {
+    /// A file's mode, device numbers, path and contents.
+    type File = (usize, (usize, usize), String, Vec<u8>);
+
+    /// The files of an archive.
+    fn read(archive: &[u8]) -> Vec<File> {
         let (mut files, mut at) = (Vec::new(), 0);
         while at < archive.len() {
             let entry = &archive[at..];
@@ -113,8 +116,8 @@ mod tests {
     fn a_header_is_hexadecimal_numbers() {
         let mut archive = Vec::new();
         entry(&mut archive, "a", PROGRAM, (0, 0), b"xyz").unwrap();
-        let expected = "07070100000000000081ed00000000000000000000000100000000000000030000000000\
-            0000000000000000000000000000000200000000a\0xyz\0";
+        let fields = [0, 0o100_755, 0, 0, 1, 0, 3, 0, 0, 0, 0, 2, 0].map(|f| format!("{f:08x}"));
+        let expected = format!("070701{}a\0xyz\0", fields.concat());
         assert_eq!(String::from_utf8(archive).unwrap(), expected);
     }
 }

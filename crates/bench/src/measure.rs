@@ -96,7 +96,7 @@ pub fn run(
         tell(feeder.watch, Progress::Begun { part: Part::Decode, time, times })?;
         let spent = feeder.decode(work.decode, vocabulary)?;
         measured.decode.push(work.decode as f64 / spent.seconds());
-        measured.decode_ticks.extend(spent.ticks.map(|ticks| ticks as f64 / work.decode.max(1) as f64));
+        measured.decode_ticks.extend(spent.ticks_each(work.decode));
         all += spent.time;
         if all >= work.enough {
             break;
@@ -168,6 +168,11 @@ impl Spent {
             *all += last.saturating_sub(first);
         }
         result
+    }
+
+    /// Ticks for each of so many.
+    fn ticks_each(&self, count: usize) -> Option<f64> {
+        self.ticks.map(|ticks| ticks as f64 / count.max(1) as f64)
     }
 
     fn seconds(&self) -> f64 {
