@@ -1,9 +1,9 @@
 //! What comes from Debian: Rust's library source, where rustup's server is out of reach, and the
 //! kernel that a token is compared with.
 //!
-//! Debian packages the source as `rust-src`, often in another suite than the machine's own. It is fetched
-//! by apt with a configuration, a sources list and a state of our own, so that nothing of the
-//! system changes; the mirror, the proxy and the keys are the system's. apt checks the suite's
+//! Debian packages the source as `rust-src`, often in another suite than the machine's own. It is
+//! fetched by apt with a configuration, a sources list and a state of our own, so that nothing of
+//! the system changes; the mirror, the proxy and the keys are the system's. apt checks the suite's
 //! signature and through it the package's hash.
 
 use std::fs;
