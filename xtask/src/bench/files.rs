@@ -26,7 +26,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// The one that ours reads where no other program says which.
+    /// The one that ours gets where no other program says which.
     fn usual(format: Format) -> Self {
         if format == Format::Int8 { Container::V2 } else { Container::Gguf }
     }
@@ -130,14 +130,16 @@ impl Files {
                 containers.push(container);
             }
         }
-        if containers.is_empty() {
+        // Ours reads all of them.
+        let given = source.model.as_ref().filter(|_| source.format == format);
+        if containers.is_empty() && given.is_none() {
             containers.push(Container::usual(format));
         }
         let mut made = Vec::new();
         for container in containers {
             made.push((container, Made::new(project, bootllm, source, format, container)?));
         }
-        let ours = made[0].1.file.clone();
+        let ours = given.map_or_else(|| made[0].1.file.clone(), |given| given.path.clone());
         let context = models::describe(&ours)?.config.context;
         Ok(Files { name: source.name.clone(), format, ours, made, context })
     }
@@ -162,9 +164,11 @@ impl Made {
         container: Container,
     ) -> Result<Self> {
         let to = container.target(format);
-        let stem = Path::new(&source.name).file_stem().unwrap_or_default();
-        let stem = if source.model.is_some() { stem } else { source.name.as_ref() };
-        let name = format!("{}-{to}.{}", stem.to_string_lossy(), container.extension());
+        let stem = match &source.model {
+            Some(given) => given.path.file_stem().unwrap_or_default().to_string_lossy().into(),
+            None => format!("random-{}", source.name),
+        };
+        let name = format!("{stem}-{to}.{}", container.extension());
         let folder = project.target.join("bench");
         let file = folder.join(&name);
         let [own, _] = names_beside(&name);

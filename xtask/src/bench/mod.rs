@@ -173,10 +173,10 @@ pub fn task(project: &Project, options: &Options) -> Result<()> {
 
 /// The formats to measure a model in: those that were asked for, else those that the programs read.
 fn formats(options: &Options, source: &Source) -> Result<Vec<Format>> {
-    let kinds = || options.against.iter().map(|program| program.kind);
     let mut formats = options.formats.clone();
     if formats.is_empty() {
-        formats = kinds().map(|kind| kind.usual_format(source.format)).collect();
+        let usual = |program: &Program| program.kind.usual_format(source.format);
+        formats = options.against.iter().map(usual).collect();
     }
     if formats.is_empty() {
         formats.push(source.format);
@@ -190,12 +190,12 @@ fn formats(options: &Options, source: &Source) -> Result<Vec<Format>> {
         bail!("{} reads none of these formats; add {usual} to --format", program.name);
     }
     let mut different = Vec::new();
-    formats.retain(|format| {
-        let new = !different.contains(format);
-        different.push(*format);
-        new
-    });
-    Ok(formats)
+    for format in formats {
+        if !different.contains(&format) {
+            different.push(format);
+        }
+    }
+    Ok(different)
 }
 
 /// The counts of threads that ours takes by itself, one and one a core: it knows this machine. An
