@@ -7,11 +7,13 @@
 mod arguments;
 mod bench;
 mod convert;
+mod format;
 mod inspect;
 mod logits;
 mod perplexity;
 mod repl;
 mod run;
+mod synthesize;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -38,6 +40,8 @@ enum Command {
     Perplexity(perplexity::Arguments),
     /// Write a model in another format
     Convert(convert::Arguments),
+    /// Write a model with random weights, to measure with
+    Synthesize(synthesize::Arguments),
     /// Measure how fast a model runs here, and how fast it could
     Bench(bench::Arguments),
 }
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Synthesize(arguments) => synthesize::run(&arguments),
         Command::Bench(arguments) => bench::run_command(&arguments),
     };
     match result {
