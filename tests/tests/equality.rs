@@ -85,9 +85,21 @@ impl Case {
                         let (name, kv, count) = (&self.name, format.name(), team.cores().count());
                         assert!(same, "{name}: {isa}, {count} threads, KV in {kv}, fed {plan:?}");
                     }
+                    let (all, name) = (self.prompt_logits(&mut session), &self.name);
+                    assert!(all == *expected, "{name}: {isa}, as one prompt");
                 }
             }
         }
+    }
+
+    /// The bits of the logits at each position, fed as one prompt.
+    fn prompt_logits(&self, session: &mut Session<'_>) -> Vec<Vec<u32>> {
+        session.rewind(0);
+        let mut all = Vec::new();
+        let mut room = vec![0.0; 7 * session.model().config().vocab_size + 1];
+        let take = &mut |logits: &mut [f32]| all.push(bits(logits));
+        session.prefill_with_logits(&self.tokens, &mut room, take).unwrap();
+        all
     }
 
     /// The bits of the logits at each position, none where a prompt was fed.

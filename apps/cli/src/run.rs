@@ -1,6 +1,6 @@
 //! `bootllm run`: writes a text, or answers in turns.
 
-use crate::arguments::ThreadCount;
+use crate::arguments::{Arithmetic, ThreadCount};
 use anyhow::{Context, Result};
 use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
 use bootllm_cores::Cores;
@@ -45,6 +45,8 @@ pub struct Arguments {
     #[arg(long)]
     context: Option<usize>,
     #[command(flatten)]
+    arithmetic: Arithmetic,
+    #[command(flatten)]
     threads: ThreadCount,
 }
 
@@ -80,12 +82,12 @@ fn seed(text: &str) -> Result<u64, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = bootllm_host::open(&arguments.model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
-    let model = opened.load(arguments.context)?;
+    let model = arguments.arithmetic.load(&mut opened, arguments.context)?;
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
     let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
     let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
     let threads = arguments.threads.start()?;
-    let mut session = Session::new(&model, threads.cores())
+    let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     match arguments.mode {
         Mode::Generate => {
