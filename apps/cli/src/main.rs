@@ -12,6 +12,7 @@ mod logits;
 mod perplexity;
 mod repl;
 mod run;
+mod stop;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
