@@ -8,11 +8,14 @@ use bootllm_sampling::{Sampler, Settings};
 use bootllm_tests::{SmallModel, vocabulary};
 use core::ops::ControlFlow::{self, Break, Continue};
 
-/// What a person does to a turn: up to how many tokens the question is read, if not to its end.
+/// A question, and after how many tokens the person stops the reading of it, if at all.
 type Asked<'a> = (&'a str, Option<usize>);
 
-/// Plays turns from one seed; gives how each ended, what it showed, and what was said of reading.
-fn turns(questions: &[Asked<'_>]) -> Vec<(Turn, String, Vec<(usize, usize)>)> {
+/// How a turn ended, what it showed, and what was said while the question was read.
+type Played = (Turn, String, Vec<(usize, usize)>);
+
+/// Plays turns from one seed.
+fn turns(questions: &[Asked<'_>]) -> Vec<Played> {
     let config = Config { context: 400, ..SmallModel::shared_classifier().config };
     let model = SmallModel { config, seed: 1 }.load(Version::V1);
     let tokenizer = vocabulary();

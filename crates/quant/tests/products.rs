@@ -158,7 +158,7 @@ fn block_product(block: &[u8], weight: impl Fn(usize) -> i32, x: &[f32]) -> f32 
 fn shapes() -> impl Strategy<Value = Shape> {
     let awkward = proptest::sample::select(vec![1usize, 2, 3, 5, 7, 31, 32, 33]);
     // Enough panels for every core.
-    let rows = prop_oneof![2 => awkward, 1 => 34..200usize];
+    let rows = prop_oneof![2 => awkward, 1 => 34..130usize];
     let encoding = prop_oneof![
         (1..80usize).prop_map(|columns| (columns, Encoding::F32)),
         (1..80usize).prop_map(|columns| (columns, Encoding::F16)),
