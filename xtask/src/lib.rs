@@ -22,6 +22,7 @@ pub mod image;
 pub mod machine;
 pub mod models;
 pub mod monitor;
+pub mod neon;
 pub mod packages;
 pub mod process;
 pub mod program;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use xtask::models::Named;
 use xtask::project::Project;
 use xtask::target::CoreFrom;
-use xtask::{clean, fetch, flash, image, program, run, setup, test, verify};
+use xtask::{clean, fetch, flash, image, neon, program, run, setup, test, verify};
 
 /// Sets up, builds, makes the bootable image, runs it in QEMU, tests.
 #[derive(Parser)]
@@ -70,6 +70,11 @@ enum Task {
         /// Leave out what takes long: training a model, booting and fuzzing.
         #[arg(long)]
         quick: bool,
+
+        /// Only the tests of NEON, AArch64's vector instructions, in an emulator; gets what is
+        /// missing for that.
+        #[arg(long, conflicts_with = "quick")]
+        neon: bool,
     },
     /// Removes what was built.
     Clean {
@@ -108,7 +113,8 @@ fn work(arguments: &Arguments) -> Result<()> {
         Task::Fetch { name } => fetch::task(&project, name),
         Task::Verify { name } => verify::task(&project, name),
         Task::Flash(options) => flash::task(&project, arguments.core, options),
-        Task::Test { quick } => test::task(&project, arguments.core, *quick),
+        Task::Test { neon: true, .. } => neon::task(&project),
+        Task::Test { quick, .. } => test::task(&project, arguments.core, *quick),
         Task::Clean { all } => clean::task(&project, *all),
     }
 }
