@@ -175,7 +175,7 @@ fn chat(
         bar.into_inner().clear();
         drop(keys);
         match turn? {
-            // It is asked again with the next question.
+            // What the system says goes with the next question.
             Turn::Withdrawn => remark("(not read)"),
             _ => {
                 system = None;
