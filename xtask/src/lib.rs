@@ -9,6 +9,7 @@
 //!
 //! `main.rs` is the command line. The boot tests use these parts too.
 
+pub mod bench;
 pub mod clean;
 pub mod debian;
 pub mod disk;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use xtask::models::Named;
 use xtask::project::Project;
 use xtask::target::CoreFrom;
-use xtask::{clean, fetch, flash, image, neon, program, run, setup, test, verify};
+use xtask::{bench, clean, fetch, flash, image, neon, program, run, setup, test, verify};
 
 /// Sets up, builds, makes the bootable image, runs it in QEMU, tests.
 #[derive(Parser)]
@@ -65,6 +65,9 @@ enum Task {
     },
     /// Makes a stick bootable, which erases it.
     Flash(Box<flash::Options>),
+    /// Measures how fast the engine is, alone or in turn with llama2.c and llama.cpp on the same
+    /// weights: medians, and how many times as fast ours is.
+    Bench(Box<bench::Options>),
     /// Tests everything: format, lints, unit tests, the UEFI build, training, and booting in QEMU.
     Test {
         /// Leave out what takes long: training a model, booting and fuzzing.
@@ -113,6 +116,7 @@ fn work(arguments: &Arguments) -> Result<()> {
         Task::Fetch { name } => fetch::task(&project, name),
         Task::Verify { name } => verify::task(&project, name),
         Task::Flash(options) => flash::task(&project, arguments.core, options),
+        Task::Bench(options) => bench::task(&project, options),
         Task::Test { neon: true, .. } => neon::task(&project),
         Task::Test { quick, .. } => test::task(&project, arguments.core, *quick),
         Task::Clean { all } => clean::task(&project, *all),

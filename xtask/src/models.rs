@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bootllm_model_file::ModelFile;
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_tokenizer::{Tokenizer, names_beside};
 use clap::Args;
@@ -141,6 +142,13 @@ pub fn entries(models: &[Model]) -> Result<Vec<Entry>> {
         }
     }
     Ok(entries)
+}
+
+/// What a model file holds.
+pub fn describe(model: &Path) -> Result<ModelFile> {
+    let shown = || model.display().to_string();
+    let mut file = ModelReader::open(model).with_context(shown)?;
+    bootllm_model_file::read(&mut file).with_context(shown)
 }
 
 /// The models in a folder, in the order of their names.

@@ -1,8 +1,10 @@
 //! What several commands ask for.
 
 use anyhow::{Context, Result};
+use bootllm_bench::SHAPES;
 use bootllm_engine::{KvFormat, Model};
 use bootllm_host::{MOST_THREADS, Opened, Threads, physical_cores};
+use bootllm_model_file::Config;
 use bootllm_simd::{Cpu, Isa};
 use clap::Args;
 
@@ -73,4 +75,9 @@ pub fn threads(text: &str) -> Result<usize, String> {
 /// A count of one or more.
 pub fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or("it must be 1 or more".into())
+}
+
+/// A shape by its name.
+pub fn shape(name: &str) -> Result<Config, String> {
+    bootllm_bench::shape(name).ok_or_else(|| format!("there are {}", SHAPES.join(", ")))
 }

@@ -7,12 +7,14 @@
 mod arguments;
 mod bench;
 mod convert;
+mod format;
 mod inspect;
 mod logits;
 mod perplexity;
 mod repl;
 mod run;
 mod stop;
+mod synthesize;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Command {
     Perplexity(perplexity::Arguments),
     /// Write a model in another format
     Convert(convert::Arguments),
+    /// Write a model with random weights, to measure with
+    Synthesize(synthesize::Arguments),
     /// Measure how fast a model runs here, and how fast it could
     Bench(bench::Arguments),
 }
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Synthesize(arguments) => synthesize::run(&arguments),
         Command::Bench(arguments) => bench::run_command(&arguments),
     };
     match result {
