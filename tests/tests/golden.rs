@@ -1,6 +1,6 @@
 //! The engine against references: to the bit.
 
-use bootllm_chat::report;
+use bootllm_chat::{DIGEST_POSITIONS, Digest, report};
 use bootllm_cores::{Cores, OneCore};
 use bootllm_engine::{Model, Session, SessionError};
 use bootllm_host::Threads;
@@ -66,6 +66,26 @@ fn logits_are_the_same_on_every_machine() {
         let line = report::logits(80, 80, session.decode(80).unwrap());
         let start = format!("pos=80 token=80 argmax=110 checksum={checksum} logits[0..10]: 1.0");
         assert!(line.starts_with(&start), "{line}");
+    }
+}
+
+/// The digests of the built-in models stand in their cards, for a person to compare a PC's with.
+#[test]
+fn the_built_in_models_have_the_digests_of_their_cards() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let threads = Threads::start(2).unwrap();
+    for name in ["bedtime-stories", "shakespeare"] {
+        let bytes = std::fs::read(folder.join(name).with_extension("bin")).unwrap();
+        let card = std::fs::read_to_string(folder.join(name).with_extension("md")).unwrap();
+        let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+        let progress = &mut |_| ControlFlow::Continue(());
+        let model = Model::load(&file, &mut bytes.as_slice(), 256, progress).unwrap();
+        let mut session = Session::new(&model, threads.cores()).unwrap();
+        let go_on = &mut |_, _| ControlFlow::Continue(());
+        let digest = Digest::compute(&mut session, BOS, DIGEST_POSITIONS, go_on).unwrap();
+        assert!(digest.agrees(), "{digest}");
+        let line = format!("| digest | 256 positions: `{:016x}`", digest.one_by_one);
+        assert!(card.contains(&line), "{name}: {digest}");
     }
 }
 

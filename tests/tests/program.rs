@@ -41,9 +41,9 @@ fn the_number_of_threads_changes_nothing() {
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         outcome.out
     };
-    for words in ["run {} -s 7 -n 0 -i Once", "logits {} -n 100"] {
+    for words in ["run {} -s 7 -n 0 -i Once", "logits {} -n 100", "logits {} --digest"] {
         let expected = run(&format!("{words} --threads 1"));
-        assert!(expected.len() > 100, "{expected}");
+        assert!(expected.len() > 60, "{expected}");
         for threads in ["", " --threads 2", " --threads 3", " --threads 20"] {
             assert_eq!(run(&format!("{words}{threads}")), expected, "{threads}");
         }
@@ -53,6 +53,46 @@ fn the_number_of_threads_changes_nothing() {
         Program::get().run_with(words, b"\nWho?\nWhy?\n").out
     };
     assert_eq!(chat("1"), chat("3"));
+}
+
+#[test]
+fn instructions_change_nothing_and_the_form_of_keys_and_values_does() {
+    let (folder, model) = folder_with_model();
+    let text = folder.file("text", b"Once upon a time there was a dog.");
+    let run = |words: &str| {
+        let outcome = bootllm(words, &[&model]);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        outcome.out
+    };
+    let perplexity = |words: &str| {
+        let outcome = bootllm(&format!("perplexity {{}} {{}}{words}"), &[&model, &text]);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        outcome.out
+    };
+    let digest = run("logits {} --digest");
+    assert!(digest.starts_with("digest of 100 positions: "), "{digest}");
+    assert!(digest.ends_with(", token by token and as one prompt\n"), "{digest}");
+    for isa in ["scalar", "sse2", "avx2", "AVX-512", "neon"] {
+        assert_eq!(run(&format!("logits {{}} --digest --isa {isa}")), digest, "{isa}");
+        assert_eq!(run(&format!("run {{}} -t 0 --isa {isa}")), run("run {} -t 0"), "{isa}");
+        assert_eq!(perplexity(&format!(" --isa {isa}")), perplexity(""), "{isa}");
+    }
+    let [f32, f16, q8] = ["f32", "f16", "q8"].map(|kv| {
+        run(&format!("run {{}} -t 0 --kv {kv}"));
+        assert!(perplexity(&format!(" --kv {kv}")).contains("1 documents"));
+        run(&format!("logits {{}} --digest --kv {kv}"))
+    });
+    assert!(f32 == digest && f16 != f32 && q8 != f32 && q8 != f16);
+    for (words, expected) in [
+        ("run {} --kv q4", "it must be f32, f16 or q8"),
+        ("run {} --isa mmx", "it must be one of scalar, sse2, "),
+        ("logits {} --digest --save x", "cannot be used with"),
+    ] {
+        let outcome = bootllm(words, &[&model]);
+        assert!(outcome.status == Some(1) && outcome.err.contains(expected), "{outcome:?}");
+    }
+    bootllm("logits {} --digest -n 101", &[&model])
+        .assert_refused("the context of this model has 100 positions, not 101");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bootllm_chat::{Command, SETTINGS, generate, report};
 use bootllm_cores::OneCore;
-use bootllm_engine::{Memory, Session};
+use bootllm_engine::{KvFormat, Memory, Session};
 use bootllm_model_file::{Config, FileFormat, Version};
 use bootllm_platform::{Clock, Key};
 use bootllm_quant::Encoding;
@@ -330,7 +330,7 @@ fn a_read_error_in_the_middle_is_said_in_the_menu() {
 fn too_little_memory_is_said_with_both_numbers() {
     let bytes = shared_classifier();
     let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-    let needed = Memory::needed(&file, file.config.context).total();
+    let needed = Memory::needed_with(&file, file.config.context, KvFormat::Q8).total();
     let played = play(&one_model().memory(needed), Script::new());
     assert!(!played.first_story().is_empty(), "exactly enough is enough");
     let message = format!("needs {} of memory, this machine has", report::bytes(needed));
@@ -477,6 +477,66 @@ fn logits_are_those_of_linux() {
 }
 
 #[test]
+fn a_digest_stands_for_all_logits() {
+    let model = SmallModel::shared_classifier().load(Version::V1);
+    for (lines, kv, positions) in [
+        (vec!["/logits digest"], KvFormat::F32, 100),
+        (vec!["Once upon", "/logits digest 7", "Once upon"], KvFormat::F32, 7),
+        (vec!["/set kv f16", "/logits digest 99"], KvFormat::F16, 99),
+        (vec!["/set kv f16", "/set kv q8", "/logits digest   98"], KvFormat::Q8, 98),
+    ] {
+        let mut session = Session::with_cache(&model, &OneCore, kv).unwrap();
+        let (mut token, mut all) = (1, Vec::new());
+        for _ in 0..positions {
+            let logits = session.decode(token).unwrap();
+            token = bootllm_sampling::likeliest(logits);
+            all.extend_from_slice(logits);
+        }
+        let checksum = bootllm_chat::checksum(&all);
+        let expected = format!(
+            "digest of {positions} positions: {checksum:016x}, token by token and as one prompt\n"
+        );
+        assert_shows(&type_lines(&lines), &expected);
+    }
+}
+
+#[test]
+fn escape_stops_a_digest() {
+    for key in [Key::Escape, Key::Ctrl('c')] {
+        let script = Script::new().line("/logits digest").once("computing: ", [key]).line("/diag");
+        let played = play(&one_model(), script);
+        assert_shows(&played, "stopped\n>>> /diag\n");
+    }
+}
+
+#[test]
+fn keys_and_values_take_less_memory_where_there_is_little() {
+    let bytes = shared_classifier();
+    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+    let needed =
+        KvFormat::ALL.map(|kv| Memory::needed_with(&file, file.config.context, kv).total());
+    let q8 = play(&one_model(), Script::new().line("/set kv q8").line("/set seed 1").line("Once"));
+    for (free, kv) in [(needed[0] - 1, "f16"), (needed[1] - 1, "q8"), (needed[2], "q8")] {
+        let script =
+            Script::new().line("/show").line("/set kv q8").line("/set seed 1").line("Once");
+        let played = play(&one_model().memory(free), script);
+        assert_shows(
+            &played,
+            &format!("keys and values are kept in {kv}: in f32 this model needs "),
+        );
+        assert_shows(&played, &format!("  kv             {kv}\n"));
+        assert_eq!(played.reply_to("Once"), q8.reply_to("Once"));
+    }
+    let played = play(&one_model(), Script::new().line("/diag").line("/set kv f16").line("/diag"));
+    for (kv, needed) in ["f32", "f16"].into_iter().zip(
+        [KvFormat::F32, KvFormat::F16]
+            .map(|kv| Memory::needed_with(&file, file.config.context, kv).kv_cache),
+    ) {
+        assert_shows(&played, &format!("KV cache {} ({kv})", report::bytes(needed)));
+    }
+}
+
+#[test]
 fn settings_are_shown_changed_and_refused() {
     for words in ["/set", "/set temperature", "/set  "] {
         let played = type_lines(&[words]);
@@ -490,6 +550,11 @@ fn settings_are_shown_changed_and_refused() {
         ("/set seed 18446744073709551615", "seed = 18446744073709551615\n"),
         ("/set seed 0", "seed = random\n"),
         ("/set length 7", "length = 7\n"),
+        ("/set kv q8", "kv = q8\n"),
+        ("/set kv q4", "kv cannot be \"q4\". It is f32, f16 or q8: "),
+        ("/logits digest 0", "the positions must be 1 to 100\n"),
+        ("/logits digest 101", "the positions must be 1 to 100\n"),
+        ("/logits all", "it is /logits, or /logits digest [POSITIONS]\n"),
         ("/set temperature -1", "temperature cannot be \"-1\". It is 0 "),
         ("/set temperature warm", "temperature cannot be \"warm\""),
         ("/set temperature nan", "temperature cannot be \"nan\""),
@@ -501,7 +566,7 @@ fn settings_are_shown_changed_and_refused() {
         ("/set length 99999999999999999999", "length cannot be"),
         (
             "/set volume 11",
-            "there is no setting \"volume\"; there are: temperature, top_p, seed, length",
+            "there is no setting \"volume\"; there are: temperature, top_p, seed, length, kv",
         ),
         ("/set Temperature 1", "there is no setting"),
         ("/fly", "there is no command /fly; /help lists them."),

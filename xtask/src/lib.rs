@@ -25,6 +25,7 @@ pub mod instructions;
 pub mod machine;
 pub mod models;
 pub mod monitor;
+pub mod neon;
 pub mod packages;
 pub mod process;
 pub mod program;

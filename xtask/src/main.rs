@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 use xtask::models::Named;
 use xtask::project::Project;
 use xtask::target::CoreFrom;
-use xtask::{bench, clean, fetch, flash, image, instructions, program, run, setup, test, verify};
+use xtask::{
+    bench, clean, fetch, flash, image, instructions, neon, program, run, setup, test, verify,
+};
 
 /// Sets up, builds, makes the bootable image, runs it in QEMU, tests.
 #[derive(Parser)]
@@ -75,6 +77,11 @@ enum Task {
         /// Leave out what takes long: training a model, booting and fuzzing.
         #[arg(long)]
         quick: bool,
+
+        /// Only the tests of NEON, AArch64's vector instructions, in an emulator; gets what is
+        /// missing for that.
+        #[arg(long, conflicts_with = "quick")]
+        neon: bool,
     },
     /// Removes what was built.
     Clean {
@@ -115,7 +122,8 @@ fn work(arguments: &Arguments) -> Result<()> {
         Task::Verify { name } => verify::task(&project, name),
         Task::Flash(options) => flash::task(&project, arguments.core, options),
         Task::Bench(options) => bench::task(&project, options),
-        Task::Test { quick } => test::task(&project, arguments.core, *quick),
+        Task::Test { neon: true, .. } => neon::task(&project),
+        Task::Test { quick, .. } => test::task(&project, arguments.core, *quick),
         Task::Clean { all } => clean::task(&project, *all),
     }
 }

@@ -15,6 +15,8 @@ struct Manager {
     needs_root: bool,
     qemu: &'static [&'static str],
     ovmf: &'static [&'static str],
+    /// QEMU's emulator of single programs for AArch64, where there is one.
+    arm: &'static [&'static str],
 }
 
 const MANAGERS: [Manager; 5] = [
@@ -25,6 +27,7 @@ const MANAGERS: [Manager; 5] = [
         needs_root: true,
         qemu: &["qemu-system-x86"],
         ovmf: &["ovmf"],
+        arm: &["qemu-user-static"],
     },
     Manager {
         program: "dnf",
@@ -33,6 +36,7 @@ const MANAGERS: [Manager; 5] = [
         needs_root: true,
         qemu: &["qemu-system-x86-core"],
         ovmf: &["edk2-ovmf"],
+        arm: &["qemu-user-static-aarch64"],
     },
     Manager {
         program: "pacman",
@@ -41,6 +45,7 @@ const MANAGERS: [Manager; 5] = [
         needs_root: true,
         qemu: &["qemu-system-x86"],
         ovmf: &["edk2-ovmf"],
+        arm: &["qemu-user-static"],
     },
     Manager {
         program: "zypper",
@@ -49,6 +54,7 @@ const MANAGERS: [Manager; 5] = [
         needs_root: true,
         qemu: &["qemu-x86"],
         ovmf: &["qemu-ovmf-x86_64"],
+        arm: &["qemu-linux-user"],
     },
     // Homebrew's QEMU brings the firmware.
     Manager {
@@ -58,13 +64,13 @@ const MANAGERS: [Manager; 5] = [
         needs_root: false,
         qemu: &["qemu"],
         ovmf: &[],
+        arm: &[],
     },
 ];
 
 /// Installs what is missing of QEMU and OVMF, or says what to type.
 pub fn install(qemu: bool, ovmf: bool) -> Result<String> {
-    let Some(manager) = MANAGERS.iter().find(|manager| process::find(manager.program).is_some())
-    else {
+    let Some(manager) = manager() else {
         let names: Vec<_> = MANAGERS.iter().map(|manager| manager.program).collect();
         bail!(
             "QEMU is missing and no package manager that is known here ({}); install \
@@ -83,9 +89,28 @@ pub fn install(qemu: bool, ovmf: bool) -> Result<String> {
     if packages.is_empty() {
         bail!("{} has no package of UEFI firmware; name a file with --ovmf", manager.program);
     }
+    install_packages(manager, &packages)
+}
+
+/// Installs QEMU's emulator of single programs for AArch64, or says what to type.
+pub fn install_arm_emulator() -> Result<String> {
+    match manager() {
+        Some(manager) if !manager.arm.is_empty() => install_packages(manager, manager.arm),
+        _ => bail!(
+            "qemu-aarch64-static is missing and no package manager that is known here has it; it \
+             is part of QEMU on Linux"
+        ),
+    }
+}
+
+fn manager() -> Option<&'static Manager> {
+    MANAGERS.iter().find(|manager| process::find(manager.program).is_some())
+}
+
+fn install_packages(manager: &Manager, packages: &[&str]) -> Result<String> {
     let mut install = vec![manager.program];
     install.extend(manager.install);
-    install.extend(&packages);
+    install.extend(packages);
     let prefix: &[&str] = if !manager.needs_root || is_root() {
         &[]
     } else if process::succeeds(Command::new("sudo").args(["-n", "true"])) {

@@ -68,7 +68,7 @@ fn ensure_core(
         return Ok((Some(sysroot), how));
     }
     if from != CoreFrom::Source {
-        match add_with_rustup(toolchain) {
+        match add_with_rustup(toolchain, TRIPLE) {
             Ok(()) => return Ok((None, "got with rustup".to_owned())),
             Err(error) if from == CoreFrom::Rustup => return Err(error),
             Err(error) => {
@@ -88,14 +88,15 @@ fn ensure_core(
     Ok((Some(sysroot), format!("built from source ({origin})")))
 }
 
-fn add_with_rustup(toolchain: &Toolchain) -> Result<()> {
+/// Adds a target's `core` and `std` to the toolchain.
+pub fn add_with_rustup(toolchain: &Toolchain, triple: &str) -> Result<()> {
     if process::find("rustup").is_none() {
         bail!("there is no rustup");
     }
-    eprintln!("  rustup target add {TRIPLE}");
-    process::run_within(Command::new("rustup").args(["target", "add", TRIPLE]), RUSTUP_LIMIT)?;
-    if !toolchain.has_target(TRIPLE) {
-        bail!("rustup added {TRIPLE} to another toolchain than {}", toolchain.sysroot.display());
+    eprintln!("  rustup target add {triple}");
+    process::run_within(Command::new("rustup").args(["target", "add", triple]), RUSTUP_LIMIT)?;
+    if !toolchain.has_target(triple) {
+        bail!("rustup added {triple} to another toolchain than {}", toolchain.sysroot.display());
     }
     Ok(())
 }

@@ -10,15 +10,18 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::program::{self, Program};
 use crate::project::Project;
 use crate::target::{CoreFrom, Target};
-use crate::{efi, process, setup, toolchain, train};
+use crate::{efi, neon, process, setup, toolchain, train};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: &str = "10";
+/// The step of AArch64's vector instructions.
+const NEON: &str = "NEON, emulated";
 
 /// What became of a step.
 struct Row {
     name: String,
-    passed: bool,
+    /// `None`: it was left out.
+    passed: Option<bool>,
     time: Duration,
 }
 
@@ -35,29 +38,46 @@ impl Table {
         if let Err(error) = &result {
             eprintln!("{name} failed: {error:#}");
         }
-        self.add(name, result.is_ok(), begun.elapsed());
+        self.add(name, Some(result.is_ok()), begun.elapsed());
         result.is_ok()
     }
 
-    fn add(&mut self, name: &str, passed: bool, time: Duration) {
+    fn add(&mut self, name: &str, passed: Option<bool>, time: Duration) {
         self.0.push(Row { name: name.to_owned(), passed, time });
     }
 
+    /// Leaves a step out, and says why.
+    fn skip(&mut self, name: &str, why: &str) {
+        eprintln!("\n=== {name}\nskipped: {why}");
+        self.add(name, None, Duration::ZERO);
+    }
+
+    fn count(&self, passed: Option<bool>) -> usize {
+        self.0.iter().filter(|row| row.passed == passed).count()
+    }
+
     fn failed(&self) -> usize {
-        self.0.iter().filter(|row| !row.passed).count()
+        self.count(Some(false))
     }
 
     fn shown(&self) -> String {
         let width = self.0.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
         let mut text = String::new();
         for row in &self.0 {
-            let result = if row.passed { "passed" } else { "FAILED" };
+            let result = match row.passed {
+                Some(true) => "passed",
+                Some(false) => "FAILED",
+                None => "skipped",
+            };
             // Writing to a String cannot fail.
             let _ =
-                writeln!(text, "{:width$}  {result}  {:7.1} s", row.name, row.time.as_secs_f64());
+                writeln!(text, "{:width$}  {result:7} {:7.1} s", row.name, row.time.as_secs_f64());
         }
-        let failed = self.failed();
-        let _ = writeln!(text, "{} passed, {failed} failed", self.0.len() - failed);
+        let _ = write!(text, "{} passed, {} failed", self.count(Some(true)), self.failed());
+        let _ = match self.count(None) {
+            0 => writeln!(text),
+            skipped => writeln!(text, ", {skipped} skipped"),
+        };
         text
     }
 }
@@ -70,6 +90,13 @@ pub fn task(project: &Project, core: CoreFrom, quick: bool) -> Result<()> {
     table.step("tests", || tests(project));
     table.step("trainer, tests", || train::test(project));
     if !quick {
+        // Nobody who does not work on it needs the parts: what is not there is not fetched.
+        match neon::find() {
+            Ok(parts) => {
+                table.step(NEON, || neon::test(project, &parts));
+            }
+            Err(missing) => table.skip(NEON, &format!("{missing:#}; `cargo xtask test --neon`")),
+        }
         table.step("trainer, from a text to a model", || train::train(project).map(drop));
     }
     let mut target = None;
@@ -105,7 +132,7 @@ fn uefi(project: &Project, target: &Target, table: &mut Table, quick: bool) {
         eprintln!("\n=== boot");
         if let Err(error) = boot(project, table) {
             eprintln!("boot tests failed: {error:#}");
-            table.add("boot", false, Duration::ZERO);
+            table.add("boot", Some(false), Duration::ZERO);
         }
     }
 }
@@ -154,7 +181,7 @@ fn boot(project: &Project, table: &mut Table) -> Result<()> {
             since = Instant::now();
         }
         if let Some((name, passed)) = outcome(&line) {
-            table.add(&format!("boot: {name}"), passed, since.elapsed());
+            table.add(&format!("boot: {name}"), Some(passed), since.elapsed());
             since = Instant::now();
             booted += 1;
         }
@@ -215,5 +242,8 @@ mod tests {
         assert!(lines[0].starts_with("format       passed"), "{shown}");
         assert!(lines[1].starts_with("much longer  FAILED"), "{shown}");
         assert_eq!(lines[2], "1 passed, 1 failed");
+        table.skip("another", "why");
+        assert!(table.shown().contains("another      skipped"), "{}", table.shown());
+        assert!(table.shown().ends_with("\n1 passed, 1 failed, 1 skipped\n"));
     }
 }

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result};
 use bootllm_bench::SHAPES;
-use bootllm_host::{MOST_THREADS, Threads, physical_cores};
+use bootllm_engine::{KvFormat, Model};
+use bootllm_host::{MOST_THREADS, Opened, Threads, physical_cores};
 use bootllm_model_file::Config;
+use bootllm_simd::{Cpu, Isa};
 use clap::Args;
 
 /// How many threads compute.
@@ -20,6 +22,48 @@ impl ThreadCount {
         let count = self.threads.unwrap_or_else(physical_cores);
         Threads::start(count).with_context(|| format!("{count} threads cannot be started"))
     }
+}
+
+/// What a model is computed with, and how it remembers.
+#[derive(Args)]
+pub struct Arithmetic {
+    /// In which form keys and values are kept: f32, as llama2.c does; f16 takes half the memory,
+    /// q8 little more than a quarter, and each changes the output a little
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = kv_format)]
+    pub kv: KvFormat,
+    /// The widest instructions to use, such as `avx2`; the output is the same with any [default:
+    /// the CPU's widest]
+    #[arg(long, value_name = "NAME", value_parser = isa)]
+    isa: Option<Isa>,
+}
+
+impl Arithmetic {
+    /// Loads a model to be run so.
+    pub fn load(&self, opened: &mut Opened, context: Option<usize>) -> Result<Model> {
+        opened.load_for(self.cpu(), context, self.kv)
+    }
+
+    /// The CPU with the instructions that are to be used.
+    pub fn cpu(&self) -> Cpu {
+        let cpu = Cpu::detect();
+        self.isa.map_or(cpu, |widest| cpu.limited_to(widest))
+    }
+}
+
+fn kv_format(name: &str) -> Result<KvFormat, String> {
+    KvFormat::named(name).ok_or_else(|| "it must be f32, f16 or q8".into())
+}
+
+/// An instruction set by its name in small letters, without spaces and hyphens.
+fn isa(name: &str) -> Result<Isa, String> {
+    let plain = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
+    };
+    let known = Isa::ALL.into_iter().find(|isa| plain(isa.name()) == plain(name));
+    known.ok_or_else(|| {
+        let names: Vec<_> = Isa::ALL.iter().map(|isa| plain(isa.name())).collect();
+        format!("it must be one of {}", names.join(", "))
+    })
 }
 
 /// A count of threads.

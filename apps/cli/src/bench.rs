@@ -1,16 +1,15 @@
 //! `bootllm bench`: how fast a model runs here, and how fast it could.
 
-use crate::arguments::threads;
+use crate::arguments::{Arithmetic, threads};
 use anyhow::{Context, Result, bail};
 use bootllm_bench::{
     Limits, Report, Run, SHAPES, Synthetic, Work, median, run, shape, weight_bytes,
 };
-use bootllm_engine::{KvFormat, Model, Stage, Times};
+use bootllm_engine::{Model, Stage, Times};
 use bootllm_host::{StdClock, Threads, physical_cores};
 use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
 use bootllm_quant::Encoding;
-use bootllm_simd::{Cpu, Isa};
 use clap::Args;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -42,12 +41,8 @@ pub struct Arguments {
     /// Cores to compute with, several counts one after the other [default: 1 and all]
     #[arg(long, value_delimiter = ',', value_parser = threads)]
     threads: Vec<usize>,
-    /// The widest instructions to use, such as `avx2` [default: the CPU's widest]
-    #[arg(long, value_parser = isa)]
-    isa: Option<Isa>,
-    /// In which form keys and values are kept: f32, f16, q8
-    #[arg(long, default_value = "f32", value_parser = kv_format)]
-    kv: KvFormat,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -56,23 +51,6 @@ pub struct Arguments {
 fn encoding(name: &str) -> Result<Encoding, String> {
     let known = Encoding::IN_GGUF.into_iter().find(|encoding| encoding.format().name() == name);
     known.ok_or_else(|| "it must be f32, f16, bf16, q8_0 or q4_0".into())
-}
-
-fn kv_format(name: &str) -> Result<KvFormat, String> {
-    let known = KvFormat::ALL.into_iter().find(|format| format.name() == name);
-    known.ok_or_else(|| "it must be f32, f16 or q8".into())
-}
-
-/// An instruction set by its name in small letters, without spaces and hyphens.
-fn isa(name: &str) -> Result<Isa, String> {
-    let plain = |name: &str| -> String {
-        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
-    };
-    let known = Isa::ALL.into_iter().find(|isa| plain(isa.name()) == plain(name));
-    known.ok_or_else(|| {
-        let names: Vec<_> = Isa::ALL.iter().map(|isa| plain(isa.name())).collect();
-        format!("it must be one of {}", names.join(", "))
-    })
 }
 
 /// A model to measure: a file, or none.
@@ -103,10 +81,7 @@ impl Subject {
 pub fn run_command(arguments: &Arguments) -> Result<()> {
     let mut subject = Subject::of(arguments)?;
     let clock = StdClock::new();
-    let cpu = match arguments.isa {
-        Some(widest) => Cpu::detect().limited_to(widest),
-        None => Cpu::detect(),
-    };
+    let (cpu, kv_format) = (arguments.arithmetic.cpu(), arguments.arithmetic.kv);
     let context = subject.file.config.context.min(arguments.prefill.max(arguments.decode).max(1));
     let start = clock.now();
     let model = Model::load_for(cpu, &subject.file, &mut *subject.source, context, &mut |_| {
@@ -129,7 +104,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             decode: arguments.decode.min(context),
             times: arguments.times.max(1),
             enough: Duration::MAX,
-            kv_format: arguments.kv,
+            kv_format,
         };
         let measured = run(&model, threads.cores(), &clock, work, watch)?;
         runs.push(Run { cores, limits, measured });
@@ -142,7 +117,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             "parameters": subject.file.parameters(),
             "weight_bytes_a_token": weights,
             "instructions": model.isa().name(),
-            "kv_cache": arguments.kv.name(),
+            "kv_cache": kv_format.name(),
             "load_seconds": load.as_secs_f64(),
             "prefill_tokens": arguments.prefill.min(context),
             "decode_tokens": arguments.decode.min(context),
@@ -152,7 +127,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let (name, file) = (subject.name.as_str(), &subject.file);
-    let report = Report { name, file, isa: model.isa(), kv_format: arguments.kv, load };
+    let report = Report { name, file, isa: model.isa(), kv_format, load };
     print!("{report}");
     for run in &runs {
         print!("{}", report.of(run));

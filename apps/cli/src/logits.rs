@@ -1,13 +1,14 @@
 //! `bootllm logits`: a model's outputs, to see where two engines part.
 
-use crate::arguments::{ThreadCount, positive};
-use anyhow::{Context, Result, bail};
-use bootllm_chat::report;
+use crate::arguments::{Arithmetic, ThreadCount, positive};
+use anyhow::{Context, Result, bail, ensure};
+use bootllm_chat::{DIGEST_POSITIONS, Digest, report};
 use bootllm_engine::Session;
 use bootllm_host::print_line;
 use bootllm_sampling::likeliest;
 use bootllm_tokenizer::BOS;
 use clap::Args;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// What is computed and what is done with it.
@@ -33,6 +34,12 @@ pub struct Arguments {
     /// With --compare: fail if a difference is larger than this
     #[arg(long, default_value_t = f32::INFINITY, value_parser = tolerance, requires = "compare")]
     tolerance: f32,
+    /// One number for the logits of all positions, computed token by token and as one prompt, to
+    /// compare machines: the same as `/logits digest` at the prompt [default: 256 positions]
+    #[arg(long, conflicts_with_all = ["prompt", "save", "compare"])]
+    digest: bool,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     #[command(flatten)]
     threads: ThreadCount,
 }
@@ -51,16 +58,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => vec![opened.file.vocabulary.as_ref().map_or(BOS, |inside| inside.rules().bos)],
     };
     let in_reference = reference.as_ref().map(|reference| reference.len() / vocab_size);
+    let usual = if arguments.digest { DIGEST_POSITIONS } else { 3 };
     let positions =
-        arguments.positions.or(in_reference).unwrap_or(3.min(opened.file.config.context));
+        arguments.positions.or(in_reference).unwrap_or(usual.min(opened.file.config.context));
 
-    let model = opened.load(None)?;
+    let model = arguments.arithmetic.load(&mut opened, None)?;
     if positions > model.context() {
         bail!("the context of this model has {} positions, not {positions}", model.context());
     }
     let threads = arguments.threads.start()?;
-    let mut session = Session::new(&model, threads.cores())
+    let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
+    if arguments.digest {
+        return digest(&mut session, prompt[0], positions);
+    }
     let mut all = Vec::new();
     let mut token = prompt[0];
     for position in 0..positions {
@@ -77,6 +88,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(reference) = reference {
         compare(&all, &reference, vocab_size, arguments.tolerance)?;
     }
+    Ok(())
+}
+
+/// Prints the number that the logits come to.
+fn digest(session: &mut Session<'_>, first: u32, positions: usize) -> Result<()> {
+    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let digest = Digest::compute(session, first, positions, go_on)?;
+    print_line(&digest.to_string())?;
+    ensure!(digest.agrees(), "this machine computes wrong");
     Ok(())
 }
 

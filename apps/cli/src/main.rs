@@ -13,6 +13,7 @@ mod logits;
 mod perplexity;
 mod repl;
 mod run;
+mod stop;
 mod synthesize;
 
 use clap::{Parser, Subcommand};

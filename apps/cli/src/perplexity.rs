@@ -1,9 +1,9 @@
 //! `bootllm perplexity`: how well models foresee a text.
 
-use crate::arguments::{positive, threads};
+use crate::arguments::{Arithmetic, positive, threads};
 use anyhow::{Context, Result, bail, ensure};
 use bootllm_cores::OneCore;
-use bootllm_engine::{Memory, Model, Session};
+use bootllm_engine::{BATCH, KvFormat, Memory, Model, Session};
 use bootllm_host::{
     Opened, ProgressBar, StdClock, documents, memory_available, physical_cores, print_line,
     read_text,
@@ -17,6 +17,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+
+/// Positions of a document whose logits are computed together.
+const TOGETHER: usize = 12;
 
 const DETAILS: &str = "\
 The loss is that of a token given those before it in its document, in nats; the perplexity is e to
@@ -47,6 +50,8 @@ pub struct Arguments {
     /// Documents that are read at the same time [default: one a core]
     #[arg(long, value_name = "COUNT", value_parser = threads)]
     threads: Option<usize>,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
 }
 
 /// Runs the command.
@@ -68,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let width = candidates.iter().map(|c| c.name().chars().count()).max().unwrap_or(0);
     for (index, candidate) in candidates.iter_mut().enumerate() {
-        let loss = candidate.measure(threads, selection.bytes)?;
+        let loss = candidate.measure(&arguments.arithmetic, threads, selection.bytes)?;
         if index == 0 {
             print_line(&selection.line)?;
             print_line(&format!(
@@ -171,19 +176,19 @@ impl Candidate {
 
     /// Loads the model and adds up its losses over all documents, which have so many bytes; in
     /// nats.
-    fn measure(&mut self, threads: usize, bytes: u64) -> Result<f64> {
+    fn measure(&mut self, arithmetic: &Arithmetic, threads: usize, bytes: u64) -> Result<f64> {
         let context = self.counted.iter().map(Vec::len).max().unwrap_or(1);
-        let threads = threads.min(self.sessions_that_fit(context));
-        let model = self.opened.load(Some(context))?;
+        let threads = threads.min(self.sessions_that_fit(context, arithmetic.kv));
+        let model = arithmetic.load(&mut self.opened, Some(context))?;
         let (tokens, clock) = (self.tokens() as u64, StdClock::new());
         let (done, bar) = (AtomicU64::new(0), Mutex::new(ProgressBar::new("measuring")));
-        let advance = || {
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        let advance = |more: usize| {
+            let done = done.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
             if let Ok(mut bar) = bar.try_lock() {
                 bar.show(bytes * done / tokens, bytes, clock.now());
             }
         };
-        let loss = total_loss(&model, &self.counted, threads, &advance);
+        let loss = total_loss(&model, &self.counted, (arithmetic.kv, threads), &advance);
         if let Ok(mut bar) = bar.lock() {
             bar.clear();
         }
@@ -191,10 +196,12 @@ impl Candidate {
     }
 
     /// How many texts at a time the memory allows, at least one.
-    fn sessions_that_fit(&self, context: usize) -> usize {
-        let needed = Memory::needed(&self.opened.file, context);
+    fn sessions_that_fit(&self, context: usize, kv: KvFormat) -> usize {
+        let needed = Memory::needed_with(&self.opened.file, context, kv);
         let Some(available) = memory_available() else { return usize::MAX };
-        let each = needed.kv_cache.saturating_add(needed.buffers).max(1);
+        let logits = TOGETHER as u64 * self.opened.file.config.vocab_size as u64 * 4;
+        let each =
+            [needed.kv_cache, needed.buffers, logits].into_iter().fold(1, u64::saturating_add);
         let more = available.saturating_sub(needed.total()) / each;
         usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
     }
@@ -205,19 +212,20 @@ impl Candidate {
 fn total_loss(
     model: &Model,
     documents: &[Vec<u32>],
-    threads: usize,
-    advance: &(dyn Fn() + Sync),
+    (kv, threads): (KvFormat, usize),
+    advance: &(dyn Fn(usize) + Sync),
 ) -> Result<f64> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(usize, f64)>> {
-        let mut session = Session::new(model, &OneCore)?;
+        let mut session = Session::with_cache(model, &OneCore, kv)?;
+        let mut room = vec![0.0; TOGETHER * model.config().vocab_size];
         let mut losses = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(tokens) = documents.get(index) else {
                 return Ok(losses);
             };
-            match loss(&mut session, tokens, advance) {
+            match loss(&mut session, &mut room, tokens, advance) {
                 Ok(loss) => losses.push((index, loss)),
                 Err(error) => {
                     // Nobody needs the other documents any more.
@@ -236,13 +244,26 @@ fn total_loss(
     Ok(losses.iter().map(|&(_, loss)| loss).sum())
 }
 
-/// The loss of a document, in nats.
-fn loss(session: &mut Session<'_>, tokens: &[u32], advance: &(dyn Fn() + Sync)) -> Result<f64> {
+/// The loss of a document, in nats. `room` is for the logits of some positions.
+fn loss(
+    session: &mut Session<'_>,
+    room: &mut [f32],
+    tokens: &[u32],
+    advance: &(dyn Fn(usize) + Sync),
+) -> Result<f64> {
     session.rewind(0);
-    let mut loss = 0.0;
-    for pair in tokens.windows(2) {
-        loss -= log_probability(session.decode(pair[0])?, pair[1])?;
-        advance();
+    let mut loss = Ok(0.0);
+    let mut foreseen = tokens[1..].iter();
+    for batch in tokens[..tokens.len() - 1].chunks(BATCH) {
+        session.prefill_with_logits(batch, room, &mut |logits| {
+            if let (Ok(sum), Some(&token)) = (&loss, foreseen.next()) {
+                loss = log_probability(logits, token).map(|log| sum - log);
+            }
+        })?;
+        if loss.is_err() {
+            break;
+        }
+        advance(batch.len());
     }
-    Ok(loss)
+    Ok(loss?)
 }

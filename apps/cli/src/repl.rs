@@ -1,6 +1,6 @@
 //! `bootllm repl`: the program of the stick, in a terminal, with a folder as its volume.
 
-use crate::arguments::ThreadCount;
+use crate::arguments::{Arithmetic, ThreadCount};
 use anyhow::{Context, Result};
 use bootllm_chat::report::{self, bytes};
 use bootllm_host::{
@@ -28,6 +28,8 @@ pub struct Arguments {
     #[arg(default_value = ".")]
     folder: PathBuf,
     #[command(flatten)]
+    arithmetic: Arithmetic,
+    #[command(flatten)]
     threads: ThreadCount,
 }
 
@@ -52,7 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         machine: &mut Host,
         cores: threads.cores(),
     };
-    bootllm_repl::run(platform, &Start::default());
+    let (kv, cpu) = (arguments.arithmetic.kv, Some(arguments.arithmetic.cpu()));
+    bootllm_repl::run(platform, &Start { kv, cpu, ..Start::default() });
     Ok(())
 }
 

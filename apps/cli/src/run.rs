@@ -1,15 +1,20 @@
 //! `bootllm run`: writes a text, or answers in turns.
 
-use crate::arguments::ThreadCount;
+use crate::arguments::{Arithmetic, ThreadCount};
+use crate::stop::StopKeys;
 use anyhow::{Context, Result};
 use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
 use bootllm_cores::Cores;
 use bootllm_engine::Session;
-use bootllm_host::{Output, StdClock, random_seed, remark};
+use bootllm_host::{Output, ProgressBar, StdClock, random_seed, remark};
+use bootllm_platform::Clock;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tokenizer::Tokenizer;
 use clap::{Args, ValueEnum};
+use std::cell::RefCell;
 use std::io::{BufRead, Write};
+use std::mem::replace;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// The letters are those of llama2.c's `run`.
@@ -44,6 +49,8 @@ pub struct Arguments {
     /// Use fewer positions than the model has, to save memory
     #[arg(long)]
     context: Option<usize>,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     #[command(flatten)]
     threads: ThreadCount,
 }
@@ -80,12 +87,12 @@ fn seed(text: &str) -> Result<u64, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = bootllm_host::open(&arguments.model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
-    let model = opened.load(arguments.context)?;
+    let model = arguments.arithmetic.load(&mut opened, arguments.context)?;
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
     let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
     let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
     let threads = arguments.threads.start()?;
-    let mut session = Session::new(&model, threads.cores())
+    let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     match arguments.mode {
         Mode::Generate => {
@@ -121,7 +128,7 @@ fn write_text(
 }
 
 /// Questions from standard input, answers on standard output; what asks for the questions goes to
-/// standard error.
+/// standard error. At a terminal Esc and Ctrl+C stop an answer, or the reading of a question.
 fn chat(
     session: &mut Session<'_>,
     tokenizer: &Tokenizer,
@@ -146,11 +153,34 @@ fn chat(
         let Some(user) = first.take().map_or_else(|| ask("User: "), |user| Ok(Some(user)))? else {
             break;
         };
-        prompt("Assistant: ");
-        let rendered = render_llama2(system.take().as_deref(), &user);
-        let turn = conversation.turn(&rendered, &mut |text| output.show(text))?;
-        if turn != Turn::Stopped {
-            let _ = output.show("\n");
+        let rendered = render_llama2(system.as_deref(), &user);
+        let (clock, keys) = (StdClock::new(), StopKeys::watch());
+        let go_on = |told| if keys.pressed() { ControlFlow::Break(()) } else { told };
+        let bar = RefCell::new(ProgressBar::new("reading"));
+        let mut answers = false;
+        let turn = conversation.turn(
+            &rendered,
+            &mut |done, all| {
+                bar.borrow_mut().show_tokens(done, all, clock.now());
+                go_on(ControlFlow::Continue(()))
+            },
+            &mut |text| {
+                if !replace(&mut answers, true) {
+                    bar.borrow_mut().clear();
+                    prompt("Assistant: ");
+                }
+                go_on(output.show(&keys.shown(text)))
+            },
+        );
+        bar.into_inner().clear();
+        drop(keys);
+        match turn? {
+            // What the system says goes with the next question.
+            Turn::Withdrawn => remark("(not read)"),
+            _ => {
+                system = None;
+                let _ = output.show("\n");
+            }
         }
         output.result()?;
     }

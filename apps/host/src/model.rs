@@ -3,9 +3,10 @@
 use crate::{FileReader, ProgressBar, StdClock, memory_available, write_whole};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
-use bootllm_engine::{Memory, Model};
+use bootllm_engine::{KvFormat, Loading, Memory, Model, checked};
 use bootllm_model_file::{ModelFile, Target, convert};
 use bootllm_platform::Clock;
+use bootllm_simd::Cpu;
 use bootllm_tokenizer::{Tokenizer, names_beside};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -50,23 +51,31 @@ impl Opened {
 
     /// Loads the weights, with progress on standard error, if the memory is there.
     pub fn load(&mut self, context: Option<usize>) -> Result<Model> {
+        self.load_for(Cpu::detect(), context, KvFormat::default())
+    }
+
+    /// The same, to run with the instructions that `cpu` says, as far as they are right on this
+    /// machine, and with keys and values in a form for which there must be memory, too.
+    pub fn load_for(&mut self, cpu: Cpu, context: Option<usize>, kv: KvFormat) -> Result<Model> {
         let name = self.path.display().to_string();
         let context = self.context(context)?;
-        let needed = Memory::needed(&self.file, context).total();
+        let needed = Memory::needed_with(&self.file, context, kv).total();
         if let Some(available) = memory_available().filter(|&available| available < needed) {
             bail!(
                 "{name}: the model needs {} of memory, this machine has {} free; \
-                 take a smaller model or a shorter --context",
+                 take a smaller model, a shorter --context, or keys and values in less (--kv)",
                 report::bytes(needed),
                 report::bytes(available)
             );
         }
         let clock = StdClock::new();
         let mut bar = ProgressBar::new("loading");
-        let model = Model::load(&self.file, &mut self.source, context, &mut |loading| {
+        let mut progress = |loading: Loading| {
             bar.show(loading.done, loading.total, clock.now());
             ControlFlow::Continue(())
-        });
+        };
+        let source = &mut self.source;
+        let model = Model::load_for(checked(cpu), &self.file, source, context, &mut progress);
         bar.clear();
         model.with_context(|| name)
     }

@@ -20,10 +20,18 @@ impl ProgressBar {
 
     /// Shows the bar, at most ten times a second.
     pub fn show(&mut self, done: u64, total: u64, time: Duration) {
+        self.show_line(time, |what| report::progress(what, done, total, time, 80));
+    }
+
+    /// The same for tokens that are read.
+    pub fn show_tokens(&mut self, done: usize, all: usize, time: Duration) {
+        self.show_line(time, |what| report::tokens_progress(what, done, all));
+    }
+
+    fn show_line(&mut self, time: Duration, line: impl FnOnce(&str) -> String) {
         let due = self.shown.unwrap_or(Duration::from_millis(200)) + Duration::from_millis(100);
         if self.visible && time >= due {
-            let line = report::progress(self.what, done, total, time, 80);
-            let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
+            let _ = write!(std::io::stderr(), "\r{}\x1b[K", line(self.what));
             self.shown = Some(time);
         }
     }

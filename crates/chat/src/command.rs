@@ -67,8 +67,8 @@ impl Command {
         CommandInfo {
             command: Command::Logits,
             names: &["/logits"],
-            arguments: "",
-            help: "show the model's first outputs, to compare with another machine",
+            arguments: "[digest]",
+            help: "the model's first outputs, or one number for many, to compare machines",
         },
         CommandInfo {
             command: Command::Bench,

@@ -4,7 +4,7 @@ use crate::GenerateError;
 use crate::generate::length_within;
 use alloc::format;
 use alloc::string::String;
-use bootllm_engine::Session;
+use bootllm_engine::{BATCH, Session};
 use bootllm_sampling::Sampler;
 use bootllm_tokenizer::{Decoder, Tokenizer};
 use core::ops::ControlFlow;
@@ -27,8 +27,10 @@ pub enum Turn {
     Answered,
     /// The conversation has the length that was asked for.
     Full,
-    /// The person stopped it.
+    /// The person stopped the answer.
     Stopped,
+    /// The person stopped it before the question was read: nobody asked it.
+    Withdrawn,
 }
 
 /// A conversation in one context.
@@ -62,10 +64,15 @@ impl<'a, 'm> Conversation<'a, 'm> {
         self.session.position() >= self.length
     }
 
-    /// Feeds a rendered prompt and shows the answer as it comes; `show` may stop it.
+    /// Feeds a rendered prompt and shows the answer as it comes.
+    ///
+    /// `reading` is called while the prompt is fed, with how many of its tokens are and how many
+    /// there are. It may stop that, and the conversation is what it was before; `show` may stop the
+    /// answer.
     pub fn turn(
         &mut self,
         rendered: &str,
+        reading: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
         show: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Turn, GenerateError> {
         let prompt = self.tokenizer.encode(rendered, true, false);
@@ -78,7 +85,14 @@ impl<'a, 'm> Conversation<'a, 'm> {
         let Some((&last, before)) = prompt.split_last() else {
             return Ok(Turn::Answered);
         };
-        self.session.prefill(before)?;
+        let begun = self.session.position();
+        for batch in before.chunks(BATCH) {
+            self.session.prefill(batch)?;
+            if reading(self.session.position() - begun, prompt.len()).is_break() {
+                self.session.rewind(begun);
+                return Ok(Turn::Withdrawn);
+            }
+        }
         before.iter().for_each(|_| self.sampler.skip());
 
         let eos = self.tokenizer.rules().eos;

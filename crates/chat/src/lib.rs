@@ -10,11 +10,13 @@ extern crate alloc;
 
 mod command;
 mod conversation;
+mod digest;
 mod generate;
 pub mod report;
 mod settings;
 
 pub use command::{Command, CommandInfo, Line};
 pub use conversation::{Conversation, Turn, render_llama2};
+pub use digest::{DIGEST_POSITIONS, Digest, DigestError, checksum};
 pub use generate::{End, GenerateError, Report, generate};
 pub use settings::{SETTINGS, Setting, Settings, short_seed};

@@ -1,6 +1,6 @@
 //! Figures in words.
 
-use crate::{End, Report};
+use crate::{End, Report, checksum};
 use alloc::format;
 use alloc::string::String;
 use bootllm_sampling::likeliest;
@@ -68,6 +68,11 @@ pub fn progress(what: &str, done: u64, total: u64, time: Duration, columns: usiz
     format!("{what} [{:=<filled$}{:width$}]{figures}", "", "", width = width - filled)
 }
 
+/// How many tokens of a long text have been read, in a line of at most 80 characters.
+pub fn tokens_progress(what: &str, done: usize, all: usize) -> String {
+    format!("{what}: {done} of {all} tokens")
+}
+
 /// The figures of a text in one line, prompt and generation apart.
 pub fn summary(report: &Report) -> String {
     let mut line = format!(
@@ -98,12 +103,4 @@ pub fn logits(position: usize, token: u32, logits: &[f32]) -> String {
         let _ = write!(line, " {logit}");
     }
     line
-}
-
-/// FNV-1a (Fowler, Noll and Vo), 64 bits, over the bytes of the numbers.
-fn checksum(numbers: &[f32]) -> u64 {
-    let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

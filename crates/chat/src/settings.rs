@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use bootllm_engine::KvFormat;
 
 /// How texts are generated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,12 +13,15 @@ pub struct Settings {
     pub seed: Option<u64>,
     /// The most tokens of a text, its prompt included; 0: as many as the context holds.
     pub length: usize,
+    /// In which form keys and values are kept.
+    pub kv: KvFormat,
 }
 
 /// llama2.c's defaults.
 impl Default for Settings {
     fn default() -> Self {
-        Settings { sampling: bootllm_sampling::Settings::default(), seed: None, length: 256 }
+        let (sampling, kv) = (bootllm_sampling::Settings::default(), KvFormat::default());
+        Settings { sampling, seed: None, length: 256, kv }
     }
 }
 
@@ -76,6 +80,15 @@ pub const SETTINGS: &[Setting] = &[
         get: |settings| settings.length.to_string(),
         set: |settings, value| {
             settings.length = value.parse().ok()?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "kv",
+        help: "f32, f16 or q8: how keys and values are kept; less memory, a slightly other text",
+        get: |settings| settings.kv.name().to_string(),
+        set: |settings, value| {
+            settings.kv = KvFormat::named(value)?;
             Some(())
         },
     },

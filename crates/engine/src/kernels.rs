@@ -90,12 +90,13 @@ static FOUND: AtomicU32 = AtomicU32::new(0);
 const DONE: u32 = 1 << 31;
 
 /// The CPU without the instruction sets whose products or kernels have other bits on this machine
-/// than plain Rust. It is checked once, the first time that anybody asks.
-pub(crate) fn checked(cpu: Cpu) -> Cpu {
+/// than plain Rust. All are checked once, the first time that anybody asks.
+pub fn checked(cpu: Cpu) -> Cpu {
     let mut found = FOUND.load(Ordering::Relaxed);
     if found & DONE == 0 {
         // Cores that ask at the same time each find out for themselves, and find the same.
-        let wanting = cpu.widest_first().filter(|&isa| !agrees(cpu, isa));
+        let all = Cpu::detect();
+        let wanting = all.widest_first().filter(|&isa| !agrees(all, isa));
         found = wanting.fold(DONE, |found, isa| found | 1 << isa as u32);
         FOUND.store(found, Ordering::Relaxed);
     }

@@ -24,6 +24,7 @@ mod session;
 mod times;
 
 pub use buffers::BATCH;
+pub use kernels::checked;
 pub use kv_cache::KvFormat;
 pub use load::{LoadError, Loading};
 pub use memory::Memory;

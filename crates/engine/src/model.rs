@@ -37,7 +37,7 @@ impl Model {
         Model::load_for(checked(Cpu::detect()), file, source, context, progress)
     }
 
-    /// The same with the instructions that `cpu` says.
+    /// The same with the instructions that `cpu` says, which are not checked: [`checked`] does.
     pub fn load_for(
         cpu: Cpu,
         file: &ModelFile,

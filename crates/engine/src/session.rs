@@ -1,6 +1,7 @@
 //! A text on its way through a model.
 
-use crate::buffers::{self, Buffers};
+use crate::arch::Architecture;
+use crate::buffers::{BATCH, Buffers};
 use crate::kv_cache::{KvCache, KvFormat};
 use crate::load::{LoadError, out_of_memory};
 use crate::model::Model;
@@ -52,15 +53,28 @@ impl<'a> Session<'a> {
         format: KvFormat,
     ) -> Result<Self, LoadError> {
         let &Model { ref config, context, input_words, .. } = model;
-        let cache = KvCache::new(config, context, format).map_err(|_| {
-            out_of_memory("the KV cache", KvCache::bytes(config, context, format) as usize)
-        })?;
+        let cache = new_cache(model, format)?;
         let buffers = Buffers::new(config, context, input_words).map_err(|_| {
             let bytes = Buffers::bytes(config, context, input_words);
             out_of_memory("the activations", bytes as usize)
         })?;
         let (position, clock, times) = (0, None, Times::default());
         Ok(Session { model, cores, cache, buffers, position, clock, times })
+    }
+
+    /// Forgets the text, and keeps keys and values in another form from now on. If there is no
+    /// memory for that, nothing changes.
+    pub fn keep_in(&mut self, format: KvFormat) -> Result<(), LoadError> {
+        if format != self.cache.format() {
+            self.cache = new_cache(self.model, format)?;
+        }
+        self.position = 0;
+        Ok(())
+    }
+
+    /// In which form keys and values are kept.
+    pub fn kv_format(&self) -> KvFormat {
+        self.cache.format()
     }
 
     /// How many tokens have been fed.
@@ -90,18 +104,48 @@ impl<'a> Session<'a> {
 
     /// Feeds tokens whose logits nobody asks for.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<(), SessionError> {
-        tokens.chunks(buffers::BATCH).try_for_each(|tokens| self.feed(tokens, false))
+        tokens.chunks(BATCH).try_for_each(|tokens| self.feed(tokens, |_, _, _| {}))
+    }
+
+    /// Feeds tokens and gives the logits of what follows each of them to `take`, one number for
+    /// each token of the vocabulary. They are those of [`Session::decode`], sooner: the more
+    /// positions' logits `room` can hold (at least one's), the fewer times the classifier's weights
+    /// are read.
+    pub fn prefill_with_logits(
+        &mut self,
+        tokens: &[u32],
+        room: &mut [f32],
+        take: &mut dyn FnMut(&mut [f32]),
+    ) -> Result<(), SessionError> {
+        let vocab_size = self.model.config.vocab_size;
+        let together = room.len() / vocab_size;
+        assert!(together > 0, "there is no room for the logits of a position");
+        tokens.chunks(BATCH).try_for_each(|tokens| {
+            self.feed(tokens, |architecture, pass, _| {
+                for first in (0..tokens.len()).step_by(together) {
+                    let count = together.min(tokens.len() - first);
+                    let logits = &mut room[..count * vocab_size];
+                    architecture.classify(pass, first, logits);
+                    logits.chunks_exact_mut(vocab_size).for_each(&mut *take);
+                }
+            })
+        })
     }
 
     /// Feeds a token and returns the logits of the one after it, one number for each token of the
     /// vocabulary. The caller may change them.
     pub fn decode(&mut self, token: u32) -> Result<&mut [f32], SessionError> {
-        self.feed(&[token], true)?;
+        self.feed(&[token], |architecture, pass, logits| architecture.classify(pass, 0, logits))?;
         Ok(&mut self.buffers.logits)
     }
 
-    /// Feeds up to [`buffers::BATCH`] tokens. If one cannot be fed, none is.
-    fn feed(&mut self, tokens: &[u32], logits: bool) -> Result<(), SessionError> {
+    /// Feeds up to [`BATCH`] tokens; `then` gets the pass at its end, and the room for the logits of
+    /// one. If a token cannot be fed, none is.
+    fn feed(
+        &mut self,
+        tokens: &[u32],
+        then: impl FnOnce(&dyn Architecture, &mut Pass<'_>, &mut [f32]),
+    ) -> Result<(), SessionError> {
         let Model { context, config, architecture, kernels, .. } = self.model;
         if tokens.len() > context - self.position {
             return Err(SessionError::ContextFull { context: *context });
@@ -110,7 +154,7 @@ impl<'a> Session<'a> {
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab_size) {
             return Err(SessionError::NoSuchToken { token, vocab_size });
         }
-        let (buffers, room) = self.buffers.rows(config, tokens.len());
+        let (buffers, logits) = self.buffers.rows(config, tokens.len());
         let mut pass = Pass {
             buffers,
             cache: &mut self.cache,
@@ -124,8 +168,16 @@ impl<'a> Session<'a> {
         if let Some(clock) = self.clock {
             pass.times.start(clock.now());
         }
-        architecture.forward(&mut pass, tokens, logits.then_some(room));
+        architecture.forward(&mut pass, tokens);
+        then(&**architecture, &mut pass, logits);
         self.position += tokens.len();
         Ok(())
     }
+}
+
+fn new_cache(model: &Model, format: KvFormat) -> Result<KvCache, LoadError> {
+    let &Model { ref config, context, .. } = model;
+    KvCache::new(config, context, format).map_err(|_| {
+        out_of_memory("the KV cache", KvCache::bytes(config, context, format) as usize)
+    })
 }

@@ -2,10 +2,11 @@
 
 use crate::bench::bench;
 use crate::prompt::Prompt;
+use crate::waiting::Waiting;
 use crate::{After, Leave, World};
 use alloc::format;
 use alloc::string::String;
-use bootllm_chat::{Command, SETTINGS, report};
+use bootllm_chat::{Command, DIGEST_POSITIONS, Digest, SETTINGS, report};
 use bootllm_engine::Memory;
 use bootllm_sampling::likeliest;
 use core::fmt::Write;
@@ -26,7 +27,7 @@ pub(crate) fn run(
         Command::Set => set(prompt, world, arguments),
         Command::Show => show(prompt, world),
         Command::Stats => stats(prompt, world),
-        Command::Logits => logits(prompt, world),
+        Command::Logits => logits(prompt, world, arguments),
         Command::Bench => bench(prompt, world),
         Command::Diag => diag(prompt, world),
         Command::Licenses => licenses(world),
@@ -69,7 +70,8 @@ fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
         }
         return world.terminal.write(&table.0);
     }
-    match prompt.settings.set(name, value.trim()) {
+    let changed = prompt.settings.set(name, value.trim()).and_then(|()| prompt.keep_as_set());
+    match changed {
         Ok(()) => {
             let setting = SETTINGS.iter().find(|setting| setting.name == name);
             let value = setting.map(|setting| (setting.get)(&prompt.settings)).unwrap_or_default();
@@ -132,8 +134,13 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
     world.terminal.write(&table.0);
 }
 
-/// The same lines as `bootllm logits MODEL` on Linux.
-fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>) {
+/// The same lines as `bootllm logits MODEL` on Linux, or `--digest`'s.
+fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
+    match arguments.split_once(char::is_whitespace).unwrap_or((arguments, "")) {
+        ("", _) => {}
+        ("digest", count) => return digest(prompt, world, count.trim()),
+        _ => return world.terminal.problem("it is /logits, or /logits digest [POSITIONS]"),
+    }
     prompt.session.rewind(0);
     let mut token = prompt.loaded.tokenizer.rules().bos;
     for position in 0..LOGITS_POSITIONS.min(prompt.loaded.model.context()) {
@@ -145,6 +152,29 @@ fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>) {
             }
             Err(error) => return world.terminal.problem(&format!("{error}")),
         }
+    }
+}
+
+/// One number for the logits of `count` positions.
+fn digest(prompt: &mut Prompt<'_>, world: &mut World<'_>, count: &str) {
+    let context = prompt.loaded.model.context();
+    let positions = match count {
+        "" => Some(DIGEST_POSITIONS.min(context)),
+        count => count.parse().ok().filter(|count| (1..=context).contains(count)),
+    };
+    let Some(positions) = positions else {
+        return world.terminal.problem(&format!("the positions must be 1 to {context}"));
+    };
+    let bos = prompt.loaded.tokenizer.rules().bos;
+    let mut waiting = Waiting::new(world, "computing");
+    let digest = Digest::compute(&mut prompt.session, bos, positions, &mut |done, all| {
+        waiting.show(done, all)
+    });
+    waiting.clear();
+    match digest {
+        Ok(digest) if digest.agrees() => world.terminal.write(&format!("{digest}\n")),
+        Ok(digest) => world.terminal.problem(&format!("{digest}: this machine computes wrong")),
+        Err(error) => world.terminal.problem(&format!("{error}")),
     }
 }
 
@@ -164,14 +194,17 @@ fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
         count => format!("{count} cores"),
     };
     table.row("computing", format_args!("{used}, kernels: {}", prompt.loaded.model.isa()));
-    let needed = Memory::needed(&prompt.loaded.file, prompt.loaded.model.context());
+    let (file, context) = (&prompt.loaded.file, prompt.loaded.model.context());
+    let kv = prompt.session.kv_format();
+    let needed = Memory::needed_with(file, context, kv);
     table.row(
         "model",
         format_args!(
-            "{}: weights {}, KV cache {}, activations {}",
+            "{}: weights {}, KV cache {} ({}), activations {}",
             prompt.loaded.name,
             report::bytes(needed.weights),
             report::bytes(needed.kv_cache),
+            kv.name(),
             report::bytes(needed.buffers)
         ),
     );

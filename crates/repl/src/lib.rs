@@ -20,10 +20,13 @@ mod loading;
 mod menu;
 mod prompt;
 mod terminal;
+mod waiting;
 
 use alloc::format;
 use bootllm_cores::Cores;
+use bootllm_engine::KvFormat;
 use bootllm_platform::{Clock, Console, Entropy, Machine, Storage};
+use bootllm_simd::Cpu;
 use core::time::Duration;
 use loading::Loaded;
 use prompt::Prompt;
@@ -45,11 +48,15 @@ pub struct Platform<'a> {
     pub cores: &'a dyn Cores,
 }
 
-/// What happened before the program began.
+/// What happened before the program began, and what it is to begin with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
     /// From power-on until the program began, if the machine knows.
     pub firmware_time: Option<Duration>,
+    /// In which form keys and values are kept, as long as nobody sets another.
+    pub kv: KvFormat,
+    /// The instructions that are used, if not all that the CPU has.
+    pub cpu: Option<Cpu>,
 }
 
 /// How the person wants to leave.
@@ -69,6 +76,7 @@ struct World<'a> {
     entropy: &'a mut dyn Entropy,
     machine: &'a mut dyn Machine,
     cores: &'a dyn Cores,
+    start: Start,
 }
 
 /// What comes after a prompt.
@@ -81,7 +89,7 @@ enum After {
 pub fn run(platform: Platform<'_>, start: &Start) -> Leave {
     let Platform { console, storage, clock, entropy, machine, cores } = platform;
     let terminal = Terminal::new(console);
-    let mut world = World { terminal, storage, clock, entropy, machine, cores };
+    let mut world = World { terminal, storage, clock, entropy, machine, cores, start: *start };
     banner(&mut world.terminal);
 
     let begun = world.clock.now();

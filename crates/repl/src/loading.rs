@@ -5,8 +5,9 @@ use crate::catalog::Found;
 use alloc::format;
 use alloc::string::{String, ToString};
 use bootllm_chat::report;
-use bootllm_engine::{Memory, Model};
+use bootllm_engine::{KvFormat, Memory, Model, checked};
 use bootllm_model_file::ModelFile;
+use bootllm_simd::Cpu;
 use bootllm_tokenizer::{Tokenizer, names_beside};
 use core::ops::ControlFlow;
 use core::time::Duration;
@@ -16,6 +17,8 @@ pub(crate) struct Loaded {
     pub(crate) name: String,
     pub(crate) file: ModelFile,
     pub(crate) model: Model,
+    /// In which form keys and values are kept at first.
+    pub(crate) kv: KvFormat,
     pub(crate) tokenizer_name: String,
     pub(crate) tokenizer: Tokenizer,
     /// How long loading took.
@@ -30,19 +33,13 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     let begun = world.clock.now();
     let (tokenizer_name, tokenizer) = load_tokenizer(world, found)?;
     let context = found.file.config.context;
-    let (needed, free) =
-        (Memory::needed(&found.file, context).total(), world.machine.memory_free());
-    if needed > free {
-        return Err(format!(
-            "it needs {} of memory, this machine has {} free; take a smaller model",
-            report::bytes(needed),
-            report::bytes(free)
-        ));
-    }
+    let free = world.machine.memory_free();
+    let kv = kv_that_fits(world, found, free)?;
     let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
     let (terminal, clock) = (&mut world.terminal, world.clock);
     let mut shown = begun;
-    let model = Model::load(&found.file, &mut *source, context, &mut |loading| {
+    let cpu = checked(world.start.cpu.unwrap_or_else(Cpu::detect));
+    let model = Model::load_for(cpu, &found.file, &mut *source, context, &mut |loading| {
         let now = clock.now();
         let time = now.saturating_sub(begun);
         if now.saturating_sub(shown) >= Duration::from_millis(100) {
@@ -65,7 +62,32 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
         report::bytes(report::rate(found.file.size as f64, time) as u64)
     ));
     let (name, file) = (found.name.clone(), found.file.clone());
-    Ok(Loaded { name, file, model, tokenizer_name, tokenizer, time })
+    Ok(Loaded { name, file, model, kv, tokenizer_name, tokenizer, time })
+}
+
+/// In which form keys and values are kept: as it was asked for, or in the least memory that it takes
+/// to fit, which the person is told, for the text is a little different then.
+fn kv_that_fits(world: &mut World<'_>, found: &Found, free: u64) -> Result<KvFormat, String> {
+    let wanted = world.start.kv;
+    let needed = |kv| Memory::needed_with(&found.file, found.file.config.context, kv).total();
+    let mut narrower = KvFormat::ALL.into_iter().skip_while(|&kv| kv != wanted);
+    let Some(fits) = narrower.find(|&kv| needed(kv) <= free) else {
+        return Err(format!(
+            "it needs {} of memory, this machine has {} free; take a smaller model",
+            report::bytes(needed(KvFormat::Q8)),
+            report::bytes(free)
+        ));
+    };
+    if fits != wanted {
+        world.terminal.quiet(&format!(
+            "keys and values are kept in {}: in {} this model needs {}, this machine has {} free\n",
+            fits.name(),
+            wanted.name(),
+            report::bytes(needed(wanted)),
+            report::bytes(free)
+        ));
+    }
+    Ok(fits)
 }
 
 /// What is inside the model, else the file beside it; with the name of the file it is in.

@@ -28,11 +28,24 @@ pub(crate) struct Prompt<'a> {
 
 impl<'a> Prompt<'a> {
     pub(crate) fn new(cores: &'a dyn Cores, loaded: &'a Loaded) -> Result<Self, LoadError> {
-        let session = Session::new(&loaded.model, cores)?;
+        let session = Session::with_cache(&loaded.model, cores, loaded.kv)?;
+        let settings = Settings { kv: loaded.kv, ..Settings::default() };
         let mut editor = LineEditor::new();
         let names: Vec<&str> = Command::ALL.iter().map(|info| info.names[0]).collect();
         editor.set_completions(&names);
-        Ok(Prompt { loaded, session, settings: Settings::default(), last: None, editor })
+        Ok(Prompt { loaded, session, settings, last: None, editor })
+    }
+
+    /// Keeps keys and values as the settings say. If there is no memory for that, the settings say
+    /// what is.
+    pub(crate) fn keep_as_set(&mut self) -> Result<(), String> {
+        if self.settings.kv == self.session.kv_format() {
+            return Ok(());
+        }
+        self.session.keep_in(self.settings.kv).map_err(|error| {
+            self.settings.kv = self.session.kv_format();
+            format!("{error}")
+        })
     }
 
     /// Tells a story without being asked, and says what the time until its first word was spent on.

@@ -11,6 +11,8 @@ mod disks;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod gguf;
+#[cfg(test)]
 mod prompt;
 #[cfg(test)]
 mod screen;

@@ -6,6 +6,7 @@ const SCRIPT: &str = "\
 /set temperature 0
 Once upon a time
 /logits
+/logits digest
 /set temperature 1
 /set top_p 0.9
 /set seed 42
@@ -14,6 +15,10 @@ Once upon a time, in a
 /set top_p 1
 /set seed 1234
  The
+/set kv f16
+/logits digest 100
+/set kv q8
+/logits digest 99
 /diag
 ";
 
@@ -34,6 +39,14 @@ fn check_against_the_host(transcript: &Transcript) {
     // With as many digits as tell every f32 from every other, equal text is equal bits.
     let logits = bench.host("logits", &bench.model, &["-n", "3"]);
     assert_eq!(transcript.answer("/logits"), logits.trim_end());
+    // The bits of all logits of many positions, one by one and in batches.
+    let digest = |words: &[&str], typed: &str| {
+        let host = bench.host("logits", &bench.model, &[&["--digest"], words].concat());
+        assert_eq!(transcript.answer(typed), host.trim_end());
+    };
+    digest(&[], "/logits digest");
+    digest(&["-n", "100", "--kv", "f16"], "/logits digest 100");
+    digest(&["-n", "99", "--kv", "q8"], "/logits digest 99");
 }
 
 /// What `/diag` says of something.

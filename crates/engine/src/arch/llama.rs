@@ -124,19 +124,10 @@ impl Llama {
             pass.kernels.silu_times(gate, &b.up[first * width..]);
         });
     }
-
-    /// The logits of what follows the last token.
-    fn classify(&self, pass: &mut Pass<'_>, logits: &mut [f32]) {
-        let (b, dim) = (&mut pass.buffers, self.config.dim);
-        let (x, normed) = (&b.x[b.x.len() - dim..], &mut b.normed[..dim]);
-        pass.kernels.rms_norm(normed, x, &self.output_norm, self.config.norm_epsilon);
-        let output = self.output.as_ref().unwrap_or(&self.embedding);
-        multiply(pass.cores, b.input, (1, normed), [(output, logits)]);
-    }
 }
 
 impl Architecture for Llama {
-    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32], logits: Option<&mut [f32]>) {
+    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32]) {
         let x = pass.buffers.x.chunks_exact_mut(self.config.dim);
         x.zip(tokens).for_each(|(x, &token)| self.embedding.row(token as usize, x));
         pass.done(Stage::Embedding);
@@ -167,9 +158,17 @@ impl Architecture for Llama {
             pass.add_branch(self.config.dim);
         }
         pass.done(Stage::Norms);
-        if let Some(logits) = logits {
-            self.classify(pass, logits);
-            pass.done(Stage::Classifier);
+    }
+
+    fn classify(&self, pass: &mut Pass<'_>, first: usize, logits: &mut [f32]) {
+        let (b, dim) = (&mut pass.buffers, self.config.dim);
+        let own = first * dim..(first + logits.len() / self.config.vocab_size) * dim;
+        let (x, normed) = (&b.x[own.clone()], &mut b.normed[own]);
+        for (x, normed) in x.chunks_exact(dim).zip(normed.chunks_exact_mut(dim)) {
+            pass.kernels.rms_norm(normed, x, &self.output_norm, self.config.norm_epsilon);
         }
+        let output = self.output.as_ref().unwrap_or(&self.embedding);
+        multiply(pass.cores, b.input, (normed.len() / dim, normed), [(output, logits)]);
+        pass.done(Stage::Classifier);
     }
 }

@@ -8,9 +8,12 @@ use alloc::boxed::Box;
 
 /// A model whose weights are loaded: the computation of some tokens.
 pub(crate) trait Architecture: Send + Sync {
-    /// Takes the tokens of a pass through all layers, leaving their keys and values in the cache,
-    /// and writes the logits of what follows the last one, if they are asked for.
-    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32], logits: Option<&mut [f32]>);
+    /// Takes the tokens of a pass through all layers, leaving their keys and values in the cache.
+    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32]);
+
+    /// After that: the logits of what follows the pass's token number `first`, and of as many after
+    /// it as `logits` has room for (token, vocabulary).
+    fn classify(&self, pass: &mut Pass<'_>, first: usize, logits: &mut [f32]);
 }
 
 /// Loads a model; the table of architectures. llama2.c's formats hold Llama only.

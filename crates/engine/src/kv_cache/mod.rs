@@ -38,6 +38,11 @@ impl KvFormat {
         }
     }
 
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
     /// Bytes of one position's keys, or values, in a head of `size` elements.
     fn row_bytes(self, size: usize) -> usize {
         match self {

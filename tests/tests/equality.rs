@@ -1,0 +1,219 @@
+//! One arithmetic: the logits of a whole model have the same bits whichever instructions compute
+//! them, on however many cores, and however the tokens are fed.
+
+use bootllm_cores::OneCore;
+use bootllm_engine::{KvFormat, Model, Session};
+use bootllm_host::Threads;
+use bootllm_model_file::{Config, FileFormat, Target, Version, convert, largest_group};
+use bootllm_quant::Encoding;
+use bootllm_simd::{Cpu, Isa};
+use bootllm_tests::{Reference, SmallModel, shared};
+use core::iter::repeat_n;
+use core::ops::ControlFlow;
+
+/// How many threads compute, one count after the other.
+const THREADS: [usize; 4] = [1, 2, 3, 4];
+
+/// Whether this runs in an emulator, as `cargo xtask test --neon` says: then fewer paths must do.
+fn emulated() -> bool {
+    std::env::var_os("BOOTLLM_EMULATED").is_some()
+}
+
+/// A way to feed a text: how many tokens as a prompt, how many one by one, again and again.
+type Plan = &'static [(usize, usize)];
+
+/// The first is the one that the others are held against.
+const PLANS: [Plan; 7] = [
+    &[(0, TOKENS)],
+    &[(1, 3)],
+    &[(2, 3)],
+    &[(5, 3)],
+    &[(48, 2)],
+    &[(65, 3)],
+    &[(3, 1), (33, 2), (7, 1), (17, 2)],
+];
+
+/// What the longest plan needs.
+const TOKENS: usize = 68;
+
+/// A model file, and tokens to feed it with.
+struct Case {
+    name: String,
+    file: Vec<u8>,
+    tokens: Vec<u32>,
+}
+
+impl Case {
+    /// The model in this format.
+    fn new(name: &str, file: &[u8], format: FileFormat) -> Self {
+        let mut source = file;
+        let model = bootllm_model_file::read(&mut source).unwrap();
+        let target = match format {
+            FileFormat::Llama2c(version) => version.into(),
+            FileFormat::Gguf { weights } => Target::Gguf { weights, tokens: None },
+        };
+        let mut converted = Vec::new();
+        convert(&model, &mut source, target, &mut converted, &mut |_| {}).unwrap();
+        let token = |i: usize| (i * 37 + i * i * 11) % model.config.vocab_size;
+        let tokens = (0..TOKENS).map(|i| token(i) as u32).collect();
+        Case { name: format!("{name} as {format}"), file: converted, tokens }
+    }
+
+    fn load(&self, cpu: Cpu) -> Model {
+        let file = bootllm_model_file::read(&mut self.file.as_slice()).unwrap();
+        let progress = &mut |_| ControlFlow::Continue(());
+        Model::load_for(cpu, &file, &mut self.file.as_slice(), TOKENS, progress).unwrap()
+    }
+
+    /// Holds every path against plain Rust on one core, token by token.
+    fn check(&self, teams: &[Threads]) {
+        let plain = self.load(Cpu::detect().only(Isa::Scalar));
+        let expected = KvFormat::ALL.map(|format| {
+            let mut session = Session::with_cache(&plain, &OneCore, format).unwrap();
+            self.logits(&mut session, PLANS[0])
+        });
+        // In which form keys and values are kept does change the logits.
+        assert!(expected[0] != expected[1] && expected[1] != expected[2]);
+        let plans = if emulated() { &PLANS[3..] } else { &PLANS[..] };
+        for cpu in instruction_sets() {
+            let model = self.load(cpu);
+            let isa = cpu.widest();
+            for (format, expected) in KvFormat::ALL.into_iter().zip(&expected) {
+                for team in teams {
+                    let mut session = Session::with_cache(&model, team.cores(), format).unwrap();
+                    for &plan in plans {
+                        session.rewind(0);
+                        let logits = self.logits(&mut session, plan);
+                        let same = logits.iter().zip(expected).all(|(found, expected)| {
+                            // What was fed as a prompt has no logits.
+                            found.is_empty() || found == expected
+                        });
+                        let (name, kv, count) = (&self.name, format.name(), team.cores().count());
+                        assert!(same, "{name}: {isa}, {count} threads, KV in {kv}, fed {plan:?}");
+                    }
+                    let (all, name) = (self.prompt_logits(&mut session), &self.name);
+                    assert!(all == *expected, "{name}: {isa}, as one prompt");
+                }
+            }
+        }
+    }
+
+    /// The bits of the logits at each position, fed as one prompt.
+    fn prompt_logits(&self, session: &mut Session<'_>) -> Vec<Vec<u32>> {
+        session.rewind(0);
+        let mut all = Vec::new();
+        let mut room = vec![0.0; 7 * session.model().config().vocab_size + 1];
+        let take = &mut |logits: &mut [f32]| all.push(bits(logits));
+        session.prefill_with_logits(&self.tokens, &mut room, take).unwrap();
+        all
+    }
+
+    /// The bits of the logits at each position, none where a prompt was fed.
+    fn logits(&self, session: &mut Session<'_>, plan: Plan) -> Vec<Vec<u32>> {
+        let mut all = Vec::new();
+        for &(prompt, ones) in plan {
+            let (prompt, rest) = self.tokens[session.position()..].split_at(prompt);
+            session.prefill(prompt).unwrap();
+            all.extend(repeat_n(Vec::new(), prompt.len()));
+            for &token in &rest[..ones] {
+                all.push(bits(session.decode(token).unwrap()));
+            }
+        }
+        assert_eq!(all.len(), session.position());
+        all
+    }
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    assert!(logits.iter().all(|logit| logit.is_finite()));
+    logits.iter().map(|logit| logit.to_bits()).collect()
+}
+
+/// Every instruction set that this CPU can run code for, alone, so that nothing falls back on
+/// another.
+fn instruction_sets() -> impl Iterator<Item = Cpu> {
+    let cpu = Cpu::detect();
+    let runs = move |isa: &Isa| Encoding::F32.format().product(cpu, *isa).is_some();
+    Isa::ALL.into_iter().filter(runs).map(move |isa| cpu.only(isa))
+}
+
+/// Small models whose rows fill no panel of 32, and one whose rows are blocks of 32 in all formats.
+fn small_models() -> [SmallModel; 3] {
+    let small = SmallModel::shared_classifier().config;
+    let odd = Config { dim: 66, hidden_dim: 33, heads: 3, kv_heads: 1, layers: 2, ..small };
+    // Rows of 31, which stay in f16 where weights are blocks, beside rows of blocks.
+    let mixed = Config { dim: 96, hidden_dim: 31, heads: 3, kv_heads: 3, layers: 2, ..small };
+    let blocks = Config {
+        dim: 64,
+        hidden_dim: 96,
+        heads: 2,
+        kv_heads: 1,
+        layers: 2,
+        shared_classifier: false,
+        ..small
+    };
+    [odd, mixed, blocks].map(|config| SmallModel { config, seed: config.dim as u64 })
+}
+
+/// Checks all models in the format that a model's shape gives.
+fn check(format: fn(&Config) -> FileFormat) {
+    let counts = if emulated() { &THREADS[1..2] } else { &THREADS };
+    let teams: Vec<_> = counts.iter().map(|&count| Threads::start(count).unwrap()).collect();
+    for model in small_models() {
+        let (name, format) = (format!("dim {}", model.config.dim), format(&model.config));
+        let case = Case::new(&name, &model.file(Version::V1), format);
+        case.check(&teams);
+        if !emulated() {
+            case.check_reference(&model.config, format);
+        }
+    }
+    if emulated() {
+        return;
+    }
+    let Some(folder) = shared("the logits of stories260K on every path") else { return };
+    let file = std::fs::read(folder.join("models/stories260K.bin")).unwrap();
+    let config = bootllm_model_file::read(&mut file.as_slice()).unwrap().config;
+    Case::new("stories260K", &file, format(&config)).check(&teams);
+}
+
+impl Case {
+    /// What the other paths are held against is what plain loops over the file make.
+    fn check_reference(&self, config: &Config, format: FileFormat) {
+        let mut reference = Reference::new(&self.file, *config, format);
+        let model = self.load(Cpu::detect().only(Isa::Scalar));
+        let logits = self.logits(&mut Session::new(&model, &OneCore).unwrap(), PLANS[0]);
+        for (position, (&token, logits)) in self.tokens.iter().zip(logits).enumerate() {
+            assert!(bits(&reference.forward(token)) == logits, "{}, {position}", self.name);
+        }
+    }
+}
+
+#[test]
+fn f32_has_the_same_bits_on_every_path() {
+    check(|_| FileFormat::Gguf { weights: Encoding::F32 });
+}
+
+#[test]
+fn f16_has_the_same_bits_on_every_path() {
+    check(|_| FileFormat::Gguf { weights: Encoding::F16 });
+}
+
+#[test]
+fn bf16_has_the_same_bits_on_every_path() {
+    check(|_| FileFormat::Gguf { weights: Encoding::Bf16 });
+}
+
+#[test]
+fn q8_0_has_the_same_bits_on_every_path() {
+    check(|_| FileFormat::Gguf { weights: Encoding::Q8_0 });
+}
+
+#[test]
+fn q4_0_has_the_same_bits_on_every_path() {
+    check(|_| FileFormat::Gguf { weights: Encoding::Q4_0 });
+}
+
+#[test]
+fn int8_has_the_same_bits_on_every_path() {
+    check(|config| Version::V2 { group: largest_group(config) }.into());
+}
