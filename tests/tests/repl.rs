@@ -411,6 +411,9 @@ fn what_is_typed_during_a_story_arrives_at_the_prompt() {
 #[test]
 fn every_command_does_what_help_says() {
     let played = type_lines(&["/help"]);
+    let text = played.text();
+    let (_, help) = text.split_once(">>> /help\n").expect("help");
+    assert!(help.lines().all(|line| line.chars().count() < 80), "{help}");
     for info in Command::ALL {
         assert_shows(&played, &format!("  {:<9} ", info.names[0]));
         // Every name of every command is known.
@@ -744,7 +747,7 @@ fn the_speed_is_measured_and_the_conversation_goes_on() {
 }
 
 #[test]
-fn measuring_stops_when_asked_and_says_if_it_does_not_fit() {
+fn measuring_keeps_the_settings_stops_when_asked_and_says_if_it_does_not_fit() {
     for stopped_at in ["memory, 2", "arithmetic", "prefill", "decode", "parts of decode"] {
         let script = Script::new().line("/bench").once(stopped_at, ESCAPE).line("Once");
         let played = play(&one_model(), script);
@@ -752,6 +755,9 @@ fn measuring_stops_when_asked_and_says_if_it_does_not_fit() {
         assert!(!played.text().contains("share of time"), "{stopped_at}");
         assert!(!played.reply_to("Once").is_empty());
     }
+    // What is measured is what runs at the prompt.
+    let played = type_lines(&["/set kv q8", "/bench"]);
+    assert_shows(&played, ", KV cache in q8, loaded in ");
     // Measuring memory takes 256 MiB of it.
     let room = 256 << 20;
     let played = play(&one_model().memory(room), Script::new().line("/bench"));

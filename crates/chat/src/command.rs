@@ -68,13 +68,13 @@ impl Command {
             command: Command::Logits,
             names: &["/logits"],
             arguments: "[digest]",
-            help: "the model's first outputs, or one number for many, to compare machines",
+            help: "show outputs, or one number for many, to compare PCs",
         },
         CommandInfo {
             command: Command::Bench,
             names: &["/bench"],
             arguments: "",
-            help: "measure how fast the model runs here, and how fast it could",
+            help: "measure how fast the model runs, and how fast it could",
         },
         CommandInfo {
             command: Command::Models,
@@ -92,13 +92,13 @@ impl Command {
             command: Command::Licenses,
             names: &["/licenses"],
             arguments: "",
-            help: "show the credits, and the licences of the program and its fonts",
+            help: "show credits, and the licences of program and fonts",
         },
         CommandInfo {
             command: Command::Exit,
             names: &["/exit", "/bye", "/quit"],
             arguments: "[firmware]",
-            help: "power off, or go back to the firmware (also: exit, quit)",
+            help: "power off, or go back to the firmware (or: exit, quit)",
         },
     ];
 }

@@ -22,11 +22,11 @@ const ENOUGH: Duration = Duration::from_secs(5);
 /// Dots that a line of progress grows to.
 const DOTS: usize = 40;
 
-/// Measures the model with one core and with all. It is fed other texts in a session of its own;
-/// that of the prompt stays as it is. Esc and Ctrl+C stop it.
+/// Measures the model as it runs at the prompt, with one core and with all. It is fed other texts in
+/// a session of its own; that of the prompt stays as it is. Esc and Ctrl+C stop it.
 pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let loaded = prompt.loaded;
-    let kv_format = KvFormat::default();
+    let kv_format = prompt.session.kv_format();
     let needed = memory_needed(&loaded.file, loaded.model.context(), kv_format);
     let free = world.machine.memory_free();
     if needed > free {

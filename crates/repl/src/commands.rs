@@ -54,8 +54,8 @@ fn help(world: &mut World<'_>) {
         table.0 += &format!("  {:<9} {:<12} {}\n", info.names[0], info.arguments, info.help);
     }
     world.terminal.write(
-        "Type how a text begins; the model goes on. Esc or Ctrl+C stops it, the \
-        up and down keys\nbring back what was typed.\n\n",
+        "Type how a text begins; the model goes on. Esc or Ctrl+C stops it, the up and\n\
+        down keys bring back what was typed.\n\n",
     );
     world.terminal.write(&table.0);
 }
