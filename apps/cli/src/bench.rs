@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use bootllm_bench::{
     Limits, Report, Run, SHAPES, Synthetic, Work, median, run, shape, weight_bytes,
 };
-use bootllm_engine::{Model, Stage, Times};
+use bootllm_engine::{Model, Stage, Times, checked};
 use bootllm_host::{StdClock, Threads, physical_cores};
 use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
@@ -81,7 +81,7 @@ impl Subject {
 pub fn run_command(arguments: &Arguments) -> Result<()> {
     let mut subject = Subject::of(arguments)?;
     let clock = StdClock::new();
-    let (cpu, kv_format) = (arguments.arithmetic.cpu(), arguments.arithmetic.kv);
+    let (cpu, kv_format) = (checked(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
     let context = subject.file.config.context.min(arguments.prefill.max(arguments.decode).max(1));
     let start = clock.now();
     let model = Model::load_for(cpu, &subject.file, &mut *subject.source, context, &mut |_| {

@@ -8,7 +8,6 @@ use bootllm_chat::report;
 use bootllm_cores::{Cores, OneCore};
 use bootllm_engine::KvFormat;
 use bootllm_simd::Cpu;
-use core::ops::ControlFlow;
 use core::time::Duration;
 
 /// Tokens of the prompt that is fed.
@@ -78,7 +77,7 @@ fn measure(
                 }
             }
         }
-        if terminal.stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        terminal.go_on()
     };
     let cpu = Cpu::detect().limited_to(model.isa());
     let limits = Limits::measure(cores, cpu, clock, watch)?;

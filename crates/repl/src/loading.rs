@@ -9,7 +9,6 @@ use bootllm_engine::{KvFormat, Memory, Model, checked};
 use bootllm_model_file::ModelFile;
 use bootllm_simd::Cpu;
 use bootllm_tokenizer::{Tokenizer, names_beside};
-use core::ops::ControlFlow;
 use core::time::Duration;
 
 /// A model that is ready to run.
@@ -48,7 +47,7 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
             let line = report::progress("loading", loading.done, loading.total, time, columns);
             terminal.write(&format!("\r{line}\x1b[K"));
         }
-        if terminal.stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        terminal.go_on()
     });
     terminal.write("\r\x1b[K");
     let model = model.map_err(|error| error.to_string())?;

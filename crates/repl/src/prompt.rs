@@ -11,7 +11,6 @@ use bootllm_cores::Cores;
 use bootllm_engine::{LoadError, Session};
 use bootllm_sampling::Sampler;
 use bootllm_terminal::LineEditor;
-use core::ops::ControlFlow;
 
 /// What the person sees when it is their turn.
 const PROMPT: &str = ">>> ";
@@ -105,11 +104,7 @@ impl<'a> Prompt<'a> {
         let terminal = &mut world.terminal;
         let mut show = |text: &str| {
             terminal.write(text);
-            if terminal.stop_requested() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            terminal.go_on()
         };
         let report = generate(
             &mut self.session,

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use bootllm_platform::{Console, Input, Key, Size};
 use bootllm_terminal::{Edit, LineEditor};
+use core::ops::ControlFlow;
 use core::time::Duration;
 
 /// Keys that are kept while nobody asks for them.
@@ -65,14 +66,14 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    /// Whether the person has pressed Esc or Ctrl+C since this was last asked. Other keys are
-    /// kept for the next prompt.
-    pub(crate) fn stop_requested(&mut self) -> bool {
+    /// Whether to go on, or the person has pressed Esc or Ctrl+C since this was last asked. Other
+    /// keys are kept for the next prompt.
+    pub(crate) fn go_on(&mut self) -> ControlFlow<()> {
         while !self.closed {
             match self.console.read_key(Some(Duration::ZERO)) {
                 Input::Key(Key::Escape | Key::Ctrl('c')) => {
                     self.ahead.clear();
-                    return true;
+                    return ControlFlow::Break(());
                 }
                 Input::Key(key) if self.ahead.len() < TYPED_AHEAD => self.ahead.push_back(key),
                 Input::Key(_) => {}
@@ -80,7 +81,7 @@ impl<'a> Terminal<'a> {
                 Input::Closed => self.closed = true,
             }
         }
-        false
+        ControlFlow::Continue(())
     }
 
     /// Forgets the keys that are kept for the next prompt.

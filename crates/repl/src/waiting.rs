@@ -37,11 +37,7 @@ impl<'w, 't> Waiting<'w, 't> {
             let line = report::tokens_progress(self.what, done, all);
             self.terminal.write(&format!("\r{line}\x1b[K"));
         }
-        if self.terminal.stop_requested() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        self.terminal.go_on()
     }
 
     /// Takes the line away again.
