@@ -105,12 +105,6 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         None => Cpu::detect(),
     };
     let context = subject.file.config.context.min(arguments.prefill.max(arguments.decode).max(1));
-    let start = clock.now();
-    let model = Model::load_for(cpu, &subject.file, &mut *subject.source, context, &mut |_| {
-        ControlFlow::Continue(())
-    });
-    let model = model.with_context(|| subject.name.clone())?;
-    let load = (clock.now() - start).as_secs_f64();
     let counts = match arguments.threads.as_slice() {
         [] if physical_cores() == 1 => vec![1],
         [] => vec![1, physical_cores()],
@@ -118,8 +112,16 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     };
     let weights = weight_bytes(&subject.file);
     let mut results = Vec::new();
+    let mut instructions = cpu.widest();
     for count in counts {
         let threads = Threads::start(count)?;
+        let start = clock.now();
+        let (file, source) = (&subject.file, &mut *subject.source);
+        let progress = &mut |_| ControlFlow::Continue(());
+        let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
+        let model = model.with_context(|| subject.name.clone())?;
+        let load = Load { seconds: (clock.now() - start).as_secs_f64(), bytes: tensor_bytes(file) };
+        instructions = model.isa();
         let limits = Limits::measure(threads.cores(), cpu, &clock)
             .context("there are no 256 MiB of memory to measure with")?;
         let work = Work {
@@ -129,7 +131,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             kv_format: arguments.kv,
         };
         let measured = run(&model, threads.cores(), &clock, work)?;
-        results.push((count, limits, measured));
+        results.push((count, load, limits, measured));
     }
     if arguments.json {
         let runs: Vec<Value> = results.iter().map(|run| as_json(run, weights)).collect();
@@ -137,9 +139,8 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             "model": subject.name,
             "parameters": subject.file.parameters(),
             "weight_bytes_a_token": weights,
-            "instructions": model.isa().name(),
+            "instructions": instructions.name(),
             "kv_cache": arguments.kv.name(),
-            "load_seconds": load,
             "prefill_tokens": arguments.prefill.min(context),
             "decode_tokens": arguments.decode.min(context),
             "runs": runs,
@@ -153,11 +154,32 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         subject.file.parameters(),
         weights as f64 / 1e6
     );
-    println!("{}, KV cache in {}, loaded in {load:.2} s", model.isa(), arguments.kv.name());
+    println!("{instructions}, KV cache in {}", arguments.kv.name());
     for run in &results {
         show(run, weights, &subject.file);
     }
     Ok(())
+}
+
+/// How loading went.
+struct Load {
+    seconds: f64,
+    /// Bytes that were read.
+    bytes: u64,
+}
+
+impl Load {
+    fn bytes_a_second(&self) -> f64 {
+        self.bytes as f64 / self.seconds.max(1e-9)
+    }
+}
+
+/// Cores, and what was measured with them.
+type Run = (usize, Load, Limits, Measured);
+
+/// Bytes of all tensors in the file.
+fn tensor_bytes(file: &ModelFile) -> u64 {
+    file.tensors().iter().map(bootllm_model_file::Tensor::bytes).sum()
 }
 
 /// Bytes of weights that a token needs: all matrices once, but of the embedding only a row.
@@ -171,7 +193,7 @@ fn weight_bytes(file: &ModelFile) -> u64 {
     matrices.filter_map(|tensor| tensor.shape.packed_bytes()).map(|bytes| bytes as u64).sum()
 }
 
-fn as_json((threads, limits, measured): &(usize, Limits, Measured), weights: u64) -> Value {
+fn as_json((threads, load, limits, measured): &Run, weights: u64) -> Value {
     let stages = |times: &bootllm_engine::Times| -> Value {
         let total = times.total().as_secs_f64().max(1e-12);
         let share =
@@ -180,6 +202,8 @@ fn as_json((threads, limits, measured): &(usize, Limits, Measured), weights: u64
     };
     json!({
         "threads": threads,
+        "load_seconds": load.seconds,
+        "load_bytes_a_second": load.bytes_a_second(),
         "read_bytes_a_second": limits.bytes,
         "integer_products_a_second": limits.products,
         "prefill_tokens_a_second": median(&measured.prefill),
@@ -192,7 +216,7 @@ fn as_json((threads, limits, measured): &(usize, Limits, Measured), weights: u64
     })
 }
 
-fn show((threads, limits, measured): &(usize, Limits, Measured), weights: u64, file: &ModelFile) {
+fn show((threads, load, limits, measured): &Run, weights: u64, file: &ModelFile) {
     let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
     let bytes = decode * weights as f64;
     let products = prefill * file.parameters() as f64;
@@ -201,6 +225,11 @@ fn show((threads, limits, measured): &(usize, Limits, Measured), weights: u64, f
         "  memory gives {:.1} GB/s, arithmetic {:.0} G int8 products/s",
         limits.bytes / 1e9,
         limits.products / 1e9
+    );
+    println!(
+        "  load     {:9.3} s      {:6.2} GB/s of the file",
+        load.seconds,
+        load.bytes_a_second() / 1e9
     );
     println!("  prefill  {prefill:9.1} tok/s  {:6.0} G products/s", products / 1e9);
     println!(

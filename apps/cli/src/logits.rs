@@ -54,11 +54,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let positions =
         arguments.positions.or(in_reference).unwrap_or(3.min(opened.file.config.context));
 
-    let model = opened.load(None)?;
+    let threads = arguments.threads.start()?;
+    let model = opened.load(threads.cores(), None)?;
     if positions > model.context() {
         bail!("the context of this model has {} positions, not {positions}", model.context());
     }
-    let threads = arguments.threads.start()?;
     let mut session = Session::new(&model, threads.cores())
         .with_context(|| arguments.model.display().to_string())?;
     let mut all = Vec::new();

@@ -3,6 +3,7 @@
 use crate::{FileReader, ProgressBar, StdClock, memory_available, write_whole};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
+use bootllm_cores::Cores;
 use bootllm_engine::{Memory, Model};
 use bootllm_model_file::{ModelFile, Target, convert};
 use bootllm_platform::Clock;
@@ -48,8 +49,8 @@ impl Opened {
         })
     }
 
-    /// Loads the weights, with progress on standard error, if the memory is there.
-    pub fn load(&mut self, context: Option<usize>) -> Result<Model> {
+    /// Loads the weights on these cores, with progress on standard error, if the memory is there.
+    pub fn load(&mut self, cores: &dyn Cores, context: Option<usize>) -> Result<Model> {
         let name = self.path.display().to_string();
         let context = self.context(context)?;
         let needed = Memory::needed(&self.file, context).total();
@@ -63,7 +64,7 @@ impl Opened {
         }
         let clock = StdClock::new();
         let mut bar = ProgressBar::new("loading");
-        let model = Model::load(&self.file, &mut self.source, context, &mut |loading| {
+        let model = Model::load(cores, &self.file, &mut self.source, context, &mut |loading| {
             bar.show(loading.done, loading.total, clock.now());
             ControlFlow::Continue(())
         });

@@ -80,7 +80,7 @@ fn from_a_text_to_a_model_and_on_with_another_text() {
         let mut opened = bootllm_host::open(model).unwrap();
         assert!(opened.file.format.to_string().contains(version), "{}", opened.file.format);
         assert_eq!(opened.tokenizer(None).unwrap().len(), 300);
-        opened.load(None).unwrap();
+        opened.load(&OneCore, None).unwrap();
     }
     assert_eq!(fs::read(&float).unwrap(), read(&run, BEST));
 

@@ -40,9 +40,9 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
         ));
     }
     let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
-    let (terminal, clock) = (&mut world.terminal, world.clock);
+    let (terminal, clock, cores) = (&mut world.terminal, world.clock, world.cores);
     let mut shown = begun;
-    let model = Model::load(&found.file, &mut *source, context, &mut |loading| {
+    let model = Model::load(cores, &found.file, &mut *source, context, &mut |loading| {
         let now = clock.now();
         let time = now.saturating_sub(begun);
         if now.saturating_sub(shown) >= Duration::from_millis(100) {
