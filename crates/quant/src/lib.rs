@@ -35,7 +35,7 @@ mod q4_0;
 mod q8_0;
 mod two_bytes;
 
-pub use aligned::AlignedBytes;
+pub use aligned::{AlignedBytes, NoMemory};
 pub use check::agrees;
 pub use format::{Encoding, Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
 pub use half::{bf16_from_f32, f16_from_f32};

@@ -1,6 +1,6 @@
 //! A packed weight matrix and its products.
 
-use crate::{AlignedBytes, Format, NotFinite, PANEL, Product, Shape};
+use crate::{AlignedBytes, Format, NoMemory, NotFinite, PANEL, Product, Shape};
 use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
@@ -65,8 +65,8 @@ impl MatrixBuilder {
         };
         // A panel, which holds as much as its rows, is within a usize.
         let row_bytes = row_bytes.map(|bytes| bytes as usize);
-        let panels = AlignedBytes::zeroed(bytes)
-            .map_err(|_: TryReserveError| PackError::OutOfMemory { bytes })?;
+        let panels =
+            AlignedBytes::zeroed(bytes).map_err(|NoMemory| PackError::OutOfMemory { bytes })?;
         let product = widest(format, cpu);
         let matrix = Matrix { shape, panel_bytes, panels, product };
         Ok(MatrixBuilder { matrix, row_bytes, rows: 0 })
