@@ -2,6 +2,7 @@
 
 mod common;
 
+use bootllm_cores::OneCore;
 use bootllm_train::fit::{BEST, SAMPLES, TOKENIZER};
 use bootllm_train::parameters::Random;
 use bootllm_train::{checkpoint, log};
