@@ -1,5 +1,6 @@
 //! A small model that the tests make themselves.
 
+use bootllm_cores::OneCore;
 use bootllm_engine::Model;
 use bootllm_model_file::{
     Config, FileFormat, Part, Tokens, Version, largest_group, write, write_gguf,
@@ -135,7 +136,7 @@ impl SmallModel {
 pub(crate) fn load(mut bytes: &[u8], context: usize) -> Model {
     let file = bootllm_model_file::read(&mut bytes).expect("a model");
     let progress = &mut |_| ControlFlow::Continue(());
-    Model::load(&file, &mut bytes, context, progress).expect("a model that loads")
+    Model::load(&OneCore, &file, &mut bytes, context, progress).expect("a model that loads")
 }
 
 impl SmallModel {

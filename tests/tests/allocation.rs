@@ -195,7 +195,8 @@ fn memory_is_what_was_announced() {
                 let progress = &mut |_| ControlFlow::Continue(());
                 let ((), _, peak) = counted(|| {
                     let model =
-                        Model::load(&file, &mut bytes.as_slice(), context, progress).unwrap();
+                        Model::load(&OneCore, &file, &mut bytes.as_slice(), context, progress)
+                            .unwrap();
                     drop(Session::new(&model, &OneCore).unwrap());
                 });
                 // The chunk is free again before the session is made, and what is kept of a tensor

@@ -61,8 +61,8 @@ impl Case {
 
     fn load(&self, cpu: Cpu) -> Model {
         let file = bootllm_model_file::read(&mut self.file.as_slice()).unwrap();
-        let progress = &mut |_| ControlFlow::Continue(());
-        Model::load_for(cpu, &file, &mut self.file.as_slice(), TOKENS, progress).unwrap()
+        let (source, progress) = (&mut self.file.as_slice(), &mut |_| ControlFlow::Continue(()));
+        Model::load_for(cpu, &OneCore, &file, source, TOKENS, progress).unwrap()
     }
 
     /// Holds every path against plain Rust on one core, token by token.

@@ -79,8 +79,9 @@ fn the_built_in_models_have_the_digests_of_their_cards() {
         let card = std::fs::read_to_string(folder.join(name).with_extension("md")).unwrap();
         let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
         let progress = &mut |_| ControlFlow::Continue(());
-        let model = Model::load(&file, &mut bytes.as_slice(), 256, progress).unwrap();
-        let mut session = Session::new(&model, threads.cores()).unwrap();
+        let cores = threads.cores();
+        let model = Model::load(cores, &file, &mut bytes.as_slice(), 256, progress).unwrap();
+        let mut session = Session::new(&model, cores).unwrap();
         let go_on = &mut |_, _| ControlFlow::Continue(());
         let digest = Digest::compute(&mut session, BOS, DIGEST_POSITIONS, go_on).unwrap();
         assert!(digest.agrees(), "{digest}");
@@ -139,7 +140,7 @@ fn a_shorter_context_changes_nothing_but_where_it_ends() {
         let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
         let load = |context| {
             let progress = &mut |_| ControlFlow::Continue(());
-            Model::load(&file, &mut bytes.as_slice(), context, progress).unwrap()
+            Model::load(&OneCore, &file, &mut bytes.as_slice(), context, progress).unwrap()
         };
         let expected = greedy(&load(model.config.context), &OneCore);
         for context in [1, 31, 32, 33, 99] {
@@ -211,7 +212,7 @@ fn a_real_model_s_logits_are_llama2_c_s_to_the_bit() {
     for name in ["stories260K.bin", "stories260K_v1.bin", "stories260K-f32.gguf"] {
         let (file, bytes) = real_model(&folder, name);
         let progress = &mut |_| ControlFlow::Continue(());
-        let model = Model::load(&file, &mut bytes.as_slice(), 256, progress).unwrap();
+        let model = Model::load(&OneCore, &file, &mut bytes.as_slice(), 256, progress).unwrap();
         let mut session = Session::new(&model, &OneCore).unwrap();
         let (mut token, mut equal) = (BOS, 0);
         // The GGUF file has a shorter context.

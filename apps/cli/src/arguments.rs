@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use bootllm_bench::SHAPES;
+use bootllm_cores::Cores;
 use bootllm_engine::{KvFormat, Model};
 use bootllm_host::{MOST_THREADS, Opened, Threads, physical_cores};
 use bootllm_model_file::Config;
@@ -38,9 +39,14 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// Loads a model to be run so.
-    pub fn load(&self, opened: &mut Opened, context: Option<usize>) -> Result<Model> {
-        opened.load_for(self.cpu(), context, self.kv)
+    /// Loads a model on these cores, to be run so.
+    pub fn load(
+        &self,
+        opened: &mut Opened,
+        cores: &dyn Cores,
+        context: Option<usize>,
+    ) -> Result<Model> {
+        opened.load_for(self.cpu(), cores, context, self.kv)
     }
 
     /// The CPU with the instructions that are to be used.

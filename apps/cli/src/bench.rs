@@ -83,21 +83,23 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     let clock = StdClock::new();
     let (cpu, kv_format) = (checked(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
     let context = subject.file.config.context.min(arguments.prefill.max(arguments.decode).max(1));
-    let start = clock.now();
-    let model = Model::load_for(cpu, &subject.file, &mut *subject.source, context, &mut |_| {
-        ControlFlow::Continue(())
-    });
-    let model = model.with_context(|| subject.name.clone())?;
-    let load = clock.now() - start;
     let counts = match arguments.threads.as_slice() {
         [] if physical_cores() == 1 => vec![1],
         [] => vec![1, physical_cores()],
         counts => counts.to_vec(),
     };
     let mut runs = Vec::new();
+    let mut isa = cpu.widest();
     let watch = &mut |_| ControlFlow::Continue(());
     for cores in counts {
         let threads = Threads::start(cores)?;
+        let start = clock.now();
+        let (file, source) = (&subject.file, &mut *subject.source);
+        let progress = &mut |_| ControlFlow::Continue(());
+        let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
+        let model = model.with_context(|| subject.name.clone())?;
+        let load = Some(clock.now() - start);
+        isa = model.isa();
         let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
         let work = Work {
             prefill: arguments.prefill.min(context),
@@ -107,18 +109,16 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             kv_format,
         };
         let measured = run(&model, threads.cores(), &clock, work, watch)?;
-        runs.push(Run { cores, limits, measured });
+        runs.push(Run { cores, load, limits, measured });
     }
-    let weights = weight_bytes(&subject.file);
     if arguments.json {
-        let runs: Vec<Value> = runs.iter().map(|run| as_json(run, weights)).collect();
+        let runs: Vec<Value> = runs.iter().map(|run| as_json(run, &subject.file)).collect();
         let all = json!({
             "model": subject.name,
             "parameters": subject.file.parameters(),
-            "weight_bytes_a_token": weights,
-            "instructions": model.isa().name(),
+            "weight_bytes_a_token": weight_bytes(&subject.file),
+            "instructions": isa.name(),
             "kv_cache": kv_format.name(),
-            "load_seconds": load.as_secs_f64(),
             "prefill_tokens": arguments.prefill.min(context),
             "decode_tokens": arguments.decode.min(context),
             "runs": runs,
@@ -126,8 +126,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         println!("{all:#}");
         return Ok(());
     }
-    let (name, file) = (subject.name.as_str(), &subject.file);
-    let report = Report { name, file, isa: model.isa(), kv_format, load };
+    let report = Report { name: &subject.name, file: &subject.file, isa, kv_format };
     print!("{report}");
     for run in &runs {
         print!("{}", report.of(run));
@@ -135,7 +134,9 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn as_json(Run { cores, limits, measured }: &Run, weights: u64) -> Value {
+fn as_json(run: &Run, file: &ModelFile) -> Value {
+    let Run { cores, load, limits, measured } = run;
+    let load = load.map(|time| time.as_secs_f64());
     let stages = |times: &Times| -> Value {
         let total = times.total().as_secs_f64().max(1e-12);
         let share =
@@ -144,11 +145,13 @@ fn as_json(Run { cores, limits, measured }: &Run, weights: u64) -> Value {
     };
     json!({
         "threads": cores,
+        "load_seconds": load,
+        "load_bytes_a_second": load.map(|seconds| file.tensor_bytes() as f64 / seconds),
         "read_bytes_a_second": limits.bytes,
         "integer_products_a_second": limits.products,
         "prefill_tokens_a_second": median(&measured.prefill),
         "decode_tokens_a_second": median(&measured.decode),
-        "decode_share_of_bandwidth": median(&measured.decode) * weights as f64 / limits.bytes,
+        "decode_share_of_bandwidth": median(&measured.decode) * weight_bytes(file) as f64 / limits.bytes,
         "prefill_all": measured.prefill,
         "decode_all": measured.decode,
         "decode_ticks_a_token": median(&measured.decode_ticks),

@@ -62,11 +62,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let positions =
         arguments.positions.or(in_reference).unwrap_or(usual.min(opened.file.config.context));
 
-    let model = arguments.arithmetic.load(&mut opened, None)?;
+    let threads = arguments.threads.start()?;
+    let model = arguments.arithmetic.load(&mut opened, threads.cores(), None)?;
     if positions > model.context() {
         bail!("the context of this model has {} positions, not {positions}", model.context());
     }
-    let threads = arguments.threads.start()?;
     let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     if arguments.digest {

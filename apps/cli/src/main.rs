@@ -19,6 +19,11 @@ mod synthesize;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// Weights lie in large pages.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[global_allocator]
+static HEAP: bootllm_host::Heap = bootllm_host::Heap::new();
+
 /// Runs, inspects and converts language models.
 #[derive(Parser)]
 #[command(version, about)]

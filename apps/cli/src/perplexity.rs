@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bootllm_cores::OneCore;
 use bootllm_engine::{BATCH, KvFormat, Memory, Model, Session};
 use bootllm_host::{
-    Opened, ProgressBar, StdClock, documents, memory_available, physical_cores, print_line,
-    read_text,
+    Opened, ProgressBar, StdClock, Threads, documents, memory_available, physical_cores,
+    print_line, read_text,
 };
 use bootllm_platform::Clock;
 use bootllm_sampling::log_probability;
@@ -179,7 +179,10 @@ impl Candidate {
     fn measure(&mut self, arithmetic: &Arithmetic, threads: usize, bytes: u64) -> Result<f64> {
         let context = self.counted.iter().map(Vec::len).max().unwrap_or(1);
         let threads = threads.min(self.sessions_that_fit(context, arithmetic.kv));
-        let model = arithmetic.load(&mut self.opened, Some(context))?;
+        let loaders = Threads::start(threads)?;
+        let model = arithmetic.load(&mut self.opened, loaders.cores(), Some(context))?;
+        // From here on each thread has a document of its own.
+        drop(loaders);
         let (tokens, clock) = (self.tokens() as u64, StdClock::new());
         let (done, bar) = (AtomicU64::new(0), Mutex::new(ProgressBar::new("measuring")));
         let advance = |more: usize| {

@@ -87,11 +87,11 @@ fn seed(text: &str) -> Result<u64, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = bootllm_host::open(&arguments.model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
-    let model = arguments.arithmetic.load(&mut opened, arguments.context)?;
+    let threads = arguments.threads.start()?;
+    let model = arguments.arithmetic.load(&mut opened, threads.cores(), arguments.context)?;
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
     let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
     let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
-    let threads = arguments.threads.start()?;
     let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     match arguments.mode {

@@ -1,13 +1,17 @@
-#![forbid(unsafe_code)]
+// `heap` alone has unsafe code.
+#![deny(unsafe_code)]
 //! The platform on std, for the programs that run under an operating system.
 //!
 //! [`FileReader`] and [`StdClock`] are `bootllm_platform`'s traits on files and time, [`Threads`] the
 //! cores that compute; [`open`] finds a model with its tokenizer and loads it; [`write_whole`]
 //! writes files that are either there or not; [`read_text`] and [`documents`] take texts apart;
-//! [`ProgressBar`] and [`print_line`] speak to the person who waits.
+//! [`ProgressBar`] and [`print_line`] speak to the person who waits. `Heap`, on Linux, keeps large
+//! blocks in large pages for a program that makes it its allocator.
 
 mod cores;
 mod file;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod heap;
 mod machine;
 mod model;
 mod output;
@@ -16,6 +20,8 @@ mod text;
 
 pub use cores::{MOST_THREADS, Threads, physical_cores};
 pub use file::{FileReader, FileSink, write_whole};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use heap::Heap;
 pub use machine::{StdClock, memory_available, memory_total, random_seed};
 pub use model::{Opened, open, read_tokenizer};
 pub use output::{Output, print_line, remark};

@@ -3,6 +3,7 @@
 use crate::{FileReader, ProgressBar, StdClock, memory_available, write_whole};
 use anyhow::{Context, Result, bail};
 use bootllm_chat::report;
+use bootllm_cores::Cores;
 use bootllm_engine::{KvFormat, Loading, Memory, Model, checked};
 use bootllm_model_file::{ModelFile, Target, convert};
 use bootllm_platform::Clock;
@@ -49,14 +50,20 @@ impl Opened {
         })
     }
 
-    /// Loads the weights, with progress on standard error, if the memory is there.
-    pub fn load(&mut self, context: Option<usize>) -> Result<Model> {
-        self.load_for(Cpu::detect(), context, KvFormat::default())
+    /// Loads the weights on these cores, with progress on standard error, if the memory is there.
+    pub fn load(&mut self, cores: &dyn Cores, context: Option<usize>) -> Result<Model> {
+        self.load_for(Cpu::detect(), cores, context, KvFormat::default())
     }
 
     /// The same, to run with the instructions that `cpu` says, as far as they are right on this
     /// machine, and with keys and values in a form for which there must be memory, too.
-    pub fn load_for(&mut self, cpu: Cpu, context: Option<usize>, kv: KvFormat) -> Result<Model> {
+    pub fn load_for(
+        &mut self,
+        cpu: Cpu,
+        cores: &dyn Cores,
+        context: Option<usize>,
+        kv: KvFormat,
+    ) -> Result<Model> {
         let name = self.path.display().to_string();
         let context = self.context(context)?;
         let needed = Memory::needed_with(&self.file, context, kv).total();
@@ -74,8 +81,8 @@ impl Opened {
             bar.show(loading.done, loading.total, clock.now());
             ControlFlow::Continue(())
         };
-        let source = &mut self.source;
-        let model = Model::load_for(checked(cpu), &self.file, source, context, &mut progress);
+        let (file, source) = (&self.file, &mut self.source);
+        let model = Model::load_for(checked(cpu), cores, file, source, context, &mut progress);
         bar.clear();
         model.with_context(|| name)
     }

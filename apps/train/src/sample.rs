@@ -18,7 +18,7 @@ pub fn load(weights: &Parameters) -> Result<Model> {
     let mut source = bytes.as_slice();
     let file = bootllm_model_file::read(&mut source)?;
     let context = file.config.context;
-    Ok(Model::load(&file, &mut source, context, &mut |_| ControlFlow::Continue(()))?)
+    Ok(Model::load(&OneCore, &file, &mut source, context, &mut |_| ControlFlow::Continue(()))?)
 }
 
 /// A text of up to 200 tokens that begins with the prompt.

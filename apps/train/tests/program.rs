@@ -2,6 +2,7 @@
 
 mod common;
 
+use bootllm_cores::OneCore;
 use bootllm_train::fit::{BEST, SAMPLES, TOKENIZER};
 use bootllm_train::parameters::Random;
 use bootllm_train::{checkpoint, log};
@@ -80,7 +81,7 @@ fn from_a_text_to_a_model_and_on_with_another_text() {
         let mut opened = bootllm_host::open(model).unwrap();
         assert!(opened.file.format.to_string().contains(version), "{}", opened.file.format);
         assert_eq!(opened.tokenizer(None).unwrap().len(), 300);
-        opened.load(None).unwrap();
+        opened.load(&OneCore, None).unwrap();
     }
     assert_eq!(fs::read(&float).unwrap(), read(&run, BEST));
 

@@ -136,7 +136,7 @@ fn a_run_learns_and_leaves_a_model_that_the_engine_loads() {
     let mut model = bootllm_host::open(&folder.join(BEST)).unwrap();
     assert_eq!(Shape::from(&model.file.config), shape(&tokenizer()));
     assert_eq!(model.tokenizer(None).unwrap().len(), tokenizer().len());
-    model.load(None).unwrap();
+    model.load(&OneCore, None).unwrap();
     assert!(folder.join(TOKENIZER).exists());
 }
 
@@ -242,7 +242,7 @@ fn the_trainer_and_the_engine_agree_on_stories260k() {
     let tokens = tokenizer.encode(text, true, false);
     let batch = Batch { targets: tokens.clone(), lengths: vec![tokens.len()], tokens };
     let logits = Network::new(weights.config()).unwrap().logits(&weights, &batch);
-    let model = opened.load(None).unwrap();
+    let model = opened.load(&OneCore, None).unwrap();
     let mut session = Session::new(&model, &OneCore).unwrap();
     for (&token, expected) in batch.tokens.iter().zip(logits.chunks(tokenizer.len())) {
         for (found, expected) in session.decode(token).unwrap().iter().zip(expected) {

@@ -12,6 +12,8 @@ use core::time::Duration;
 pub struct Run {
     /// How many.
     pub cores: usize,
+    /// How long they took to load the model, if they did.
+    pub load: Option<Duration>,
     /// What the machine can do with them.
     pub limits: Limits,
     /// What the model did.
@@ -29,8 +31,6 @@ pub struct Report<'a> {
     pub isa: Isa,
     /// In which form keys and values are kept.
     pub kv_format: KvFormat,
-    /// How long loading took.
-    pub load: Duration,
 }
 
 impl Report<'_> {
@@ -43,10 +43,10 @@ impl Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = weight_bytes(self.file) as f64 / 1e6;
-        let (parameters, load) = (self.file.parameters(), self.load.as_secs_f64());
+        let parameters = self.file.parameters();
         writeln!(f, "{}", self.name)?;
         writeln!(f, "{parameters} parameters, {megabytes:.1} MB of weights a token")?;
-        writeln!(f, "{}, KV cache in {}, loaded in {load:.2} s", self.isa, self.kv_format.name())
+        writeln!(f, "{}, KV cache in {}", self.isa, self.kv_format.name())
     }
 }
 
@@ -61,7 +61,7 @@ pub fn weight_bytes(file: &ModelFile) -> u64 {
 }
 
 fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result {
-    let Run { cores, limits, measured } = run;
+    let Run { cores, load, limits, measured } = run;
     let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
     let bytes = decode * weight_bytes(file) as f64;
     let products = prefill * file.parameters() as f64;
@@ -72,6 +72,10 @@ fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result 
         limits.bytes / 1e9,
         limits.products / 1e9
     )?;
+    if let Some(seconds) = load.map(|time| time.as_secs_f64()) {
+        let gigabytes = file.tensor_bytes() as f64 / 1e9;
+        writeln!(f, "  load    {seconds:10.3} s     {:8.2} GB/s of the file", gigabytes / seconds)?;
+    }
     writeln!(
         f,
         "  prefill {prefill:10.1} tok/s {:8.1} G products/s {:4.0} % of the peak",
@@ -121,10 +125,10 @@ mod tests {
             decode_times: Times::default(),
         };
         let limits = Limits { bytes: 1e11, products: 1e13 };
-        let run = Run { cores: 128, limits, measured };
-        let (isa, kv_format, load) =
-            (Isa::Avx512Vnni, KvFormat::default(), Duration::from_secs(100_000));
-        let report = Report { name: "1.1B", file: &file, isa, kv_format, load };
+        let load = Some(Duration::from_secs(100_000));
+        let run = Run { cores: 128, load, limits, measured };
+        let (isa, kv_format) = (Isa::Avx512Vnni, KvFormat::default());
+        let report = Report { name: "1.1B", file: &file, isa, kv_format };
         let text = report.to_string() + &report.of(&run).to_string();
         (file, text)
     }

@@ -15,7 +15,7 @@ extern crate alloc;
 mod split;
 mod team;
 
-pub use split::{Columns, split_columns, split_rows, split_together};
+pub use split::{Columns, split_columns, split_rows, split_rows_beside, split_together};
 pub use team::{Idle, Resting, Signal, Team};
 
 use core::ops::Range;
@@ -26,8 +26,8 @@ pub type Job<'a> = &'a (dyn Fn(Range<usize>) + Sync + 'a);
 /// The cores that a computation may use.
 ///
 /// # Safety
-/// `run` hands no unit out twice and returns, or unwinds, only when every call of the job has
-/// ended: [`split_columns`] makes `&mut` slices of the units it is given.
+/// `run` and `run_beside` hand no unit out twice and return, or unwind, only when every call of the
+/// job has ended: [`split_columns`] makes `&mut` slices of the units it is given.
 pub unsafe trait Cores: Sync {
     /// How many cores take part, at least one.
     fn count(&self) -> usize;
@@ -38,6 +38,18 @@ pub unsafe trait Cores: Sync {
     /// # Panics
     /// If `job` does.
     fn run(&self, units: usize, job: Job<'_>);
+
+    /// The same with something that only the calling core can do, such as asking the firmware for the
+    /// next bytes of a file: `beside` is called once, on this core, while the others begin. What they
+    /// leave, or all if nobody else comes, is done by this core, too.
+    ///
+    /// # Panics
+    /// If `job` or `beside` does.
+    fn run_beside(&self, units: usize, job: Job<'_>, beside: &mut dyn FnMut()) {
+        // What is to be done was often just read, and is still in the cache.
+        self.run(units, job);
+        beside();
+    }
 
     /// Says that nothing will be run for a while, for a person is to say what: all cores but the
     /// calling one may sleep until the next run.

@@ -2,6 +2,7 @@
 
 use crate::Cores;
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// Divides `output` into units of `unit` elements (the last may be shorter) and calls
 /// `job(first, units)` on the cores: `first` is the number of the first of some units that follow
@@ -17,6 +18,27 @@ pub fn split_rows<T: Send>(
 ) {
     let columns = output.len();
     split_columns(cores, unit, [(output, columns)], |_, first, mut own| job(first, own.row(0)));
+}
+
+/// The same while the calling core does something else first: see [`Cores::run_beside`].
+///
+/// # Panics
+/// If `unit` is zero.
+pub fn split_rows_beside<T: Send>(
+    cores: &dyn Cores,
+    output: &mut [T],
+    unit: usize,
+    job: impl Fn(usize, &mut [T]) + Sync,
+    beside: &mut dyn FnMut(),
+) {
+    let columns = output.len();
+    let part = Part::of(output, columns, unit);
+    let job = |units: Range<usize>| {
+        let (from, to) = (units.start * unit, units.end.saturating_mul(unit).min(columns));
+        // SAFETY: `Cores::run_beside` hands out every unit once.
+        job(units.start, unsafe { part.columns(from, to) }.row(0));
+    };
+    cores.run_beside(part.units, &job, beside);
 }
 
 /// Divides the columns of several outputs among the cores, in one run.

@@ -240,11 +240,14 @@ impl<I: Idle> Team<I> {
         self.shares[1..].iter().for_each(|share| share.0.give(word));
     }
 
-    /// Gives each core that has ever come its share. Only while no units are open.
-    fn share_out(&self, units: u32) {
-        let (cores, mut core) = (self.count() as u32, 0);
-        for (Apart(share), come) in self.shares.iter().zip(&self.come) {
-            if come.load(Relaxed) && core < cores {
+    /// Gives each core that has ever come its share; the calling core none if it is `engaged` and
+    /// not alone. Only while no units are open.
+    fn share_out(&self, units: u32, engaged: bool) {
+        let (mut cores, mut core) = (self.count() as u32, 0);
+        let workers_only = engaged && cores > 1;
+        cores -= u32::from(workers_only);
+        for (place, (Apart(share), come)) in self.shares.iter().zip(&self.come).enumerate() {
+            if come.load(Relaxed) && core < cores && !(workers_only && place == 0) {
                 share.give(Word::units(divide(units, cores, core)));
                 core += 1;
             } else {
@@ -326,6 +329,38 @@ impl<I: Idle> Drop for Run<'_, I> {
     }
 }
 
+impl<I: Idle> Team<I> {
+    /// Runs a job of at least one unit, the calling core doing something else first, if it has to.
+    /// False if that is not possible now: then nothing has been done.
+    fn run_with_workers(
+        &self,
+        units: usize,
+        job: Job<'_>,
+        beside: Option<&mut dyn FnMut()>,
+    ) -> bool {
+        // A share counts no further; nobody has so many.
+        let Ok(count) = u32::try_from(units) else { return false };
+        // A run within a run is one of those that find the team busy.
+        if self.shares.len() == 1 || self.busy.0.swap(true, Acquire) {
+            return false;
+        }
+        let mut run = Run { team: self, returned: false };
+        // SAFETY: no units are open, so nobody reads it. That it lives for ever is a pretence: it
+        // is called only by who holds units, and `run` outlasts that.
+        unsafe { *self.job.0.get() = transmute::<Job<'_>, *const Task>(job) };
+        self.progress.0.open.store(units, Relaxed);
+        self.share_out(count, beside.is_some());
+        self.wake();
+        if let Some(beside) = beside {
+            beside();
+        }
+        self.take_from(0);
+        self.take_from_others(0);
+        run.returned = true;
+        true
+    }
+}
+
 // SAFETY: `Share::take` gives every unit to one core, and a `Run` ends only when the calls for all
 // units that were taken have.
 unsafe impl<I: Idle> Cores for Team<I> {
@@ -334,22 +369,15 @@ unsafe impl<I: Idle> Cores for Team<I> {
     }
 
     fn run(&self, units: usize, job: Job<'_>) {
-        // A share counts no further; nobody has so many.
-        let count = u32::try_from(units).unwrap_or(0);
-        // A run within a run is one of those that find the team busy.
-        if self.shares.len() == 1 || count < 2 || self.busy.0.swap(true, Acquire) {
-            return OneCore.run(units, job);
+        if units < 2 || !self.run_with_workers(units, job, None) {
+            OneCore.run(units, job);
         }
-        let mut run = Run { team: self, returned: false };
-        // SAFETY: no units are open, so nobody reads it. That it lives for ever is a pretence: it
-        // is called only by who holds units, and `run` outlasts that.
-        unsafe { *self.job.0.get() = transmute::<Job<'_>, *const Task>(job) };
-        self.progress.0.open.store(units, Relaxed);
-        self.share_out(count);
-        self.wake();
-        self.take_from(0);
-        self.take_from_others(0);
-        run.returned = true;
+    }
+
+    fn run_beside(&self, units: usize, job: Job<'_>, beside: &mut dyn FnMut()) {
+        if units == 0 || !self.run_with_workers(units, job, Some(beside)) {
+            OneCore.run_beside(units, job, beside);
+        }
     }
 
     fn rest(&self) {

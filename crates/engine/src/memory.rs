@@ -4,7 +4,7 @@ use crate::buffers::Buffers;
 use crate::kernels::CHECK_BYTES;
 use crate::kv_cache::{KvCache, KvFormat};
 use crate::model::input_words;
-use bootllm_model_file::{Chunk, ModelFile, Tensor};
+use bootllm_model_file::{ModelFile, Piece, Tensor};
 use bootllm_simd::RopeTable;
 
 /// Bytes that a tensor takes beside its weights, at most: its description, its place in the model,
@@ -20,8 +20,8 @@ pub struct Memory {
     pub kv_cache: u64,
     /// Activations and tables.
     pub buffers: u64,
-    /// The chunk through which the file is read, or what the check of the kernels before takes, if
-    /// that is more; free again after loading.
+    /// The two chunks through which the file is read, or what the check of the kernels before takes,
+    /// if that is more; free again after loading.
     pub chunk: u64,
 }
 
@@ -45,13 +45,14 @@ impl Memory {
             weights.saturating_add(BESIDE_WEIGHTS)
         };
         let tensors = file.tensors();
+        let chunk = tensors.iter().map(Piece::most_bytes).fold(0, u64::max).saturating_mul(2);
         Memory {
             weights: tensors.iter().map(packed).fold(0, u64::saturating_add),
             kv_cache: KvCache::bytes(&file.config, context, kv_format),
             buffers: Buffers::bytes(&file.config, context, input_words).saturating_add(
                 RopeTable::bytes(file.config.head_size(), context).unwrap_or(u64::MAX),
             ),
-            chunk: tensors.iter().map(Chunk::bytes_for).fold(CHECK_BYTES, u64::max),
+            chunk: chunk.max(CHECK_BYTES),
         }
     }
 

@@ -3,8 +3,9 @@
 use crate::arch::{self, Architecture};
 use crate::buffers;
 use crate::kernels::{Kernels, checked, kernels};
-use crate::load::{LoadError, Loader, Loading};
+use crate::load::{self, LoadError, Loading};
 use alloc::boxed::Box;
+use bootllm_cores::Cores;
 use bootllm_model_file::{Config, ModelFile};
 use bootllm_platform::ReadAt;
 use bootllm_simd::{Cpu, Isa};
@@ -26,28 +27,31 @@ impl Model {
     /// are checked against plain Rust first; those with which something comes out differently are
     /// not used.
     ///
-    /// `progress` is called as the bytes come in and may stop it. Every weight is checked: NaN
-    /// and infinities are an error that names the tensor.
+    /// The calling core reads, and all of `cores` pack. `progress` is called, on the calling core,
+    /// as the bytes come in and may stop it. Every weight is checked: NaN and infinities are an
+    /// error that names the tensor.
     pub fn load(
+        cores: &dyn Cores,
         file: &ModelFile,
         source: &mut dyn ReadAt,
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
-        Model::load_for(checked(Cpu::detect()), file, source, context, progress)
+        Model::load_for(checked(Cpu::detect()), cores, file, source, context, progress)
     }
 
     /// The same with the instructions that `cpu` says, which are not checked: [`checked`] does.
     pub fn load_for(
         cpu: Cpu,
+        cores: &dyn Cores,
         file: &ModelFile,
         source: &mut dyn ReadAt,
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
         let context = context.clamp(1, file.config.context);
-        let mut loader = Loader::new(file, source, cpu, progress);
-        let architecture = arch::load(&mut loader, context)?;
+        let mut weights = load::load((file, source), cpu, cores, progress)?;
+        let architecture = arch::bind(&mut weights, context)?;
         let (kernels, input_words) = (kernels(cpu), input_words(file, context));
         Ok(Model { config: file.config, context, architecture, kernels, input_words })
     }

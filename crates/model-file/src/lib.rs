@@ -4,8 +4,8 @@
 //!
 //! [`read`] recognises a file by its content, checks every number in its header and returns a
 //! [`ModelFile`]: the shape of the model and, for each tensor, its format and where in the file its
-//! rows lie. It reads nothing else; [`for_each_row`] then streams a tensor's rows through a chunk
-//! of memory. [`write`] and [`convert`] produce files.
+//! rows lie. It reads nothing else; a [`Chunk`] of memory then takes a tensor's rows piece by piece,
+//! or [`for_each_row`] row by row. [`write`] and [`convert`] produce files.
 //!
 //! Formats so far: the three of llama2.c ([`Version`]), as its `export.py` writes them and its
 //! `run.c` and `runq.c` read them; and GGUF ([`GgufError`] says what of it cannot be read yet), which
@@ -27,7 +27,7 @@ pub use error::{ConfigError, ReadError};
 pub use format::FileFormat;
 pub use gguf::{GgufError, Token, TokenKind, TokenRules, Tokens, Vocabulary, write_gguf};
 pub use llama2c::{Version, largest_group};
-pub use rows::{CHUNK, Chunk, RowError, for_each_row};
+pub use rows::{Chunk, Piece, RowError, for_each_row};
 pub use tensor::{Part, Plane, Tensor};
 pub use write::{Rows, Sink, Target, WriteError, convert, write};
 
@@ -84,9 +84,17 @@ impl ModelFile {
 
     /// One tensor; those that belong to no layer are found with layer 0.
     pub fn tensor(&self, part: Part, layer: usize) -> Option<&Tensor> {
-        let index =
-            self.tensors.binary_search_by_key(&(layer, part), |t| (t.layer, t.part)).ok()?;
-        Some(&self.tensors[index])
+        self.index_of(part, layer).map(|index| &self.tensors[index])
+    }
+
+    /// Where among [`tensors`](ModelFile::tensors) it is.
+    pub fn index_of(&self, part: Part, layer: usize) -> Option<usize> {
+        self.tensors.binary_search_by_key(&(layer, part), |t| (t.layer, t.part)).ok()
+    }
+
+    /// Bytes of all tensors in the file.
+    pub fn tensor_bytes(&self) -> u64 {
+        self.tensors.iter().map(Tensor::bytes).sum()
     }
 
     /// How many numbers the model has learnt.

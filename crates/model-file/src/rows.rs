@@ -1,22 +1,36 @@
-//! Streaming a tensor's rows through a chunk of memory.
+//! Reading a tensor's rows, a chunk of memory at a time.
 
 use crate::Tensor;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bootllm_platform::{ReadAt, StorageError};
-use bootllm_quant::NotFinite;
+use bootllm_quant::{BadRow, NotFinite, PANEL};
 
-/// Bytes of a chunk. Large reads are fast and some firmware fails on very large ones; 1 MiB is
-/// safe and near a disk's speed.
-pub const CHUNK: usize = 1 << 20;
+/// Bytes that are read at once, at least, if there are so many. Large reads are fast and some
+/// firmware fails on very large ones; 1 MiB is safe and near a disk's speed, and still in a core's
+/// cache when it is packed.
+const CHUNK: usize = 1 << 20;
 
-/// The memory that rows are read into, used again for every tensor.
+/// Rows of a tensor that are read together: whole panels, unless they are the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The tensor.
+    pub tensor: &'a Tensor,
+    /// The first of the rows.
+    pub first: usize,
+    /// How many rows.
+    pub rows: usize,
+}
+
+/// Memory that rows are read into, used again for every piece.
 #[derive(Default)]
 pub struct Chunk {
     bytes: Vec<u8>,
+    /// Bytes of each plane that were read last, one plane behind the other.
+    planes: [usize; 2],
 }
 
-/// Why rows could not be streamed.
+/// Why rows could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// The device or its driver failed.
@@ -45,12 +59,79 @@ pub enum RowError {
     },
 }
 
+impl RowError {
+    /// What is said of a row of a tensor with a number that is none.
+    pub fn not_finite(tensor: &Tensor, BadRow { row, error }: BadRow) -> Self {
+        let NotFinite { index, nan } = error;
+        RowError::NotFinite { tensor: tensor.to_string(), row, index, nan }
+    }
+}
+
+impl<'a> Piece<'a> {
+    /// All rows of a tensor, in order.
+    pub fn all_of(tensor: &'a Tensor) -> impl Iterator<Item = Piece<'a>> {
+        let rows = tensor.shape.rows;
+        let most = Self::most_rows(tensor);
+        (0..rows).step_by(most).map(move |first| Piece {
+            tensor,
+            first,
+            rows: most.min(rows - first),
+        })
+    }
+
+    /// Bytes of the largest piece of a tensor.
+    pub fn most_bytes(tensor: &Tensor) -> u64 {
+        row_bytes(tensor).saturating_mul(Self::most_rows(tensor) as u64).min(tensor.bytes())
+    }
+
+    fn most_rows(tensor: &Tensor) -> usize {
+        let panels = CHUNK as u64 / row_bytes(tensor).max(1) / PANEL as u64;
+        panels.max(1) as usize * PANEL
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> u64 {
+        row_bytes(self.tensor) * self.rows as u64
+    }
+}
+
+/// Bytes of a row in all planes.
+fn row_bytes(tensor: &Tensor) -> u64 {
+    tensor.row_bytes().iter().sum()
+}
+
 impl Chunk {
-    /// Bytes of the chunk that [`for_each_row`] uses for this tensor: [`CHUNK`], less if the
-    /// tensor is smaller, more if one row is larger.
-    pub fn bytes_for(tensor: &Tensor) -> u64 {
-        let row: u64 = tensor.row_bytes().iter().sum();
-        (CHUNK as u64).max(row).min(tensor.bytes())
+    /// Makes room for pieces of up to `bytes` bytes.
+    pub fn reserve(&mut self, bytes: u64) -> Result<(), RowError> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if self.bytes.len() < bytes {
+            // Not both at a time.
+            self.bytes = Vec::new();
+            let reserved = self.bytes.try_reserve_exact(bytes);
+            reserved.map_err(|_| RowError::OutOfMemory { bytes })?;
+            self.bytes.resize(bytes, 0);
+        }
+        Ok(())
+    }
+
+    /// Reads a piece.
+    pub fn read(&mut self, file: &mut dyn ReadAt, piece: &Piece<'_>) -> Result<(), RowError> {
+        self.reserve(piece.bytes())?;
+        // They lie within the chunk, so they fit a usize.
+        self.planes = piece.tensor.row_bytes().map(|bytes| bytes as usize * piece.rows);
+        let (first, rest) = self.bytes.split_at_mut(self.planes[0]);
+        for (plane, bytes) in piece.tensor.planes.iter().zip([first, &mut rest[..self.planes[1]]]) {
+            if !bytes.is_empty() {
+                file.read_at(plane.offset + piece.first as u64 * plane.row_bytes, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that were read last, as they follow each other in the file's planes.
+    pub fn planes(&self) -> [&[u8]; 2] {
+        let (first, rest) = self.bytes.split_at(self.planes[0]);
+        [first, &rest[..self.planes[1]]]
     }
 }
 
@@ -64,35 +145,16 @@ pub fn for_each_row<E: From<RowError>>(
     chunk: &mut Chunk,
     mut each: impl FnMut(usize, [&[u8]; 2]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let bytes = usize::try_from(Chunk::bytes_for(tensor)).unwrap_or(usize::MAX);
-    let missing = bytes.saturating_sub(chunk.bytes.len());
-    chunk.bytes.try_reserve_exact(missing).map_err(|_| RowError::OutOfMemory { bytes })?;
-    chunk.bytes.resize(chunk.bytes.len() + missing, 0);
-
     let format = tensor.shape.encoding.format();
-    // A row lies within the chunk, so its bytes fit a usize.
-    let row_bytes = tensor.row_bytes().map(|bytes| bytes as usize);
-    let rows_at_once = (bytes / row_bytes.iter().sum::<usize>()).max(1);
-    for first in (0..tensor.shape.rows).step_by(rows_at_once) {
-        let rows = rows_at_once.min(tensor.shape.rows - first);
-        let (mut planes, mut free) = ([&[] as &[u8]; 2], chunk.bytes.as_mut_slice());
-        for ((plane, place), row_bytes) in planes.iter_mut().zip(&tensor.planes).zip(row_bytes) {
-            let (bytes, rest) = free.split_at_mut(rows * row_bytes);
-            if row_bytes > 0 {
-                let offset = place.offset + first as u64 * place.row_bytes;
-                file.read_at(offset, bytes).map_err(RowError::from)?;
-            }
-            (*plane, free) = (bytes, rest);
-        }
-        for row in 0..rows {
+    for piece in Piece::all_of(tensor) {
+        chunk.read(file, &piece)?;
+        let (planes, row_bytes) = (chunk.planes(), chunk.planes.map(|bytes| bytes / piece.rows));
+        for row in 0..piece.rows {
             let own = |plane: usize| &planes[plane][row * row_bytes[plane]..][..row_bytes[plane]];
-            let (row, own) = (first + row, [own(0), own(1)]);
-            format.check_row(own).map_err(|NotFinite { index, nan }| RowError::NotFinite {
-                tensor: tensor.to_string(),
-                row,
-                index,
-                nan,
-            })?;
+            let (row, own) = (piece.first + row, [own(0), own(1)]);
+            format
+                .check_row(own)
+                .map_err(|error| RowError::not_finite(tensor, BadRow { row, error }))?;
             each(row, own)?;
         }
     }

@@ -1,7 +1,9 @@
 //! Bytes whose start is aligned for the widest vector registers.
 
-use alloc::collections::TryReserveError;
+use alloc::alloc::alloc_zeroed;
 use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::hint::black_box;
 
 /// 64 bytes: a cache line, and the widest vector register there is.
 #[derive(Clone, Copy)]
@@ -9,6 +11,8 @@ use alloc::vec::Vec;
 struct Line([u8; LINE]);
 
 const LINE: usize = 64;
+/// Bytes of the smallest page of any machine.
+const PAGE: usize = 4096;
 
 /// A fixed number of bytes, zero at first, that begin at a multiple of 64.
 pub struct AlignedBytes {
@@ -16,14 +20,37 @@ pub struct AlignedBytes {
     length: usize,
 }
 
+/// The memory that was asked for is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
 impl AlignedBytes {
     /// Allocates `length` zero bytes, or says that the memory is not there.
-    pub fn zeroed(length: usize) -> Result<Self, TryReserveError> {
+    ///
+    /// Nothing is written if the allocator has zeros at hand, as it has where memory is fresh from
+    /// the system. Then it is the core that first writes to a page that waits until the system has
+    /// found one.
+    pub fn zeroed(length: usize) -> Result<Self, NoMemory> {
         let count = length.div_ceil(LINE);
-        let mut lines = Vec::new();
-        lines.try_reserve_exact(count)?;
-        lines.resize(count, Line([0; LINE]));
+        if count == 0 {
+            return Ok(AlignedBytes { lines: Vec::new(), length });
+        }
+        let layout = Layout::array::<Line>(count).map_err(|_| NoMemory)?;
+        // SAFETY: there is at least one line, so the layout's size is not zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        if start.is_null() {
+            return Err(NoMemory);
+        }
+        // SAFETY: the global allocator, which is that of `Vec`, has just given it for this layout of
+        // `count` lines, and zeros are valid lines.
+        let lines = unsafe { Vec::from_raw_parts(start.cast(), count, count) };
         Ok(AlignedBytes { lines, length })
+    }
+
+    /// Sees to it that every page is there before it is needed.
+    pub fn touch(&mut self) {
+        // A compiler that knows them to be zero would not write zeros.
+        self.as_mut_slice().iter_mut().step_by(PAGE).for_each(|byte| *black_box(byte) = 0);
     }
 
     /// All the bytes.

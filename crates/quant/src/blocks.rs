@@ -6,8 +6,9 @@
 
 use crate::PANEL;
 use crate::format::{NotFinite, PlaneBytes, Shape};
-use crate::half::f16_to_f32;
+use crate::half::{F16_EXPONENT, f16_to_f32};
 use crate::input::{Groups, Input, Rounding};
+use crate::pack::place;
 
 /// Values in a block.
 pub(crate) const VALUES: usize = 32;
@@ -31,23 +32,22 @@ pub(crate) fn panel_bytes<const B: usize>(shape: &Shape) -> Option<usize> {
 
 /// The scale of a block, with which it begins.
 pub(crate) fn scale<const B: usize>(block: &[u8; B]) -> f32 {
-    f16_to_f32(u16::from_le_bytes([block[0], block[1]]))
+    f16_to_f32(scale_bits(block))
 }
 
-/// Puts a row into its place in a panel, flipping the bits `flip` of the bytes of its values.
-pub(crate) fn pack_row<const B: usize>(
-    row: &[u8],
-    row_in_panel: usize,
-    panel: &mut [u8],
-    flip: u8,
-) {
-    for (block, packed) in row.as_chunks::<B>().0.iter().zip(panel.chunks_exact_mut(PANEL * B)) {
-        let (scale, values) = block.split_at(SCALE);
-        let (scales, quads) = packed.split_at_mut(PANEL * SCALE);
-        scales[row_in_panel * SCALE..][..SCALE].copy_from_slice(scale);
-        let quads = quads.as_chunks_mut::<{ PANEL * QUAD }>().0;
-        for (values, quad) in values.as_chunks::<QUAD>().0.iter().zip(quads) {
-            quad.as_chunks_mut().0[row_in_panel] = values.map(|value| value ^ flip);
+fn scale_bits<const B: usize>(block: &[u8; B]) -> u16 {
+    u16::from_le_bytes([block[0], block[1]])
+}
+
+/// Packs up to [`PANEL`] rows, flipping the bits `flip` of the bytes of their values.
+pub(crate) fn pack_panel<const B: usize>(shape: &Shape, rows: &[u8], panel: &mut [u8], flip: u8) {
+    let rows = rows.chunks_exact(shape.columns / VALUES * B).take(PANEL);
+    for (number, packed) in panel.chunks_exact_mut(PANEL * B).enumerate() {
+        let (scales, values) = packed.split_at_mut(PANEL * SCALE);
+        for (row, blocks) in rows.clone().enumerate() {
+            let block = &blocks.as_chunks::<B>().0[number];
+            place::<SCALE>(&block[..SCALE], row, scales, 0);
+            place::<QUAD>(&block[SCALE..], row, values, flip);
         }
     }
 }
@@ -73,7 +73,8 @@ pub(crate) fn packed_row<const B: usize>(
 
 /// See [`Format::check_row`](crate::Format::check_row).
 pub(crate) fn check_row<const B: usize>(row: &[u8]) -> Result<(), NotFinite> {
-    NotFinite::check(row.as_chunks::<B>().0.iter().map(scale))
+    let scales = row.as_chunks::<B>().0.iter().map(|block| scale_bits(block).into());
+    NotFinite::check(scales, F16_EXPONENT.into())
 }
 
 /// The scalar twin of a product. `integer_sums` gives the exact Σ value · x of one block for each

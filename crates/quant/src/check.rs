@@ -41,12 +41,20 @@ fn product_agrees(encoding: Encoding, cpu: Cpu) -> bool {
     ) else {
         return false;
     };
-    let (mut values, mut scales) = (vec![0; first as usize], vec![0; second as usize]);
+    let (first, second) = (first as usize, second as usize);
+    let (mut values, mut scales) = (vec![0; ROWS * first], vec![0; ROWS * second]);
     for (row, weights) in weights.chunks_exact(columns).enumerate() {
-        format.encode_row(&shape, weights, [&mut values, &mut scales]);
-        let panel = &mut panels[row / PANEL * panel_bytes..][..panel_bytes];
-        format.pack_row(&shape, [&values, &scales], row % PANEL, panel);
-        matrix.push_row([&values, &scales]);
+        let planes = [&mut values[row * first..][..first], &mut scales[row * second..][..second]];
+        format.encode_row(&shape, weights, planes);
+    }
+    for (number, panel) in panels.chunks_exact_mut(panel_bytes).enumerate() {
+        let rows = number * PANEL..ROWS.min((number + 1) * PANEL);
+        let values = &values[rows.start * first..rows.end * first];
+        let scales = &scales[rows.start * second..rows.end * second];
+        format.pack_panel(&shape, [values, scales], panel);
+    }
+    if matrix.push_rows(&OneCore, [&values, &scales], &mut || {}).is_err() {
+        return false;
     }
     let matrix = matrix.finish();
 

@@ -104,8 +104,9 @@ pub trait Format: Sync {
     /// Bytes of one packed panel; `None` beyond `usize`.
     fn panel_bytes(&self, shape: &Shape) -> Option<usize>;
 
-    /// Puts one row, as it lies in the file's planes, into its place in a panel.
-    fn pack_row(&self, shape: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]);
+    /// Packs up to [`PANEL`] rows, which follow each other in `planes` as in the file's. The places
+    /// of rows that are not there stay as they are.
+    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]);
 
     /// Gives one packed row back as `f32`; `output` has one element a column.
     fn unpack_row(&self, shape: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]);
@@ -143,16 +144,33 @@ pub struct NotFinite {
 }
 
 impl NotFinite {
-    /// Looks for NaN and infinities.
-    pub(crate) fn check(values: impl Iterator<Item = f32>) -> Result<(), Self> {
-        match values.enumerate().find(|(_, value)| !value.is_finite()) {
+    /// Looks for NaN and infinities among the bits of numbers of a kind whose exponent has the bits
+    /// `exponent`.
+    ///
+    /// Usually there is none, so all are looked at together: a loop that might end at each number is
+    /// several times slower.
+    #[inline(always)]
+    pub(crate) fn check(
+        numbers: impl Iterator<Item = u32> + Clone,
+        exponent: u32,
+    ) -> Result<(), Self> {
+        let finite = |number: u32| number & exponent != exponent;
+        if numbers.clone().fold(true, |all, number| all & finite(number)) {
+            return Ok(());
+        }
+        match numbers.enumerate().find(|&(_, number)| !finite(number)) {
             None => Ok(()),
-            Some((index, value)) => Err(NotFinite { index, nan: value.is_nan() }),
+            // The fraction lies below the exponent.
+            Some((index, number)) => {
+                let fraction = (1 << exponent.trailing_zeros()) - 1;
+                Err(NotFinite { index, nan: number & fraction != 0 })
+            }
         }
     }
 
     /// Looks for NaN and infinities in little-endian `f32`.
     pub(crate) fn check_f32(bytes: &[u8]) -> Result<(), Self> {
-        Self::check(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)))
+        let numbers = bytes.as_chunks().0.iter().map(|&value| u32::from_le_bytes(value));
+        Self::check(numbers, 0x7f80_0000)
     }
 }

@@ -2,6 +2,9 @@
 
 use bootllm_simd::round_half_even;
 
+/// The bits of a half's exponent, all of which are set in infinities and NaN.
+pub(crate) const F16_EXPONENT: u16 = 0x7c00;
+
 /// The number that a half (IEEE 754 binary16) stands for, exact.
 pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));

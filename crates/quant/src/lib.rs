@@ -29,18 +29,19 @@ mod half;
 mod input;
 mod int8;
 mod matrix;
+mod pack;
 mod product;
 mod q4_0;
 mod q8_0;
 mod two_bytes;
 
-pub use aligned::AlignedBytes;
+pub use aligned::{AlignedBytes, NoMemory};
 pub use check::agrees;
 pub use format::{Encoding, Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
 pub use half::{bf16_from_f32, f16_from_f32};
 pub use input::{Groups, Input, PlainInput, Rounding, quantize_group};
 pub use int8::LARGEST_GROUP;
-pub use matrix::{InputBuffer, Matrix, MatrixBuilder, PackError, input_words, multiply};
+pub use matrix::{BadRow, InputBuffer, Matrix, MatrixBuilder, PackError, input_words, multiply};
 pub use product::Product;
 
 /// Rows that are packed side by side: 2 registers of 512 bits, 4 of 256 or 8 of 128.

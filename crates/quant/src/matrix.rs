@@ -1,12 +1,13 @@
 //! A packed weight matrix and its products.
 
-use crate::Format;
-use crate::{AlignedBytes, PANEL, Product, Shape};
+use crate::{AlignedBytes, Format, NoMemory, NotFinite, PANEL, Product, Shape};
 use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_cores::{Cores, split_columns, split_rows};
+use bootllm_cores::{Cores, split_columns, split_rows, split_rows_beside};
 use bootllm_simd::{Cpu, Isa};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// A weight matrix in memory, packed for its products.
 pub struct Matrix {
@@ -35,10 +36,22 @@ pub enum PackError {
     },
 }
 
-/// A matrix that is being packed, row by row as its file is read.
+/// A matrix that is being packed, some panels at a time as its file is read.
 pub struct MatrixBuilder {
     matrix: Matrix,
+    /// Bytes of a row in each plane of the file.
+    row_bytes: [usize; 2],
+    /// Rows that are there.
     rows: usize,
+}
+
+/// A row that no trained model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// Which row.
+    pub row: usize,
+    /// What is wrong with it.
+    pub error: NotFinite,
 }
 
 impl MatrixBuilder {
@@ -46,25 +59,69 @@ impl MatrixBuilder {
     pub fn new(shape: Shape, cpu: Cpu) -> Result<Self, PackError> {
         let Shape { rows, columns, .. } = shape;
         let format = shape.encoding.format();
-        let panel_bytes = format.panel_bytes(&shape);
-        let (Some(panel_bytes), Some(bytes)) = (panel_bytes, shape.packed_bytes()) else {
+        let sizes = (format.panel_bytes(&shape), shape.packed_bytes(), format.plane_bytes(&shape));
+        let (Some(panel_bytes), Some(bytes), Some(row_bytes)) = sizes else {
             return Err(PackError::TooLarge { rows, columns });
         };
-        let panels = AlignedBytes::zeroed(bytes)
-            .map_err(|_: TryReserveError| PackError::OutOfMemory { bytes })?;
+        // A panel, which holds as much as its rows, is within a usize.
+        let row_bytes = row_bytes.map(|bytes| bytes as usize);
+        let panels =
+            AlignedBytes::zeroed(bytes).map_err(|NoMemory| PackError::OutOfMemory { bytes })?;
         let product = widest(format, cpu);
-        Ok(MatrixBuilder { matrix: Matrix { shape, panel_bytes, panels, product }, rows: 0 })
+        let matrix = Matrix { shape, panel_bytes, panels, product };
+        Ok(MatrixBuilder { matrix, row_bytes, rows: 0 })
     }
 
-    /// Packs the next row, given as it lies in the file's planes.
+    /// Checks and packs the next rows, given as they follow each other in the file's planes: whole
+    /// panels of [`PANEL`] rows, unless they are the last. The cores share the panels; the calling
+    /// one does `beside` first.
+    ///
+    /// # Errors
+    /// The first of the matrix's rows with a value that is NaN or infinite. The matrix is of no use
+    /// then.
     ///
     /// # Panics
-    /// If all rows are there already.
-    pub fn push_row(&mut self, planes: [&[u8]; 2]) {
+    /// If they are more rows than the matrix has, or do not begin where a panel does.
+    pub fn push_rows(
+        &mut self,
+        cores: &dyn Cores,
+        planes: [&[u8]; 2],
+        beside: &mut dyn FnMut(),
+    ) -> Result<(), BadRow> {
         let Matrix { shape, panel_bytes, panels, .. } = &mut self.matrix;
-        let panel = &mut panels.as_mut_slice()[self.rows / PANEL * *panel_bytes..][..*panel_bytes];
-        shape.encoding.format().pack_row(shape, planes, self.rows % PANEL, panel);
-        self.rows += 1;
+        let (format, row_bytes) = (shape.encoding.format(), self.row_bytes);
+        assert!(self.rows.is_multiple_of(PANEL), "rows that begin within a panel");
+        let (first, rows) = (self.rows, planes[0].len() / row_bytes[0]);
+        let panels = &mut panels.as_mut_slice()[first / PANEL * *panel_bytes..];
+        let panels = &mut panels[..rows.div_ceil(PANEL) * *panel_bytes];
+        // A row among these.
+        let row = |row: usize| {
+            let own = |plane: usize| &planes[plane][row * row_bytes[plane]..][..row_bytes[plane]];
+            [own(0), own(1)]
+        };
+        // A core may have nothing but this to say what it found: it must not allocate.
+        let bad = AtomicUsize::new(usize::MAX);
+        let pack = |first: usize, panels: &mut [u8]| {
+            for (number, panel) in (first..).zip(panels.chunks_exact_mut(*panel_bytes)) {
+                let own = number * PANEL..rows.min((number + 1) * PANEL);
+                if let Some(row) = own.clone().find(|&i| format.check_row(row(i)).is_err()) {
+                    bad.fetch_min(row, Relaxed);
+                }
+                let own = |plane: usize| {
+                    &planes[plane][own.start * row_bytes[plane]..own.end * row_bytes[plane]]
+                };
+                format.pack_panel(shape, [own(0), own(1)], panel);
+            }
+        };
+        split_rows_beside(cores, panels, *panel_bytes, pack, beside);
+        self.rows += rows;
+        match bad.into_inner() {
+            usize::MAX => Ok(()),
+            bad => {
+                let found = format.check_row(row(bad));
+                found.map_err(|error| BadRow { row: first + bad, error })
+            }
+        }
     }
 
     /// The matrix, once every row has been pushed.

@@ -6,6 +6,7 @@
 use crate::PANEL;
 use crate::format::{Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
 use crate::input::{Groups, Input};
+use crate::pack::interleave;
 use crate::product::{FloatWeights, Floats, Product, Strip, product};
 use alloc::boxed::Box;
 use bootllm_simd::{Cpu, Isa, LANES, Simd};
@@ -19,6 +20,8 @@ pub(crate) trait TwoBytes: Send + Sync + 'static {
     const NAME: &'static str;
     /// See [`Format::gguf_type`].
     const GGUF_TYPE: GgufType;
+    /// The bits of the exponent, all of which are set in infinities and NaN.
+    const EXPONENT: u16;
 
     /// The number that the bits stand for, exact.
     fn to_f32(bits: u16) -> f32;
@@ -47,11 +50,8 @@ impl<T: TwoBytes> Format for T {
         shape.columns.checked_mul(PANEL * VALUE)
     }
 
-    fn pack_row(&self, _: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]) {
-        let columns = panel.as_chunks_mut::<{ PANEL * VALUE }>().0;
-        for (value, column) in planes[0].as_chunks::<VALUE>().0.iter().zip(columns) {
-            column.as_chunks_mut::<VALUE>().0[row_in_panel] = *value;
-        }
+    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]) {
+        interleave::<VALUE>(planes[0].chunks_exact(shape.columns * VALUE), panel, 0);
     }
 
     fn unpack_row(&self, _: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]) {
@@ -74,7 +74,8 @@ impl<T: TwoBytes> Format for T {
     }
 
     fn check_row(&self, planes: [&[u8]; 2]) -> Result<(), NotFinite> {
-        NotFinite::check(planes[0].as_chunks().0.iter().map(|&bytes| value::<T>(bytes)))
+        let numbers = planes[0].as_chunks().0.iter().map(|&value| u16::from_le_bytes(value).into());
+        NotFinite::check(numbers, T::EXPONENT.into())
     }
 
     fn input_groups(&self, _: &Shape) -> Option<Groups> {

@@ -2,10 +2,11 @@
 
 use bootllm_cores::{Cores, Idle, Job, OneCore, Signal, Team};
 use bootllm_quant::{
-    Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, Shape, agrees, input_words, multiply,
-    quantize_group,
+    BadRow, Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, PANEL, Shape, agrees,
+    input_words, multiply, quantize_group,
 };
 use bootllm_simd::{Cpu, Isa};
+use core::ops::Range;
 use proptest::prelude::*;
 use std::thread;
 
@@ -42,7 +43,7 @@ unsafe impl Cores for Polite<'_> {
 }
 
 /// Calls `work` with so many threads, all of which have come.
-fn with_threads(count: usize, work: impl FnOnce(&dyn Cores)) {
+fn with_threads<R>(count: usize, work: impl FnOnce(&dyn Cores) -> R) -> R {
     struct Home<'a>(&'a Team<Awake>);
     impl Drop for Home<'_> {
         fn drop(&mut self) {
@@ -58,8 +59,8 @@ fn with_threads(count: usize, work: impl FnOnce(&dyn Cores)) {
         while team.count() < count {
             thread::yield_now();
         }
-        work(&Polite(team));
-    });
+        work(&Polite(team))
+    })
 }
 
 /// A matrix as a file holds it: its shape and the planes of each row.
@@ -78,6 +79,12 @@ impl Rows {
             planes
         });
         Rows { shape, planes: rows.collect() }
+    }
+
+    /// Rows as they follow each other in the planes of a file.
+    fn planes_of(&self, rows: Range<usize>) -> [Vec<u8>; 2] {
+        [0, 1]
+            .map(|plane| self.planes[rows.clone()].iter().flat_map(|p| p[plane].clone()).collect())
     }
 
     fn planes(&self, row: usize) -> [&[u8]; 2] {
@@ -216,9 +223,48 @@ fn instruction_sets() -> impl Iterator<Item = Cpu> {
 }
 
 fn pack(rows: &Rows, cpu: Cpu) -> Matrix {
+    pack_on(&OneCore, rows, cpu, usize::MAX)
+}
+
+/// Packs so many panels at a time.
+fn pack_on(cores: &dyn Cores, rows: &Rows, cpu: Cpu, panels: usize) -> Matrix {
     let mut builder = MatrixBuilder::new(rows.shape, cpu).unwrap();
-    (0..rows.shape.rows).for_each(|row| builder.push_row(rows.planes(row)));
+    let (all, most) = (rows.shape.rows, panels.saturating_mul(PANEL));
+    for first in (0..all).step_by(most) {
+        let [values, scales] = rows.planes_of(first..all.min(first.saturating_add(most)));
+        builder.push_rows(cores, [&values, &scales], &mut || {}).unwrap();
+    }
     builder.finish()
+}
+
+/// Where a panel has byte `byte` of a row of a plane, and which of its bits are flipped: the
+/// formats' own pages, in other words.
+fn place(shape: &Shape, plane: usize, byte: usize, row: usize) -> (usize, u8) {
+    // In groups of `n` bytes of 32 rows.
+    let beside = |n: usize, byte: usize| (byte / n * PANEL + row) * n + byte % n;
+    let block = |size: usize, flip: u8| {
+        let (start, within) = (byte / size * size * PANEL, byte % size);
+        match within {
+            0..2 => (start + beside(2, within), 0),
+            _ => (start + 2 * PANEL + beside(4, within - 2), flip),
+        }
+    };
+    match shape.encoding {
+        Encoding::F32 => (beside(4, byte), 0),
+        Encoding::F16 | Encoding::Bf16 => (beside(2, byte), 0),
+        Encoding::Q8_0 => block(34, 0x80),
+        Encoding::Q4_0 => block(18, 0),
+        Encoding::Int8 { group } => {
+            let bytes = PANEL * (4 + group.next_multiple_of(4));
+            match plane {
+                0 => {
+                    let (start, within) = (byte / group * bytes, byte % group);
+                    (start + 4 * PANEL + beside(4, within), 0x80)
+                }
+                _ => (byte / 4 * bytes + beside(4, byte % 4), 0),
+            }
+        }
+    }
 }
 
 proptest! {
@@ -242,9 +288,43 @@ proptest! {
     }
 
     #[test]
-    fn a_packed_row_comes_back_as_the_file_has_it((shape, weights, ..) in cases()) {
+    fn a_panel_has_every_byte_of_its_rows_in_its_place(
+        shape in shapes(),
+        filled in any::<u8>(),
+        seed in any::<u64>(),
+    ) {
+        let (format, rows) = (shape.encoding.format(), shape.rows.min(PANEL));
+        let row_bytes = format.plane_bytes(&shape).unwrap().map(|bytes| bytes as usize);
+        let mut state = seed;
+        let planes = row_bytes.map(|bytes| -> Vec<u8> {
+            let byte = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            };
+            (0..rows * bytes).map(byte).collect()
+        });
+        let mut expected = vec![filled; format.panel_bytes(&shape).unwrap()];
+        let mut panel = expected.clone();
+        for (plane, bytes) in planes.iter().enumerate() {
+            for (index, &byte) in bytes.iter().enumerate() {
+                let (row, within) = (index / row_bytes[plane], index % row_bytes[plane]);
+                let (place, flip) = place(&shape, plane, within, row);
+                expected[place] = byte ^ flip;
+            }
+        }
+        format.pack_panel(&shape, [&planes[0], &planes[1]], &mut panel);
+        prop_assert!(panel == expected);
+    }
+
+    #[test]
+    fn a_packed_row_comes_back_as_the_file_has_it(
+        (shape, weights, ..) in cases(),
+        threads in 1..=4usize,
+        panels in 1..5usize,
+    ) {
         let rows = Rows::encode(shape, &weights);
-        let matrix = pack(&rows, Cpu::detect());
+        let matrix =
+            with_threads(threads, |cores| pack_on(cores, &rows, Cpu::detect(), panels));
         for row in 0..shape.rows {
             let (mut packed, mut decoded) = (vec![0.0; shape.columns], vec![0.0; shape.columns]);
             matrix.row(row, &mut packed);
@@ -351,6 +431,27 @@ fn values_and_scales_that_are_none_are_found() {
 }
 
 #[test]
+fn the_first_bad_row_is_named_whoever_found_it() {
+    let shape = Shape { rows: 200, columns: 3, encoding: Encoding::F32 };
+    let mut values = vec![1.0; 600];
+    (values[3 * 170 + 2], values[3 * 130 + 1], values[3 * 131]) =
+        (f32::NAN, f32::INFINITY, f32::NAN);
+    let rows = Rows::encode(shape, &values);
+    let error = NotFinite { index: 1, nan: false };
+    for threads in 1..8 {
+        with_threads(threads, |cores| {
+            let mut builder = MatrixBuilder::new(shape, Cpu::detect()).unwrap();
+            let mut push = |part: Range<usize>| {
+                let [values, _] = rows.planes_of(part);
+                builder.push_rows(cores, [&values, &[]], &mut || {})
+            };
+            assert_eq!(push(0..64), Ok(()));
+            assert_eq!(push(64..200), Err(BadRow { row: 130, error }));
+        });
+    }
+}
+
+#[test]
 fn a_panel_of_blocks_has_the_bytes_that_the_kernels_expect() {
     let shape = |encoding| Shape { rows: 1, columns: 64, encoding };
     let bytes = |encoding: Encoding| encoding.format().panel_bytes(&shape(encoding));
@@ -362,8 +463,10 @@ fn a_panel_of_blocks_has_the_bytes_that_the_kernels_expect() {
     // Row 5 of the second block: its scale, and what its byte 9 is (quad 2, the second of 4).
     for (encoding, block_bytes, flip) in [(Encoding::Q8_0, 34, 0x80), (Encoding::Q4_0, 18, 0)] {
         let row: Vec<u8> = (0..2 * block_bytes as u8).collect();
+        let mut rows = vec![0; 5 * row.len()];
+        rows.extend(&row);
         let mut panel = vec![0; bytes(encoding).unwrap()];
-        encoding.format().pack_row(&shape(encoding), [&row, &[]], 5, &mut panel);
+        encoding.format().pack_panel(&shape(encoding), [&rows, &[]], &mut panel);
         let packed = &panel[32 * block_bytes..];
         assert_eq!(packed[10..12], row[block_bytes..][..2]);
         assert_eq!(packed[64 + (2 * 32 + 5) * 4 + 1], row[block_bytes + 2 + 9] ^ flip);

@@ -36,7 +36,7 @@ pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
         ));
     }
     let (name, file, isa) = (loaded.name.as_str(), &loaded.file, loaded.model.isa());
-    let report = Report { name, file, isa, kv_format, load: loaded.time };
+    let report = Report { name, file, isa, kv_format };
     world.terminal.quiet("Esc or Ctrl+C stops it.\n");
     world.terminal.write(&format!("{report}"));
     let cores: &[&dyn Cores] =
@@ -85,5 +85,7 @@ fn measure(
     let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
     let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
     let measured = run(model, cores, clock, work, watch)?;
-    Ok(Run { cores: count, limits, measured })
+    // All cores loaded it together.
+    let load = (count == world.cores.count()).then_some(prompt.loaded.time);
+    Ok(Run { cores: count, load, limits, measured })
 }

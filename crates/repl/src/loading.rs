@@ -5,7 +5,7 @@ use crate::catalog::Found;
 use alloc::format;
 use alloc::string::{String, ToString};
 use bootllm_chat::report;
-use bootllm_engine::{KvFormat, Memory, Model, checked};
+use bootllm_engine::{KvFormat, Loading, Memory, Model, checked};
 use bootllm_model_file::ModelFile;
 use bootllm_simd::Cpu;
 use bootllm_tokenizer::{Tokenizer, names_beside};
@@ -35,10 +35,10 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     let free = world.machine.memory_free();
     let kv = kv_that_fits(world, found, free)?;
     let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
-    let (terminal, clock) = (&mut world.terminal, world.clock);
+    let (terminal, clock, cores) = (&mut world.terminal, world.clock, world.cores);
     let mut shown = begun;
     let cpu = checked(world.start.cpu.unwrap_or_else(Cpu::detect));
-    let model = Model::load_for(cpu, &found.file, &mut *source, context, &mut |loading| {
+    let mut progress = |loading: Loading| {
         let now = clock.now();
         let time = now.saturating_sub(begun);
         if now.saturating_sub(shown) >= Duration::from_millis(100) {
@@ -48,7 +48,8 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
             terminal.write(&format!("\r{line}\x1b[K"));
         }
         terminal.go_on()
-    });
+    };
+    let model = Model::load_for(cpu, cores, &found.file, &mut *source, context, &mut progress);
     terminal.write("\r\x1b[K");
     let model = model.map_err(|error| error.to_string())?;
     let time = clock.now().saturating_sub(begun);

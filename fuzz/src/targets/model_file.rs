@@ -95,7 +95,8 @@ fn check_memory(file: &ModelFile, mut bytes: &[u8]) {
     assert!(least <= needed);
     // Without a limit the system would promise memory that it does not have.
     if memory::limit().is_some_and(|limit| needed / 2 > limit as u64) && least < SMALL {
-        let model = Model::load(file, &mut bytes, context, &mut |_| ControlFlow::Continue(()));
+        let model =
+            Model::load(&OneCore, file, &mut bytes, context, &mut |_| ControlFlow::Continue(()));
         let Ok(model) = model else {
             return;
         };
@@ -134,8 +135,9 @@ fn check_read_errors(file: &ModelFile, bytes: &[u8]) {
     };
     let last = file.tensors().iter().flat_map(end_of_plane).max().unwrap_or(0);
     for end in [0, first, file.size / 2] {
-        let result =
-            Model::load(file, &mut Bad { bytes, end }, 1, &mut |_| ControlFlow::Continue(()));
+        let result = Model::load(&OneCore, file, &mut Bad { bytes, end }, 1, &mut |_| {
+            ControlFlow::Continue(())
+        });
         match result.map(drop) {
             Err(LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })) => {}
             // What lies behind the weights is not read.
@@ -158,7 +160,7 @@ fn run(file: &ModelFile, mut bytes: &[u8]) -> bool {
         ControlFlow::Continue(())
     };
     let (loaded, peak) = memory::peak(|| {
-        let model = Model::load(file, &mut bytes, context, &mut progress)?;
+        let model = Model::load(&OneCore, file, &mut bytes, context, &mut progress)?;
         Session::new(&model, &OneCore).map(drop)?;
         Ok::<_, LoadError>(model)
     });

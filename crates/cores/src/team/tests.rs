@@ -108,6 +108,23 @@ fn check_run(cores: &dyn Cores, units: usize, delay: impl Fn(usize) + Sync) {
     }
 }
 
+/// One run beside something that this core has to do, once and itself.
+fn check_run_beside(cores: &dyn Cores, units: usize, beside: impl Fn()) {
+    let (me, mut calls) = (thread::current().id(), 0);
+    let counts: Box<[AtomicU32]> = (0..units).map(|_| AtomicU32::new(0)).collect();
+    let job = |range: Range<usize>| {
+        assert!(!range.is_empty() && range.end <= units);
+        range.for_each(|unit| _ = counts[unit].fetch_add(1, Relaxed));
+    };
+    cores.run_beside(units, &job, &mut || {
+        assert_eq!(thread::current().id(), me);
+        beside();
+        calls += 1;
+    });
+    assert_eq!(calls, 1);
+    assert!(counts.iter().all(|count| count.load(Relaxed) == 1));
+}
+
 fn stress<const TURNS: u32>(seed: u32) {
     for cores in CORES {
         with::<TURNS>(cores, |team| {
@@ -122,8 +139,11 @@ fn stress<const TURNS: u32>(seed: u32) {
                     1..20 => thread::yield_now(),
                     _ => {}
                 });
+                let units = random.below(40) as usize;
                 match random.below(50) {
                     0 => team.rest(),
+                    5..10 => check_run_beside(team, units, thread::yield_now),
+                    10..30 => check_run_beside(team, units, || {}),
                     // Long enough that some workers fall asleep, and some are just about to.
                     1..5 => (0..random.below(3000)).for_each(|_| core::hint::spin_loop()),
                     _ => {}
@@ -173,6 +193,29 @@ fn a_worker_is_woken_whenever_there_is_work() {
     check::<0>();
     check::<100>();
     check::<1000>();
+}
+
+/// Of few units, too, none is left for the core that is engaged: here it would wait for ever.
+#[test]
+fn others_begin_while_one_core_does_something_else() {
+    for cores in CORES.into_iter().filter(|&cores| cores > 1) {
+        with::<100>(cores, |team| {
+            for units in [1, 2, 3, 100] {
+                let done = AtomicUsize::new(0);
+                let job = |range: Range<usize>| _ = done.fetch_add(range.len(), SeqCst);
+                team.run_beside(units, &job, &mut || wait_until(|| done.load(SeqCst) == units));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_core_that_nobody_helps_does_all_of_it() {
+    check_run_beside(&OneCore, 7, || {});
+    let team = Team::new(3, Naps::<100>::default());
+    (0..9).for_each(|units| check_run_beside(&team, units, || {}));
+    // Within a run, too.
+    check_run_beside(&team, 5, || check_run_beside(&team, 4, || {}));
 }
 
 #[test]
@@ -362,6 +405,10 @@ fn a_panic_ends_the_run_and_not_the_team() {
             assert_eq!(result.is_err(), struck.into_inner());
             team.awake.0.load(SeqCst) == 0
         });
+        check_run(team, 50, |_| {});
+        // In what one core does beside the others.
+        let beside = || check_run_beside(team, 50, || panic!("a panic that is wanted"));
+        assert!(catch_unwind(AssertUnwindSafe(beside)).is_err());
         check_run(team, 50, |_| {});
         // With nobody there to do what is left.
         assert!(panics(team, 50, |unit| unit == 0));

@@ -2,7 +2,7 @@
 
 use super::Architecture;
 use crate::attention::Head;
-use crate::load::{LoadError, Loader, out_of_memory};
+use crate::load::{LoadError, Weights, out_of_memory};
 use crate::pass::Pass;
 use crate::times::Stage;
 use alloc::vec::Vec;
@@ -34,28 +34,28 @@ struct Layer {
 }
 
 impl Llama {
-    pub(crate) fn load(loader: &mut Loader<'_>, context: usize) -> Result<Self, LoadError> {
-        let config = loader.model.config;
+    pub(crate) fn bind(weights: &mut Weights<'_>, context: usize) -> Result<Self, LoadError> {
+        let config = weights.model.config;
         let rope = RopeTable::new(config.head_size(), context, config.rope_base)
             .map_err(|_| out_of_memory("RoPE", context.saturating_mul(config.head_size() * 4)))?;
-        let embedding = loader.matrix(Part::TokenEmbedding, 0)?;
-        let layers = loader.layers(|loader, layer| {
+        let embedding = weights.matrix(Part::TokenEmbedding, 0)?;
+        let layers = weights.layers(|weights, layer| {
             Ok(Layer {
-                attention_norm: loader.norm(Part::AttentionNorm, layer)?,
-                query: loader.matrix(Part::Query, layer)?,
-                key: loader.matrix(Part::Key, layer)?,
-                value: loader.matrix(Part::Value, layer)?,
-                attention_output: loader.matrix(Part::AttentionOutput, layer)?,
-                feed_forward_norm: loader.norm(Part::FeedForwardNorm, layer)?,
-                gate: loader.matrix(Part::Gate, layer)?,
-                up: loader.matrix(Part::Up, layer)?,
-                down: loader.matrix(Part::Down, layer)?,
+                attention_norm: weights.norm(Part::AttentionNorm, layer)?,
+                query: weights.matrix(Part::Query, layer)?,
+                key: weights.matrix(Part::Key, layer)?,
+                value: weights.matrix(Part::Value, layer)?,
+                attention_output: weights.matrix(Part::AttentionOutput, layer)?,
+                feed_forward_norm: weights.norm(Part::FeedForwardNorm, layer)?,
+                gate: weights.matrix(Part::Gate, layer)?,
+                up: weights.matrix(Part::Up, layer)?,
+                down: weights.matrix(Part::Down, layer)?,
             })
         })?;
-        let output_norm = loader.norm(Part::OutputNorm, 0)?;
+        let output_norm = weights.norm(Part::OutputNorm, 0)?;
         let output = match config.shared_classifier {
             true => None,
-            false => Some(loader.matrix(Part::Output, 0)?),
+            false => Some(weights.matrix(Part::Output, 0)?),
         };
         Ok(Llama { config, embedding, layers, output_norm, output, rope })
     }

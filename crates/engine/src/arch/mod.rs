@@ -2,7 +2,7 @@
 
 mod llama;
 
-use crate::load::{LoadError, Loader};
+use crate::load::{LoadError, Weights};
 use crate::pass::Pass;
 use alloc::boxed::Box;
 
@@ -16,10 +16,11 @@ pub(crate) trait Architecture: Send + Sync {
     fn classify(&self, pass: &mut Pass<'_>, first: usize, logits: &mut [f32]);
 }
 
-/// Loads a model; the table of architectures. llama2.c's formats hold Llama only.
-pub(crate) fn load(
-    loader: &mut Loader<'_>,
+/// Makes a computation of a model's weights; the table of architectures. llama2.c's formats hold
+/// Llama only.
+pub(crate) fn bind(
+    weights: &mut Weights<'_>,
     context: usize,
 ) -> Result<Box<dyn Architecture>, LoadError> {
-    Ok(Box::new(llama::Llama::load(loader, context)?))
+    Ok(Box::new(llama::Llama::bind(weights, context)?))
 }

@@ -8,7 +8,7 @@ use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use bootllm_cores::{Cores, split_together};
 use bootllm_model_file::Config;
-use bootllm_quant::AlignedBytes;
+use bootllm_quant::{AlignedBytes, NoMemory};
 
 /// Positions whose keys lie side by side, so that vector registers run across positions.
 pub(crate) const TILE: usize = 32;
@@ -68,16 +68,15 @@ pub(crate) struct KvCache {
 }
 
 impl KvCache {
-    pub(crate) fn new(
-        config: &Config,
-        context: usize,
-        format: KvFormat,
-    ) -> Result<Self, TryReserveError> {
+    pub(crate) fn new(config: &Config, context: usize, format: KvFormat) -> Result<Self, NoMemory> {
         let (head_size, kv_heads) = (config.head_size(), config.kv_heads);
         let positions = context.next_multiple_of(TILE);
         let bytes = usize::try_from(Self::bytes(config, context, format) / 2);
         let bytes = bytes.unwrap_or(usize::MAX);
-        let (keys, values) = (AlignedBytes::zeroed(bytes)?, AlignedBytes::zeroed(bytes)?);
+        let (mut keys, mut values) = (AlignedBytes::zeroed(bytes)?, AlignedBytes::zeroed(bytes)?);
+        // No token is to wait for memory.
+        keys.touch();
+        values.touch();
         Ok(KvCache { format, keys, values, head_size, kv_heads, positions })
     }
 

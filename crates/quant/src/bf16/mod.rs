@@ -13,6 +13,7 @@ pub struct Bf16;
 impl TwoBytes for Bf16 {
     const NAME: &'static str = "bf16";
     const GGUF_TYPE: GgufType = GgufType { tensor: 30, file: 32 };
+    const EXPONENT: u16 = 0x7f80;
 
     fn to_f32(bits: u16) -> f32 {
         bf16_to_f32(bits)

@@ -3,7 +3,7 @@
 //! How rows and panels lie is in `two_bytes.rs`.
 
 use crate::format::GgufType;
-use crate::half::{f16_from_f32, f16_to_f32};
+use crate::half::{F16_EXPONENT, f16_from_f32, f16_to_f32};
 use crate::two_bytes::{TwoBytes, VALUE};
 use bootllm_simd::{LANES, Simd};
 
@@ -13,6 +13,7 @@ pub struct F16;
 impl TwoBytes for F16 {
     const NAME: &'static str = "f16";
     const GGUF_TYPE: GgufType = GgufType { tensor: 1, file: 1 };
+    const EXPONENT: u16 = F16_EXPONENT;
 
     fn to_f32(bits: u16) -> f32 {
         f16_to_f32(bits)

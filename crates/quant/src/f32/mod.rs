@@ -3,6 +3,7 @@
 //! In a file, a row is its values, little-endian. A panel is `[column][row of the panel]`.
 
 use crate::format::{Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
+use crate::pack::interleave;
 use crate::product::{FloatWeights, Floats, Product, Strip, product};
 use crate::{Groups, Input, PANEL};
 use alloc::boxed::Box;
@@ -31,11 +32,8 @@ impl Format for F32 {
         shape.columns.checked_mul(PANEL * VALUE)
     }
 
-    fn pack_row(&self, _: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]) {
-        let (columns, _) = panel.as_chunks_mut::<{ PANEL * VALUE }>();
-        for (value, column) in planes[0].as_chunks::<VALUE>().0.iter().zip(columns) {
-            column.as_chunks_mut::<VALUE>().0[row_in_panel] = *value;
-        }
+    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]) {
+        interleave::<VALUE>(planes[0].chunks_exact(shape.columns * VALUE), panel, 0);
     }
 
     fn unpack_row(&self, _: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]) {

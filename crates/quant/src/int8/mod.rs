@@ -11,6 +11,7 @@
 use crate::PANEL;
 use crate::format::{Format, NotFinite, PlaneBytes, Shape, Twin};
 use crate::input::{Groups, Input, Rounding, quantize_group};
+use crate::pack::interleave;
 use crate::product::{Blocks, IntegerWeights, Product, Strip, product};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -64,17 +65,17 @@ impl Format for Int8 {
         group.checked_mul(shape.columns / shape.encoding.group())
     }
 
-    fn pack_row(&self, shape: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]) {
+    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]) {
         let group = Group::of(shape);
-        let scales = planes[1].as_chunks::<SCALE>().0;
-        let groups = panel.chunks_exact_mut(group.bytes);
-        for ((values, scale), packed) in
-            planes[0].chunks_exact(group.values).zip(scales).zip(groups)
-        {
-            packed.as_chunks_mut().0[row_in_panel] = *scale;
-            for (index, value) in values.iter().enumerate() {
-                packed[Group::position(index, row_in_panel)] = value ^ SIGN;
-            }
+        let values = planes[0].chunks_exact(shape.columns);
+        let scales = planes[1].chunks_exact(shape.columns / group.values * SCALE);
+        for (number, packed) in panel.chunks_exact_mut(group.bytes).enumerate() {
+            let (packed_scales, packed_values) = packed.split_at_mut(PANEL * SCALE);
+            let own_scales = scales.clone().map(|row| &row[number * SCALE..][..SCALE]);
+            interleave::<SCALE>(own_scales, packed_scales, 0);
+            let own_values =
+                values.clone().map(|row| &row[number * group.values..][..group.values]);
+            interleave::<QUAD>(own_values, packed_values, SIGN);
         }
     }
 

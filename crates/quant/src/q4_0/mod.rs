@@ -40,8 +40,8 @@ impl Format for Q4_0 {
         blocks::panel_bytes::<BLOCK>(shape)
     }
 
-    fn pack_row(&self, _: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]) {
-        blocks::pack_row::<BLOCK>(planes[0], row_in_panel, panel, 0);
+    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]) {
+        blocks::pack_panel::<BLOCK>(shape, planes[0], panel, 0);
     }
 
     fn unpack_row(&self, _: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]) {

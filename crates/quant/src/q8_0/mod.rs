@@ -37,8 +37,8 @@ impl Format for Q8_0 {
         blocks::panel_bytes::<BLOCK>(shape)
     }
 
-    fn pack_row(&self, _: &Shape, planes: [&[u8]; 2], row_in_panel: usize, panel: &mut [u8]) {
-        blocks::pack_row::<BLOCK>(planes[0], row_in_panel, panel, SIGN);
+    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]) {
+        blocks::pack_panel::<BLOCK>(shape, planes[0], panel, SIGN);
     }
 
     fn unpack_row(&self, _: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]) {
