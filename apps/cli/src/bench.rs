@@ -89,7 +89,6 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         counts => counts.to_vec(),
     };
     let mut runs = Vec::new();
-    let mut isa = cpu.widest();
     let watch = &mut |_| ControlFlow::Continue(());
     for cores in counts {
         let threads = Threads::start(cores)?;
@@ -99,7 +98,6 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
         let model = model.with_context(|| subject.name.clone())?;
         let load = Some(clock.now() - start);
-        isa = model.isa();
         let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
         let work = Work {
             prefill: arguments.prefill.min(context),
@@ -117,7 +115,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             "model": subject.name,
             "parameters": subject.file.parameters(),
             "weight_bytes_a_token": weight_bytes(&subject.file),
-            "instructions": isa.name(),
+            "instructions": cpu.widest().name(),
             "kv_cache": kv_format.name(),
             "prefill_tokens": arguments.prefill.min(context),
             "decode_tokens": arguments.decode.min(context),
@@ -126,7 +124,8 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         println!("{all:#}");
         return Ok(());
     }
-    let report = Report { name: &subject.name, file: &subject.file, isa, kv_format };
+    let (name, file) = (subject.name.as_str(), &subject.file);
+    let report = Report { name, file, isa: cpu.widest(), kv_format };
     print!("{report}");
     for run in &runs {
         print!("{}", report.of(run));
@@ -137,6 +136,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
 fn as_json(run: &Run, file: &ModelFile) -> Value {
     let Run { cores, load, limits, measured } = run;
     let load = load.map(|time| time.as_secs_f64());
+    let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
     let stages = |times: &Times| -> Value {
         let total = times.total().as_secs_f64().max(1e-12);
         let share =
@@ -149,9 +149,9 @@ fn as_json(run: &Run, file: &ModelFile) -> Value {
         "load_bytes_a_second": load.map(|seconds| file.tensor_bytes() as f64 / seconds),
         "read_bytes_a_second": limits.bytes,
         "integer_products_a_second": limits.products,
-        "prefill_tokens_a_second": median(&measured.prefill),
-        "decode_tokens_a_second": median(&measured.decode),
-        "decode_share_of_bandwidth": median(&measured.decode) * weight_bytes(file) as f64 / limits.bytes,
+        "prefill_tokens_a_second": prefill,
+        "decode_tokens_a_second": decode,
+        "decode_share_of_bandwidth": decode * weight_bytes(file) as f64 / limits.bytes,
         "prefill_all": measured.prefill,
         "decode_all": measured.decode,
         "decode_ticks_a_token": median(&measured.decode_ticks),
