@@ -84,6 +84,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// Products of lanes.
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// Products of all lanes with the number whose bits lie there.
+    #[inline(always)]
+    fn scale(self, values: Self::Floats, by: &u32) -> Self::Floats {
+        self.mul(values, self.splat(f32::from_bits(*by)))
+    }
 
     /// One integer in every lane.
     fn splat_integer(self, value: i32) -> Self::Integers;
