@@ -4,7 +4,7 @@
 use super::{AHEAD, Strip, Tiles};
 use crate::input::{Rounding, scale_of};
 use crate::{PANEL, Shape};
-use bootllm_simd::{LANES, Simd, round_half_away, round_half_even};
+use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8};
 use core::marker::PhantomData;
 
 /// Columns whose bytes lie together in a panel.
@@ -74,22 +74,17 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
                 *place = word;
             }
         };
-        let mut quantized = [0i8; CHUNK];
         for block in x.chunks_exact(W::values(shape)) {
             let scale = scale_of(block);
             let mut sum = 0;
             for chunk in block.chunks(CHUNK) {
-                quantize::<W>(chunk, scale, &mut quantized);
-                sum += quantized.iter().map(|&q| i32::from(q)).sum::<i32>();
+                sum += quantize::<W>(chunk, scale).iter().map(|&q| i32::from(q)).sum::<i32>();
             }
             put(scale.to_bits());
             put(W::start::<S>(sum).cast_unsigned());
-            // A block that is longer than a chunk is quantized again, which no format that anybody
-            // uses asks for: it saves room for the longest.
+            // What is longer than a chunk is quantized again, which saves room for the longest.
             for chunk in block.chunks(CHUNK) {
-                if block.len() > CHUNK {
-                    quantize::<W>(chunk, scale, &mut quantized);
-                }
+                let quantized = quantize::<W>(chunk, scale);
                 W::prepare::<S>(&quantized[..chunk.len().next_multiple_of(QUAD)], &mut put);
             }
         }
@@ -134,7 +129,7 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
                 let scales = W::scales(simd, strip, scales);
                 for t in 0..T {
                     let product = simd.mul(simd.to_floats(integers[r][t]), scales);
-                    let product = simd.scale(product, &x_scales[t]);
+                    let product = simd.scale(product, float(&x_scales[t]));
                     sums[r][t] = simd.add(sums[r][t], product);
                 }
             }
@@ -145,15 +140,18 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
 
 /// The integers of a chunk, and zeros behind it.
 #[inline(always)]
-fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32, quantized: &mut [i8; CHUNK]) {
-    *quantized = [0; CHUNK];
-    if scale == 0.0 {
-        return;
+fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32) -> [i8; CHUNK] {
+    let mut values = [0.0; CHUNK];
+    match chunk.first_chunk() {
+        Some(whole) => values = *whole,
+        None => values[..chunk.len()].copy_from_slice(chunk),
     }
-    for (quantized, value) in quantized.iter_mut().zip(chunk) {
-        *quantized = match W::ROUNDING {
-            Rounding::HalfAway => round_half_away(value / scale) as i8,
-            Rounding::HalfEven => round_half_even(value / scale) as i8,
-        };
-    }
+    // Zeros stay zeros, whatever they are divided by.
+    let scale = if scale == 0.0 { 1.0 } else { scale };
+    values.map(|value| {
+        saturate_i8(match W::ROUNDING {
+            Rounding::HalfAway => round_half_away(value / scale),
+            Rounding::HalfEven => round_half_even(value / scale),
+        })
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{AHEAD, Strip, Tiles};
 use crate::Shape;
-use bootllm_simd::Simd;
+use bootllm_simd::{Simd, float};
 use core::marker::PhantomData;
 
 /// What a format of floating-point weights adds. A panel is `[column][row of the panel]`.
@@ -47,7 +47,7 @@ impl<W: FloatWeights> Tiles for Floats<W> {
             // enough, and the sums keep theirs.
             for (t, x) in x.iter().enumerate() {
                 for (sums, &weights) in sums.iter_mut().zip(&weights) {
-                    sums[t] = simd.add(sums[t], simd.scale(weights, x));
+                    sums[t] = simd.add(sums[t], simd.scale(weights, float(x)));
                 }
             }
         }

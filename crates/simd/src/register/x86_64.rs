@@ -98,7 +98,7 @@ macro_rules! instruction_set {
             }
 
             #[inline(always)]
-            fn scale(self, values: Self::Floats, by: &u32) -> Self::Floats {
+            fn scale(self, values: Self::Floats, by: &f32) -> Self::Floats {
                 intrinsics!($registers::scale(values, by))
             }
 
@@ -316,8 +316,8 @@ mod xmm {
 
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub(super) fn scale(values: Floats, by: &u32) -> Floats {
-        mul(values, splat(f32::from_bits(*by)))
+    pub(super) fn scale(values: Floats, by: &f32) -> Floats {
+        mul(values, splat(*by))
     }
 
     #[inline]
@@ -493,8 +493,8 @@ mod ymm {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn scale(values: Floats, by: &u32) -> Floats {
-        mul(values, splat(f32::from_bits(*by)))
+    pub(super) fn scale(values: Floats, by: &f32) -> Floats {
+        mul(values, splat(*by))
     }
 
     #[inline]
@@ -683,9 +683,9 @@ mod zmm {
     /// third of the speed.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) fn scale(values: Floats, by: &u32) -> Floats {
+    pub(super) fn scale(values: Floats, by: &f32) -> Floats {
         let products;
-        // SAFETY: one word is read from a reference to one; nothing else is touched.
+        // SAFETY: one number is read from a reference to one; nothing else is touched.
         unsafe {
             core::arch::asm!(
                 "vmulps {products}, {values}, dword ptr [{by}]{{1to16}}",
