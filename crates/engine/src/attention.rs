@@ -6,7 +6,7 @@
 
 use crate::kv_cache::{Cells, Eighth, Full, Half, KvFormat, TILE};
 use bootllm_cores::Columns;
-use bootllm_simd::{LANES, Simd, TOGETHER, softmax_scores};
+use bootllm_simd::{LANES, Registers, Simd, TOGETHER, softmax_scores};
 
 /// The queries of some consecutive tokens in one head, and the keys and values that they see.
 pub(crate) struct Head<'a> {
@@ -91,11 +91,14 @@ fn attend_together<S: Simd, C: Cells, const T: usize>(
     let mut chunk = 0;
     while chunk < chunks {
         let at = chunk * LANES;
-        // Enough independent sums to keep the adders busy.
+        // Enough independent sums to keep the adders busy, and no more than there are registers.
         chunk += match (T, chunks - chunk) {
             (1, 4..) => mix::<S, C, 1, 4>(simd, head, (first, 1), scores, at, output),
             (1, 3) => mix::<S, C, 1, 3>(simd, head, (first, 1), scores, at, output),
             (1, 2) => mix::<S, C, 1, 2>(simd, head, (first, 1), scores, at, output),
+            (_, 4..) if S::REGISTERS == Registers::Wide => {
+                mix::<S, C, T, 4>(simd, head, (first, tokens), scores, at, output)
+            }
             _ => mix::<S, C, T, 1>(simd, head, (first, tokens), scores, at, output),
         };
     }
@@ -136,8 +139,7 @@ fn score<S: Simd, C: Cells, const T: usize>(
             for half in 0..TILE / LANES {
                 let keys = C::keys(simd, tile, head.size, i, half);
                 for (sums, query) in sums.iter_mut().zip(&queries) {
-                    let query = simd.splat(query[i]);
-                    sums[half] = simd.add(sums[half], simd.mul(query, keys));
+                    sums[half] = simd.add(sums[half], simd.scale(keys, &query[i]));
                 }
             }
         }
@@ -173,14 +175,14 @@ fn mix<S: Simd, C: Cells, const T: usize, const N: usize>(
         for n in 0..N {
             let value = value(row, n);
             for (sums, weights) in sums.iter_mut().zip(&weights) {
-                sums[n] = simd.add(sums[n], simd.mul(simd.splat(weights[p]), value));
+                sums[n] = simd.add(sums[n], simd.scale(value, &weights[p]));
             }
         }
     }
     for (token, (sums, weights)) in sums.iter_mut().zip(&weights).enumerate().take(tokens) {
         for (p, row) in rows().take(seen + token).skip(seen) {
             for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = simd.add(*sum, simd.mul(simd.splat(weights[p]), value(row, n)));
+                *sum = simd.add(*sum, simd.scale(value(row, n), &weights[p]));
             }
         }
         let output = output.row(first + token)[at..].as_chunks_mut::<LANES>().0;

@@ -10,7 +10,7 @@ use bootllm_quant::InputBuffer;
 
 /// Tokens that go through the layers at once. Weights are read from memory once for all of them:
 /// with this many, reading takes less time than computing. A multiple of every product's tile.
-pub const BATCH: usize = 48;
+pub const BATCH: usize = 96;
 
 /// The activations of up to [`BATCH`] tokens; llama2.c's `RunState`. All but the last three have a
 /// row a token.

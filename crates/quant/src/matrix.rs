@@ -271,8 +271,10 @@ impl<'a> Tiles<'a> {
                         if token < output.rows() {
                             let row = (group * GROUP + panel) * PANEL;
                             let output = &mut output.row(token)[row..];
-                            let count = output.len().min(PANEL);
-                            output[..count].copy_from_slice(&sums[..count]);
+                            match output.first_chunk_mut() {
+                                Some(output) => *output = *sums,
+                                None => output.copy_from_slice(&sums[..output.len()]),
+                            }
                         }
                     });
                 }

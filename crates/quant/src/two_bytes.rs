@@ -99,8 +99,8 @@ impl<T: TwoBytes> FloatWeights for T {
     const COLUMN: usize = PANEL * VALUE;
 
     #[inline(always)]
-    fn load<S: Simd>(simd: S, strip: Strip<'_>, column: &[u8]) -> S::Floats {
-        T::load(simd, strip.own(column, 0))
+    fn load<S: Simd>(simd: S, strip: Strip, column: &[u8]) -> S::Floats {
+        T::load(simd, strip.own(column))
     }
 }
 

@@ -29,5 +29,6 @@ pub use register::*;
 pub use rope::RopeTable;
 pub use ticks::ticks;
 pub use vector::{
-    TOGETHER, add, rms_norm, round_half_away, round_half_even, silu_times, softmax, softmax_scores,
+    TOGETHER, add, rms_norm, round_half_away, round_half_even, saturate_i8, silu_times, softmax,
+    softmax_scores,
 };

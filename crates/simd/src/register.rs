@@ -27,6 +27,13 @@ pub fn word(quad: Quad) -> u32 {
     u32::from_le_bytes(quad.map(i8::cast_unsigned))
 }
 
+/// The number whose bits these are, where it lies.
+#[inline(always)]
+pub fn float(bits: &u32) -> &f32 {
+    // SAFETY: both types have the same size and alignment, and every 32 bits are a number.
+    unsafe { &*core::ptr::from_ref(bits).cast() }
+}
+
 /// How much fits into the registers of an instruction set at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registers {
@@ -84,6 +91,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// Products of lanes.
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// Products of all lanes with the number that lies there.
+    #[inline(always)]
+    fn scale(self, values: Self::Floats, by: &f32) -> Self::Floats {
+        self.mul(values, self.splat(*by))
+    }
 
     /// One integer in every lane.
     fn splat_integer(self, value: i32) -> Self::Integers;

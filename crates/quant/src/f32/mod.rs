@@ -76,8 +76,8 @@ impl FloatWeights for F32 {
     const COLUMN: usize = PANEL * VALUE;
 
     #[inline(always)]
-    fn load<S: Simd>(simd: S, strip: Strip<'_>, column: &[u8]) -> S::Floats {
-        simd.load_bytes(strip.own(column, 0))
+    fn load<S: Simd>(simd: S, strip: Strip, column: &[u8]) -> S::Floats {
+        simd.load_bytes(strip.own(column))
     }
 }
 

@@ -168,8 +168,8 @@ impl IntegerWeights for Int8 {
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, strip: Strip<'_>, block: &[u8]) -> S::Floats {
-        simd.load_bytes(strip.own(block, 0))
+    fn scales<S: Simd>(simd: S, strip: Strip, scales: &[u8]) -> S::Floats {
+        simd.load_bytes(strip.own(scales))
     }
 
     #[inline(always)]

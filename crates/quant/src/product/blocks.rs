@@ -4,7 +4,7 @@
 use super::{AHEAD, Strip, Tiles};
 use crate::input::{Rounding, scale_of};
 use crate::{PANEL, Shape};
-use bootllm_simd::{LANES, Simd, round_half_away, round_half_even};
+use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8};
 use core::marker::PhantomData;
 
 /// Columns whose bytes lie together in a panel.
@@ -36,8 +36,8 @@ pub(crate) trait IntegerWeights: Send + Sync + 'static {
     /// by some number.
     fn start<S: Simd>(sum: i32) -> i32;
 
-    /// A strip's scales in a block.
-    fn scales<S: Simd>(simd: S, strip: Strip<'_>, block: &[u8]) -> S::Floats;
+    /// A strip's scales, of those of a block.
+    fn scales<S: Simd>(simd: S, strip: Strip, scales: &[u8]) -> S::Floats;
 
     /// Adds the products of a strip's part of a line with the input's words.
     fn dot<S: Simd>(
@@ -48,8 +48,8 @@ pub(crate) trait IntegerWeights: Send + Sync + 'static {
     ) -> S::Integers;
 }
 
-/// The products of a format of integers. A prepared block is its scale, the sum of its integers, and
-/// their words.
+/// The products of a format of integers. A prepared block is its scale, what sums begin
+/// with, and the words of its integers.
 pub(crate) struct Blocks<W>(PhantomData<W>);
 
 /// Values that are quantized at once, whole registers of them.
@@ -74,22 +74,17 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
                 *place = word;
             }
         };
-        let mut quantized = [0i8; CHUNK];
         for block in x.chunks_exact(W::values(shape)) {
             let scale = scale_of(block);
             let mut sum = 0;
             for chunk in block.chunks(CHUNK) {
-                quantize::<W>(chunk, scale, &mut quantized);
-                sum += quantized.iter().map(|&q| i32::from(q)).sum::<i32>();
+                sum += quantize::<W>(chunk, scale).iter().map(|&q| i32::from(q)).sum::<i32>();
             }
             put(scale.to_bits());
-            put(sum.cast_unsigned());
-            // A block that is longer than a chunk is quantized again, which no format that anybody
-            // uses asks for: it saves room for the longest.
+            put(W::start::<S>(sum).cast_unsigned());
+            // What is longer than a chunk is quantized again, which saves room for the longest.
             for chunk in block.chunks(CHUNK) {
-                if block.len() > CHUNK {
-                    quantize::<W>(chunk, scale, &mut quantized);
-                }
+                let quantized = quantize::<W>(chunk, scale);
                 W::prepare::<S>(&quantized[..chunk.len().next_multiple_of(QUAD)], &mut put);
             }
         }
@@ -99,36 +94,42 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
     fn tile<S: Simd, const R: usize, const T: usize>(
         simd: S,
         shape: &Shape,
-        strips: [Strip<'_>; R],
+        panel: &[u8],
+        strips: [Strip; R],
         x: &[[u32; T]],
     ) -> [[S::Floats; T]; R] {
         let (lines, words) = (W::lines(shape), W::words::<S>());
         let bytes = PANEL * W::SCALE + lines * LINE;
         let mut sums = [[simd.splat(0.0); T]; R];
-        for (number, x) in x.chunks_exact(2 + lines * words).enumerate() {
-            let [x_scales, x_sums, x @ ..] = x else { break };
-            let blocks = strips.map(|strip| &strip.panel[number * bytes..][..bytes]);
-            let start = x_sums.map(|sum| simd.splat_integer(W::start::<S>(sum.cast_signed())));
-            let mut integers = [start; R];
-            for (i, x) in x.chunks_exact(words).enumerate() {
-                for (r, strip) in strips.into_iter().enumerate() {
-                    let weights = strip.own(blocks[r], PANEL * W::SCALE + i * LINE);
-                    if T == 1 {
-                        simd.prefetch(weights, AHEAD);
-                    }
-                    for (t, sum) in integers[r].iter_mut().enumerate() {
-                        *sum = W::dot(simd, *sum, weights, |word| x[word][t]);
+        let blocks = panel.chunks_exact(bytes).zip(x.chunks_exact(2 + lines * words));
+        for (block, x) in blocks {
+            let ([x_scales, starts, x @ ..], (scales, block)) =
+                (x, block.split_at(PANEL * W::SCALE))
+            else {
+                break;
+            };
+            let mut integers = [starts.map(|start| simd.splat_integer(start.cast_signed())); R];
+            for (line, x) in block.chunks_exact(LINE).zip(x.chunks_exact(words)) {
+                if T == 1 {
+                    (0..LINE).step_by(64).for_each(|at| simd.prefetch(&line[at..], AHEAD));
+                }
+                let weights = strips.map(|strip| strip.own(line));
+                // An integer of the input meets all weights before the next one comes: one register
+                // for it is enough.
+                for t in 0..T {
+                    for (integers, weights) in integers.iter_mut().zip(weights) {
+                        integers[t] = W::dot(simd, integers[t], weights, |word| x[word][t]);
                     }
                 }
             }
+            if T == 1 {
+                simd.prefetch(scales, AHEAD);
+            }
             for (r, strip) in strips.into_iter().enumerate() {
-                if T == 1 && strip.half == 0 {
-                    simd.prefetch(blocks[r], AHEAD);
-                }
-                let scales = W::scales(simd, strip, blocks[r]);
+                let scales = W::scales(simd, strip, scales);
                 for t in 0..T {
                     let product = simd.mul(simd.to_floats(integers[r][t]), scales);
-                    let product = simd.mul(product, simd.splat(f32::from_bits(x_scales[t])));
+                    let product = simd.scale(product, float(&x_scales[t]));
                     sums[r][t] = simd.add(sums[r][t], product);
                 }
             }
@@ -139,15 +140,18 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
 
 /// The integers of a chunk, and zeros behind it.
 #[inline(always)]
-fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32, quantized: &mut [i8; CHUNK]) {
-    *quantized = [0; CHUNK];
-    if scale == 0.0 {
-        return;
+fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32) -> [i8; CHUNK] {
+    let mut values = [0.0; CHUNK];
+    match chunk.first_chunk() {
+        Some(whole) => values = *whole,
+        None => values[..chunk.len()].copy_from_slice(chunk),
     }
-    for (quantized, value) in quantized.iter_mut().zip(chunk) {
-        *quantized = match W::ROUNDING {
-            Rounding::HalfAway => round_half_away(value / scale) as i8,
-            Rounding::HalfEven => round_half_even(value / scale) as i8,
-        };
-    }
+    // Zeros stay zeros, whatever they are divided by.
+    let scale = if scale == 0.0 { 1.0 } else { scale };
+    values.map(|value| {
+        saturate_i8(match W::ROUNDING {
+            Rounding::HalfAway => round_half_away(value / scale),
+            Rounding::HalfEven => round_half_even(value / scale),
+        })
+    })
 }

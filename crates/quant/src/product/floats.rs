@@ -2,7 +2,7 @@
 
 use super::{AHEAD, Strip, Tiles};
 use crate::Shape;
-use bootllm_simd::Simd;
+use bootllm_simd::{Simd, float};
 use core::marker::PhantomData;
 
 /// What a format of floating-point weights adds. A panel is `[column][row of the panel]`.
@@ -11,7 +11,7 @@ pub(crate) trait FloatWeights: Send + Sync + 'static {
     const COLUMN: usize;
 
     /// A strip's weights in a column, as `f32`.
-    fn load<S: Simd>(simd: S, strip: Strip<'_>, column: &[u8]) -> S::Floats;
+    fn load<S: Simd>(simd: S, strip: Strip, column: &[u8]) -> S::Floats;
 }
 
 /// The products of a format of floating-point weights. A prepared vector is its values.
@@ -33,19 +33,21 @@ impl<W: FloatWeights> Tiles for Floats<W> {
     fn tile<S: Simd, const R: usize, const T: usize>(
         simd: S,
         _: &Shape,
-        strips: [Strip<'_>; R],
+        panel: &[u8],
+        strips: [Strip; R],
         x: &[[u32; T]],
     ) -> [[S::Floats; T]; R] {
         let mut sums = [[simd.splat(0.0); T]; R];
-        for (k, x) in x.iter().enumerate() {
-            for (strip, sums) in strips.into_iter().zip(&mut sums) {
-                let column = &strip.panel[k * W::COLUMN..][..W::COLUMN];
-                if T == 1 && strip.half == 0 {
-                    (0..W::COLUMN).step_by(64).for_each(|at| simd.prefetch(&column[at..], AHEAD));
-                }
-                let weights = W::load(simd, strip, column);
-                for (sum, &x) in sums.iter_mut().zip(x) {
-                    *sum = simd.add(*sum, simd.mul(weights, simd.splat(f32::from_bits(x))));
+        for (column, x) in panel.chunks_exact(W::COLUMN).zip(x) {
+            if T == 1 {
+                (0..W::COLUMN).step_by(64).for_each(|at| simd.prefetch(&column[at..], AHEAD));
+            }
+            let weights = strips.map(|strip| W::load(simd, strip, column));
+            // An input value meets all weights before the next one comes: one register for it is
+            // enough, and the sums keep theirs.
+            for (t, x) in x.iter().enumerate() {
+                for (sums, &weights) in sums.iter_mut().zip(&weights) {
+                    sums[t] = simd.add(sums[t], simd.scale(weights, float(x)));
                 }
             }
         }

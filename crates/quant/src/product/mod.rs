@@ -46,20 +46,18 @@ pub trait Product: Send + Sync {
     );
 }
 
-/// Sixteen rows of a panel: its first or its second half.
+/// Sixteen rows of a panel: its first or its second half, 0 or 1.
 #[derive(Clone, Copy)]
-pub(crate) struct Strip<'a> {
-    /// The panel.
-    pub panel: &'a [u8],
-    /// Which half, 0 or 1.
-    pub half: usize,
-}
+pub(crate) struct Strip(usize);
 
-impl<'a> Strip<'a> {
-    /// This strip's own bytes of those, `2 * N` in number, that both strips have from `at` on.
+impl Strip {
+    /// Both strips of a panel.
+    const BOTH: [Strip; 2] = [Strip(0), Strip(1)];
+
+    /// This strip's own bytes of those, `2 * N` in number, that `bytes` begin with for both.
     #[inline(always)]
-    pub fn own<const N: usize>(&self, block: &'a [u8], at: usize) -> &'a [u8; N] {
-        match block[at + self.half * N..].first_chunk() {
+    pub fn own<const N: usize>(self, bytes: &[u8]) -> &[u8; N] {
+        match bytes[self.0 * N..].first_chunk() {
             Some(own) => own,
             None => unreachable!("a panel consists of whole blocks"),
         }
@@ -67,7 +65,7 @@ impl<'a> Strip<'a> {
 }
 
 /// How far ahead of its use a weight is fetched into the cache, in bytes.
-pub(crate) const AHEAD: usize = 2048;
+pub(crate) const AHEAD: usize = 1024;
 
 /// What a format adds to make a [`Product`].
 pub(crate) trait Tiles: Send + Sync + 'static {
@@ -80,11 +78,12 @@ pub(crate) trait Tiles: Send + Sync + 'static {
     /// Prepares one vector. Its words are given one by one.
     fn prepare<'a, S: Simd>(shape: &Shape, x: &[f32], words: impl Iterator<Item = &'a mut u32>);
 
-    /// The sums of `R` strips and `T` prepared vectors, whose words lie side by side.
+    /// The sums of `R` strips of a panel and `T` prepared vectors, whose words lie side by side.
     fn tile<S: Simd, const R: usize, const T: usize>(
         simd: S,
         shape: &Shape,
-        strips: [Strip<'_>; R],
+        panel: &[u8],
+        strips: [Strip; R],
         x: &[[u32; T]],
     ) -> [[S::Floats; T]; R];
 }
@@ -115,8 +114,7 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
     /// `docs/performance.md`.
     const TILE: usize = match (S::REGISTERS, F::INTEGERS) {
         (Registers::Small, _) => 2,
-        (Registers::Middle, true) => 4,
-        (Registers::Middle, false) => 6,
+        (Registers::Middle, _) => 4,
         (Registers::Wide, true) => 6,
         (Registers::Wide, false) => 12,
     };
@@ -141,24 +139,12 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
                 take(panel, t, &sums);
             }
         };
-        let both = |panel| [Strip { panel, half: 0 }, Strip { panel, half: 1 }];
-        let mut panels = panels.chunks_exact(panel_bytes).enumerate();
-        while let Some((number, panel)) = panels.next() {
-            if S::REGISTERS == Registers::Wide && T == 1 {
-                // Two panels are two streams of memory, which arrive faster than one.
-                if let Some((_, next)) = panels.next() {
-                    let ([a, b], [c, d]) = (both(panel), both(next));
-                    let [a, b, c, d] = F::tile(self.simd, shape, [a, b, c, d], x);
-                    give(number, [a, b]);
-                    give(number + 1, [c, d]);
-                    continue;
-                }
-            }
+        for (number, panel) in panels.chunks_exact(panel_bytes).enumerate() {
             let sums = if S::REGISTERS == Registers::Wide || T == 1 {
-                F::tile(self.simd, shape, both(panel), x)
+                F::tile(self.simd, shape, panel, Strip::BOTH, x)
             } else {
-                both(panel).map(|strip| {
-                    let [sums] = F::tile(self.simd, shape, [strip], x);
+                Strip::BOTH.map(|strip| {
+                    let [sums] = F::tile(self.simd, shape, panel, [strip], x);
                     sums
                 })
             };

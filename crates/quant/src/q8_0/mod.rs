@@ -101,8 +101,8 @@ impl IntegerWeights for Q8_0 {
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, strip: Strip<'_>, block: &[u8]) -> S::Floats {
-        simd.load_f16(strip.own(block, 0))
+    fn scales<S: Simd>(simd: S, strip: Strip, scales: &[u8]) -> S::Floats {
+        simd.load_f16(strip.own(scales))
     }
 
     #[inline(always)]

@@ -98,6 +98,11 @@ macro_rules! instruction_set {
             }
 
             #[inline(always)]
+            fn scale(self, values: Self::Floats, by: &f32) -> Self::Floats {
+                intrinsics!($registers::scale(values, by))
+            }
+
+            #[inline(always)]
             fn splat_integer(self, value: i32) -> Self::Integers {
                 intrinsics!($registers::splat_integer(value))
             }
@@ -135,7 +140,7 @@ macro_rules! instruction_set {
             #[inline(always)]
             fn prefetch(self, bytes: &[u8], distance: usize) {
                 // SAFETY: a prefetch of an address where there is nothing does nothing.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(distance).cast()) }
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().wrapping_add(distance).cast()) }
             }
         }
     };
@@ -311,6 +316,12 @@ mod xmm {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    pub(super) fn scale(values: Floats, by: &f32) -> Floats {
+        mul(values, splat(*by))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     pub(super) fn splat_integer(value: i32) -> Integers {
         [_mm_set1_epi32(value); 4]
     }
@@ -478,6 +489,12 @@ mod ymm {
     #[target_feature(enable = "avx2")]
     pub(super) fn mul(a: Floats, b: Floats) -> Floats {
         [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scale(values: Floats, by: &f32) -> Floats {
+        mul(values, splat(*by))
     }
 
     #[inline]
@@ -659,6 +676,26 @@ mod zmm {
     #[target_feature(enable = "avx512f")]
     pub(super) fn mul(a: Floats, b: Floats) -> Floats {
         _mm512_mul_ps(a, b)
+    }
+
+    /// A multiplication that reads its factor for all lanes itself. LLVM would put the factor into a
+    /// register first where it is used twice, and on Zen 4 that takes the place of an addition: a
+    /// third of the speed.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn scale(values: Floats, by: &f32) -> Floats {
+        let products;
+        // SAFETY: one number is read from a reference to one; nothing else is touched.
+        unsafe {
+            core::arch::asm!(
+                "vmulps {products}, {values}, dword ptr [{by}]{{1to16}}",
+                products = lateout(zmm_reg) products,
+                values = in(zmm_reg) values,
+                by = in(reg) by,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        products
     }
 
     #[inline]
