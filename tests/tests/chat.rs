@@ -2,7 +2,7 @@
 
 use bootllm_chat::{Conversation, GenerateError, Turn};
 use bootllm_cores::OneCore;
-use bootllm_engine::Session;
+use bootllm_engine::{BATCH, Session};
 use bootllm_model_file::{Config, Version};
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tests::{SmallModel, vocabulary};
@@ -53,9 +53,9 @@ fn a_question_is_read_in_steps() {
 
 #[test]
 fn a_question_that_is_stopped_was_never_asked() {
-    let (long, who, why) = ("a dog and on ".repeat(15), "Who is there?", "Why?");
+    let (long, who, why) = ("a dog and on ".repeat(30), "Who is there?", "Why?");
     let undisturbed = turns(&[(who, None), (why, None)]);
-    for up_to in [1, 60] {
+    for up_to in [1, BATCH + 1] {
         let stopped = (long.as_str(), Some(up_to));
         let played = turns(&[stopped, (who, None), stopped, stopped, (why, None)]);
         for place in [0, 2, 3] {

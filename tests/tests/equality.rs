@@ -2,7 +2,7 @@
 //! them, on however many cores, and however the tokens are fed.
 
 use bootllm_cores::OneCore;
-use bootllm_engine::{KvFormat, Model, Session};
+use bootllm_engine::{BATCH, KvFormat, Model, Session};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, FileFormat, Target, Version, convert, largest_group};
 use bootllm_quant::Encoding;
@@ -29,12 +29,13 @@ const PLANS: [Plan; 7] = [
     &[(2, 3)],
     &[(5, 3)],
     &[(48, 2)],
-    &[(65, 3)],
+    // More than are taken at once.
+    &[(BATCH + 1, 3)],
     &[(3, 1), (33, 2), (7, 1), (17, 2)],
 ];
 
 /// What the longest plan needs.
-const TOKENS: usize = 68;
+const TOKENS: usize = BATCH + 4;
 
 /// A model file, and tokens to feed it with.
 struct Case {

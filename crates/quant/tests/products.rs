@@ -193,7 +193,7 @@ fn values(count: usize) -> impl Strategy<Value = Vec<f32>> {
 }
 
 fn cases() -> impl Strategy<Value = (Shape, Vec<f32>, Vec<f32>, usize)> {
-    let tokens = prop_oneof![Just(1usize), 1..14usize, 14..=65usize];
+    let tokens = prop_oneof![Just(1usize), 1..14usize, 14..=97usize];
     (shapes(), tokens).prop_flat_map(|(shape, tokens)| {
         let (weights, x) = (shape.rows * shape.columns, tokens * shape.columns);
         // What 16 bits cannot hold becomes infinite, and infinite weights are refused.
