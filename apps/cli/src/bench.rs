@@ -3,7 +3,7 @@
 use crate::arguments::{Arithmetic, threads};
 use anyhow::{Context, Result, bail};
 use bootllm_bench::{
-    Limits, Report, Run, SHAPES, Synthetic, Work, median, run, shape, weight_bytes,
+    Limits, Report, Run, SHAPES, Synthetic, Work, median, prompt_products, run, shape, weight_bytes,
 };
 use bootllm_engine::{Model, Stage, Times, checked};
 use bootllm_host::{StdClock, Threads, physical_cores};
@@ -152,6 +152,7 @@ fn as_json(run: &Run, file: &ModelFile) -> Value {
         "prefill_tokens_a_second": prefill,
         "decode_tokens_a_second": decode,
         "decode_share_of_bandwidth": decode * weight_bytes(file) as f64 / limits.bytes,
+        "prefill_products_a_second": prefill * prompt_products(file) as f64,
         "prefill_all": measured.prefill,
         "decode_all": measured.decode,
         "decode_ticks_a_token": median(&measured.decode_ticks),

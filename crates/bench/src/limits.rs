@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Cores, split_rows};
 use bootllm_platform::Clock;
-use bootllm_simd::{Cpu, ForSimd, Isa, LANES, Simd, with};
+use bootllm_simd::{Cpu, ForSimd, Isa, LANES, Registers, Simd, with};
 use core::hint::black_box;
 use core::time::Duration;
 
@@ -65,7 +65,7 @@ impl Limits {
             });
             black_box(&sums);
         })?;
-        let products = (sums.len() * ROUNDS * SUMS * LANES * 4) as f64 / seconds;
+        let products = (sums.len() * PRODUCTS * LANES * 4) as f64 / seconds;
         Ok(Limits { bytes, products })
     }
 }
@@ -122,41 +122,49 @@ impl ForSimd for Read<'_> {
     }
 }
 
-/// Multiplies what lies in the nearest cache.
+/// Multiplies what lies in the nearest cache, in tiles as the products of matrices have them: as
+/// many strips of weights and inputs as keep the registers full.
 struct Multiply;
 
-/// A register full for each sum, as packed weights lie in memory: none in two lines of the cache.
+/// As packed weights lie in memory: none in two lines of the cache.
 #[repr(align(64))]
-struct Weights([[u8; 4 * LANES]; SUMS]);
+struct Weights<const R: usize>([[u8; 4 * LANES]; R]);
 
-/// Sums that do not wait for each other.
-const SUMS: usize = 12;
-const ROUNDS: usize = 1 << 18;
+/// Products of a strip with an input: a multiple of every tile's.
+const PRODUCTS: usize = 24 << 17;
 
 impl ForSimd for Multiply {
     type Made = f32;
 
     fn make<S: Simd>(self, simd: S) -> f32 {
-        simd.run(
-            #[inline(always)]
-            || {
-                let weights = Weights([[1; 4 * LANES]; SUMS]);
-                let x = S::words(black_box([1, 2, 3, 4]));
-                let mut sums = [simd.splat_integer(0); SUMS];
-                for _ in 0..ROUNDS {
-                    // They could have changed: else they would be multiplied once for all rounds,
-                    // and one sum would do for all.
-                    let weights = black_box(&weights);
+        match S::REGISTERS {
+            Registers::Small => multiply::<S, 1, 2>(simd),
+            Registers::Middle => multiply::<S, 1, 4>(simd),
+            Registers::Wide => multiply::<S, 2, 6>(simd),
+        }
+    }
+}
+
+fn multiply<S: Simd, const R: usize, const T: usize>(simd: S) -> f32 {
+    simd.run(
+        #[inline(always)]
+        || {
+            let (weights, x) = (Weights([[1; 4 * LANES]; R]), [S::words([1, 2, 3, 4]); T]);
+            let mut sums = [[simd.splat_integer(0); R]; T];
+            for _ in 0..PRODUCTS / (R * T) {
+                // They could have changed: else they would be multiplied once for all rounds.
+                let (weights, x) = black_box((&weights, &x));
+                for (sums, &x) in sums.iter_mut().zip(x) {
                     for (sum, weights) in sums.iter_mut().zip(&weights.0) {
                         *sum = simd.dot(*sum, weights, x);
                     }
                 }
-                let mut output = [0.0; LANES];
-                let total = sums.into_iter().map(|sum| simd.to_floats(sum));
-                let total = total.fold(simd.splat(0.0), |a, b| simd.add(a, b));
-                simd.store(total, &mut output);
-                output[0]
-            },
-        )
-    }
+            }
+            let mut output = [0.0; LANES];
+            let total = sums.into_iter().flatten().map(|sum| simd.to_floats(sum));
+            let total = total.fold(simd.splat(0.0), |a, b| simd.add(a, b));
+            simd.store(total, &mut output);
+            output[0]
+        },
+    )
 }

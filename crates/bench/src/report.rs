@@ -60,11 +60,18 @@ pub fn weight_bytes(file: &ModelFile) -> u64 {
     matrices.filter_map(|tensor| tensor.shape.packed_bytes()).map(|bytes| bytes as u64).sum()
 }
 
+/// Products of weights with inputs that a token of a prompt needs: nobody asks for its logits.
+pub fn prompt_products(file: &ModelFile) -> u64 {
+    let in_layers = |tensor: &&Tensor| tensor.part.in_layers() && !tensor.part.is_norm();
+    let matrices = file.tensors().iter().filter(in_layers);
+    matrices.map(|tensor| tensor.shape.rows as u64 * tensor.shape.columns as u64).sum()
+}
+
 fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result {
     let Run { cores, load, limits, measured } = run;
     let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
     let bytes = decode * weight_bytes(file) as f64;
-    let products = prefill * file.parameters() as f64;
+    let products = prefill * prompt_products(file) as f64;
     writeln!(f, "\n{cores} {}", if *cores == 1 { "core" } else { "cores" })?;
     writeln!(
         f,
@@ -153,7 +160,10 @@ mod tests {
         assert!((share - 34.0 / 32.0).abs() < 0.01, "{share}");
         let percent = 100.0 * 200.0 * bytes as f64 / 2.0 / 1e11;
         assert!(text.contains(&alloc::format!("{percent:.0} % of what memory gives")), "{text}");
-        let percent = 100.0 * 200.0 * file.parameters() as f64 / 1e13;
+        // Of the embedding and the classifier, a prompt needs nothing but rows.
+        let norms = 45 * 2048;
+        assert_eq!(prompt_products(&file), file.parameters() - 2 * embedding - norms);
+        let percent = 100.0 * 200.0 * prompt_products(&file) as f64 / 1e13;
         assert!(text.contains(&alloc::format!("{percent:.0} % of the peak")), "{text}");
         assert!(text.contains(" 100.0 tok/s"), "the one in the middle: {text}");
     }

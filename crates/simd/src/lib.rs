@@ -30,5 +30,5 @@ pub use rope::RopeTable;
 pub use ticks::ticks;
 pub use vector::{
     TOGETHER, add, rms_norm, round_half_away, round_half_even, saturate_i8, silu_times, softmax,
-    softmax_scores,
+    softmax_scores, whole_i8,
 };

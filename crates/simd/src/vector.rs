@@ -145,15 +145,22 @@ pub fn round_half_away(x: f32) -> f32 {
     (x + BELOW_HALF.copysign(x)) as i32 as f32
 }
 
-/// A whole number, |x| < 2^22, as `x as i8` has it: what is too large becomes the largest, and NaN 0.
-///
-/// The number is added to one whose lowest bits are free, and stands there. That is the same on
-/// every CPU, and LLVM spreads it over vector registers, which it does not with `as i8`.
+/// `x as i8` for a whole number |x| < 2^22, as a number: what is too large becomes the largest, and
+/// NaN 0.
 #[inline]
-pub fn saturate_i8(x: f32) -> i8 {
-    const FREE: f32 = 12_582_912.0;
+pub fn saturate_i8(x: f32) -> f32 {
+    let x = if x.is_nan() { 0.0 } else { x };
     let x = if x > 127.0 { 127.0 } else { x };
-    let x = if x < -128.0 { -128.0 } else { x };
+    if x < -128.0 { -128.0 } else { x }
+}
+
+/// `x as i8` for a whole number from -128 to 127.
+///
+/// The number is added to one whose lowest bits are free, and stands there: LLVM spreads that over
+/// vector registers, which it does not with `as i8`.
+#[inline]
+pub fn whole_i8(x: f32) -> i8 {
+    const FREE: f32 = 12_582_912.0;
     (x + FREE).to_bits() as i8
 }
 
@@ -184,7 +191,8 @@ mod tests {
     #[test]
     fn whole_numbers_become_bytes_as_casts_make_them() {
         for x in (-1000..1000).map(|x| x as f32).chain([4e6, -4e6, 0.0, -0.0, f32::NAN]) {
-            assert_eq!(saturate_i8(x), x as i8, "{x}");
+            assert_eq!(saturate_i8(x), f32::from(x as i8), "{x}");
+            assert_eq!(whole_i8(saturate_i8(x)), x as i8, "{x}");
         }
     }
 

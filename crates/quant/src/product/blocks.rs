@@ -4,7 +4,8 @@
 use super::{AHEAD, Strip, Tiles};
 use crate::input::{Rounding, scale_of};
 use crate::{PANEL, Shape};
-use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8};
+use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8, whole_i8};
+use core::hint::black_box;
 use core::marker::PhantomData;
 
 /// Columns whose bytes lie together in a panel.
@@ -74,17 +75,23 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
                 *place = word;
             }
         };
+        let mut quantized = [0; CHUNK];
         for block in x.chunks_exact(W::values(shape)) {
             let scale = scale_of(block);
             let mut sum = 0;
             for chunk in block.chunks(CHUNK) {
-                sum += quantize::<W>(chunk, scale).iter().map(|&q| i32::from(q)).sum::<i32>();
+                sum += quantize::<W>(chunk, scale, &mut quantized);
             }
             put(scale.to_bits());
             put(W::start::<S>(sum).cast_unsigned());
-            // What is longer than a chunk is quantized again, which saves room for the longest.
             for chunk in block.chunks(CHUNK) {
-                let quantized = quantize::<W>(chunk, scale);
+                // What is longer than a chunk is quantized again, which saves room for the longest.
+                if block.len() > CHUNK {
+                    quantize::<W>(chunk, scale, &mut quantized);
+                }
+                // They are to lie in memory: LLVM would take them out of their vector register one
+                // by one.
+                let quantized = black_box(&quantized);
                 W::prepare::<S>(&quantized[..chunk.len().next_multiple_of(QUAD)], &mut put);
             }
         }
@@ -138,9 +145,9 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
     }
 }
 
-/// The integers of a chunk, and zeros behind it.
+/// Writes the integers of a chunk, and zeros behind them. Returns their sum.
 #[inline(always)]
-fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32) -> [i8; CHUNK] {
+fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32, quantized: &mut [i8; CHUNK]) -> i32 {
     let mut values = [0.0; CHUNK];
     match chunk.first_chunk() {
         Some(whole) => values = *whole,
@@ -148,10 +155,20 @@ fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32) -> [i8; CHUNK] {
     }
     // Zeros stay zeros, whatever they are divided by.
     let scale = if scale == 0.0 { 1.0 } else { scale };
-    values.map(|value| {
+    let mut values = values.map(|value| {
         saturate_i8(match W::ROUNDING {
             Rounding::HalfAway => round_half_away(value / scale),
             Rounding::HalfEven => round_half_even(value / scale),
         })
-    })
+    });
+    *quantized = values.map(whole_i8);
+    // Sums of so few are exact in any order, and halves are added up in vector registers.
+    let mut half = CHUNK / 2;
+    while half > 0 {
+        for i in 0..half {
+            values[i] += values[half + i];
+        }
+        half /= 2;
+    }
+    values[0] as i32
 }
