@@ -685,14 +685,15 @@ mod zmm {
     #[target_feature(enable = "avx512f")]
     pub(super) fn scale(values: Floats, by: &f32) -> Floats {
         let products;
-        // SAFETY: one number is read from a reference to one; nothing else is touched.
+        // SAFETY: one number is read from a reference to one, and no memory is written. Not
+        // `preserves_flags`: a rounding sets flags of MXCSR.
         unsafe {
             core::arch::asm!(
                 "vmulps {products}, {values}, dword ptr [{by}]{{1to16}}",
                 products = lateout(zmm_reg) products,
                 values = in(zmm_reg) values,
                 by = in(reg) by,
-                options(pure, readonly, nostack, preserves_flags),
+                options(pure, readonly, nostack),
             );
         }
         products
