@@ -47,10 +47,15 @@ impl AlignedBytes {
         Ok(AlignedBytes { lines, length })
     }
 
-    /// Sees to it that every page is there before it is needed.
-    pub fn touch(&mut self) {
+    /// The same with every page there from now on, so that nobody waits for one later.
+    pub fn zeroed_at_once(length: usize) -> Result<Self, NoMemory> {
+        let mut bytes = Self::zeroed(length)?;
+        let slice = bytes.as_mut_slice();
         // A compiler that knows them to be zero would not write zeros.
-        self.as_mut_slice().iter_mut().step_by(PAGE).for_each(|byte| *black_box(byte) = 0);
+        slice.iter_mut().step_by(PAGE).for_each(|byte| *black_box(byte) = 0);
+        // If the first does not lie where a page begins, there may be one more.
+        slice.last_mut().into_iter().for_each(|byte| *black_box(byte) = 0);
+        Ok(bytes)
     }
 
     /// All the bytes.
@@ -65,5 +70,23 @@ impl AlignedBytes {
         // SAFETY: as in `as_slice`; any value of the bytes is a valid `Line`, and `&mut self` keeps
         // others away.
         unsafe { core::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_zero_aligned_and_as_many_as_asked_for() {
+        for length in [0, 1, 63, 64, 65, PAGE - 1, PAGE, PAGE + 1, 1_000_003] {
+            for zeroed in [AlignedBytes::zeroed, AlignedBytes::zeroed_at_once] {
+                let bytes = zeroed(length).unwrap();
+                assert_eq!(bytes.as_slice().len(), length);
+                assert!(bytes.as_slice().as_ptr().addr().is_multiple_of(LINE));
+                assert!(bytes.as_slice().iter().all(|&byte| byte == 0));
+            }
+        }
+        assert_eq!(AlignedBytes::zeroed(usize::MAX).err(), Some(NoMemory));
     }
 }

@@ -73,10 +73,9 @@ impl KvCache {
         let positions = context.next_multiple_of(TILE);
         let bytes = usize::try_from(Self::bytes(config, context, format) / 2);
         let bytes = bytes.unwrap_or(usize::MAX);
-        let (mut keys, mut values) = (AlignedBytes::zeroed(bytes)?, AlignedBytes::zeroed(bytes)?);
         // No token is to wait for memory.
-        keys.touch();
-        values.touch();
+        let (keys, values) =
+            (AlignedBytes::zeroed_at_once(bytes)?, AlignedBytes::zeroed_at_once(bytes)?);
         Ok(KvCache { format, keys, values, head_size, kv_heads, positions })
     }
 
