@@ -92,6 +92,7 @@ impl MatrixBuilder {
         let (format, row_bytes) = (shape.encoding.format(), self.row_bytes);
         assert!(self.rows.is_multiple_of(PANEL), "rows that begin within a panel");
         let (first, rows) = (self.rows, planes[0].len() / row_bytes[0]);
+        assert!(rows <= shape.rows - first, "more rows than the matrix has");
         let panels = &mut panels.as_mut_slice()[first / PANEL * *panel_bytes..];
         let panels = &mut panels[..rows.div_ceil(PANEL) * *panel_bytes];
         // A row among these.

@@ -430,6 +430,38 @@ fn values_and_scales_that_are_none_are_found() {
     }
 }
 
+/// Magnitudes so small that their scale is zero, or far from the 127th part, and what is no number.
+#[test]
+fn inputs_that_scales_cannot_be_made_of_have_the_bits_of_the_plain_product() {
+    let tiny = [1, 40, 63, 64, 100, 190, 191].map(f32::from_bits);
+    let none = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    for encoding in [Encoding::Q8_0, Encoding::Q4_0, Encoding::Int8 { group: 64 }] {
+        let shape = Shape { rows: 5, columns: 64, encoding };
+        let weights: Vec<f32> = (0..5 * 64).map(|i| i as f32 / 7.0 - 20.0).collect();
+        let rows = Rows::encode(shape, &weights);
+        for value in tiny.into_iter().chain(none) {
+            let x: Vec<f32> = (0..64).map(|i| [value, 0.0, -value, value / 2.0][i % 4]).collect();
+            let expected = rows.product(&x);
+            for cpu in instruction_sets() {
+                let mut buffer = InputBuffer::new(input_words(&shape, 1)).unwrap();
+                let (matrix, mut output) = (pack(&rows, cpu), vec![0.0; 5]);
+                multiply(&OneCore, &mut buffer, (1, &x), [(&matrix, &mut output)]);
+                let isa = matrix.isa();
+                assert_eq!(bits(&output), bits(&expected), "{encoding:?}, {value:e}, {isa}");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "more rows than the matrix has")]
+fn rows_beyond_the_last_are_refused() {
+    let shape = Shape { rows: 33, columns: 3, encoding: Encoding::F32 };
+    let mut builder = MatrixBuilder::new(shape, Cpu::detect()).unwrap();
+    // They would fit the last panel.
+    let _ = builder.push_rows(&OneCore, [&[0; 34 * 12], &[]], &mut || {});
+}
+
 #[test]
 fn the_first_bad_row_is_named_whoever_found_it() {
     let shape = Shape { rows: 200, columns: 3, encoding: Encoding::F32 };

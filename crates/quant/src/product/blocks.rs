@@ -153,7 +153,7 @@ fn quantize<W: IntegerWeights>(chunk: &[f32], scale: f32, quantized: &mut [i8; C
         Some(whole) => values = *whole,
         None => values[..chunk.len()].copy_from_slice(chunk),
     }
-    // Zeros stay zeros, whatever they are divided by.
+    // Then all are zeros or next to nothing, and rounded to zero.
     let scale = if scale == 0.0 { 1.0 } else { scale };
     let mut values = values.map(|value| {
         saturate_i8(match W::ROUNDING {
