@@ -7,8 +7,9 @@
 //! one range of addresses.
 //!
 //! An address is never used for two blocks, one after the other: there are more than enough, and so
-//! a new block is always zeros from the system. What is freed goes back to the system at once.
-//! Where the system refuses the range, or it is used up, blocks are the system allocator's.
+//! a new block is always zeros from the system. What is freed goes back to the system: whole large
+//! pages at once, part of one at the latest when the rest of it is freed. Where the system refuses
+//! the range, or it is used up, blocks are the system allocator's.
 
 #![allow(unsafe_code)]
 
@@ -28,8 +29,8 @@ pub struct Heap {
     range: Mutex<Range>,
 }
 
-/// A range of addresses. All that lies in it is this heap's; what is not a block cannot be
-/// accessed.
+/// A range of addresses. All that lies in it is this heap's; what was freed, and what nobody had
+/// yet beyond the last large page in use, cannot be accessed.
 struct Range {
     state: State,
     start: usize,
@@ -285,6 +286,65 @@ mod tests {
         });
     }
 
+    /// What the kernel says of the mapping that this address lies in: the value of a line of it.
+    fn of_mapping(address: usize, name: &str) -> String {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut inside = false;
+        let value = maps.lines().find_map(|line| {
+            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+            let number = |text| usize::from_str_radix(text, 16);
+            if let Some((Ok(start), Ok(end))) = range.map(|(a, b)| (number(a), number(b))) {
+                inside = (start..end).contains(&address);
+            }
+            line.strip_prefix(name).filter(|_| inside)
+        });
+        value.unwrap().trim().to_string()
+    }
+
+    #[test]
+    fn what_is_freed_goes_back_to_the_system() {
+        for size in [LARGE, 3 * LARGE_PAGE + 5] {
+            let bytes = filled(size, 64, 1);
+            if !HEAP.range().has(bytes.as_mut_ptr()) {
+                eprintln!("skipped: this system gives no range");
+                return;
+            }
+            let address = bytes.as_ptr().addr();
+            assert_ne!(of_mapping(address, "Rss:"), "0 kB");
+            // SAFETY: it was made with this layout.
+            unsafe { HEAP.dealloc(bytes.as_mut_ptr(), layout(size, 64)) };
+            assert_eq!(of_mapping(address, "Rss:"), "0 kB");
+        }
+    }
+
+    #[test]
+    fn when_the_range_is_used_up_blocks_are_the_system_s() {
+        static FULL: Heap = Heap::new();
+        let new = |size| {
+            // SAFETY: no size in here is zero.
+            let block = unsafe { FULL.alloc_zeroed(layout(size, 64)) };
+            assert!(!block.is_null());
+            (block, FULL.range().has(block))
+        };
+        let (first, inside) = new(LARGE);
+        if !inside {
+            eprintln!("skipped: this system gives no range");
+            return;
+        }
+        let (start, end) = (first.addr(), FULL.range().end);
+        // As if all had been given but the last large page.
+        let last = end / LARGE_PAGE * LARGE_PAGE - LARGE_PAGE;
+        (FULL.range().next, FULL.range().usable) = (last, last);
+        let (second, inside) = new(LARGE);
+        assert!(inside && second.addr() == last && start < last);
+        let (third, inside) = new(LARGE_PAGE);
+        assert!(!inside);
+        for (block, size) in [(first, LARGE), (third, LARGE_PAGE), (second, LARGE)] {
+            // SAFETY: it was made with this layout, and nobody uses it any more.
+            unsafe { FULL.dealloc(block, layout(size, 64)) };
+        }
+    }
+
     /// The kernel says of each mapping whether it may have large pages ("hg" for huge).
     #[test]
     fn the_system_is_asked_for_large_pages() {
@@ -293,18 +353,8 @@ mod tests {
             return;
         }
         let bytes = filled(3 * LARGE_PAGE, 64, 1);
-        let address = bytes.as_ptr().addr();
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let mut inside = false;
-        let flags = maps.lines().find(|line| {
-            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-            let number = |text| usize::from_str_radix(text, 16);
-            if let Some((Ok(start), Ok(end))) = range.map(|(a, b)| (number(a), number(b))) {
-                inside = (start..end).contains(&address);
-            }
-            inside && line.starts_with("VmFlags:")
-        });
-        assert!(flags.unwrap().split_whitespace().any(|flag| flag == "hg"), "{flags:?}");
+        let flags = of_mapping(bytes.as_ptr().addr(), "VmFlags:");
+        assert!(flags.split_whitespace().any(|flag| flag == "hg"), "{flags}");
         // SAFETY: it was made with this layout.
         unsafe { HEAP.dealloc(bytes.as_mut_ptr(), layout(3 * LARGE_PAGE, 64)) };
     }
