@@ -109,8 +109,10 @@ impl<'a> Session<'a> {
 
     /// Feeds tokens and gives the logits of what follows each of them to `take`, one number for
     /// each token of the vocabulary. They are those of [`Session::decode`], sooner: the more
-    /// positions' logits `room` can hold (at least one's), the fewer times the classifier's weights
-    /// are read.
+    /// positions' logits `room` can hold, the fewer times the classifier's weights are read.
+    ///
+    /// # Panics
+    /// If there is no room for those of one position.
     pub fn prefill_with_logits(
         &mut self,
         tokens: &[u32],

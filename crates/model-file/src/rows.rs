@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_quant::{BadRow, NotFinite, PANEL};
 
-/// Bytes that are read at once, at least, if there are so many. Large reads are fast and some
-/// firmware fails on very large ones; 1 MiB is safe and near a disk's speed, and still in a core's
-/// cache when it is packed.
+/// Bytes that are read at once: as many whole panels as fit, or one that is larger. Large reads are
+/// fast; 1 MiB is near a disk's speed, and still in a core's cache when it is packed.
 const CHUNK: usize = 1 << 20;
 
 /// Rows of a tensor that are read together: whole panels, unless they are the last.

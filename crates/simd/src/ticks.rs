@@ -1,8 +1,8 @@
 //! The CPU's counter.
 
 /// How far the CPU's counter has come, if it has one that a program may read: on x86-64 the
-/// time-stamp counter, on AArch64 the virtual counter. It runs at one speed, which it does not say;
-/// in QEMU with `-icount shift=0` it goes up by one with every instruction.
+/// time-stamp counter, on AArch64 the virtual counter. It runs at one speed, which it does not say.
+/// In QEMU with `-icount shift=0` the time-stamp counter goes up by one with every instruction.
 pub fn ticks() -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 CPU has the instruction, and firmware and operating systems let programs
