@@ -109,8 +109,8 @@ fn room_for<T>(count: usize, what: &str) -> Result<Vec<T>, LoadError> {
 
 /// Reads all weights of a model in the order in which they lie in its file, checks and packs them.
 ///
-/// While the cores pack what was read last, the calling core reads what comes next, so a disk is
-/// never waiting for more than the calling core: it alone may ask the firmware for bytes.
+/// While the others pack what was read last, the calling core, which alone may ask the firmware for
+/// bytes, reads what comes next; then it helps them.
 pub(crate) fn load<'a>(
     (model, file): (&'a ModelFile, &mut dyn ReadAt),
     cpu: Cpu,
