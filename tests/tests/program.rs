@@ -96,6 +96,37 @@ fn instructions_change_nothing_and_the_form_of_keys_and_values_does() {
 }
 
 #[test]
+fn the_speed_is_measured_and_held_against_the_machine_s() {
+    let (_folder, model) = folder_with_model();
+    let outcome = bootllm("bench {} --threads 1,2 --times 1 --decode 7 --kv q8", &[&model]);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    // The context of this model has 100 positions.
+    for expected in
+        ["KV cache in q8; prefill of 100 tokens, decode of 7\n", "1 core\n", "2 cores\n"]
+    {
+        assert!(outcome.out.contains(expected), "{expected:?} is not in {outcome:?}");
+    }
+    let words = "bench --shape 260K --format q4_0 --threads 1 --times 2 --prefill 0 --json";
+    let outcome = bootllm(words, &[]);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    for expected in ["\"model\": \"260K q4_0\"", "\"prefill_tokens\": 0,", "\"decode_tokens\": 64,"]
+    {
+        assert!(outcome.out.contains(expected), "{expected:?} is not in {outcome:?}");
+    }
+    bootllm("bench {} --prefill 0 --decode 0", &[&model]).assert_refused("nothing to measure");
+    bootllm("bench --shape 7B", &[]).assert_refused("no shape 7B; there are 260K, 15M,");
+    for (words, expected) in [
+        ("bench {} --times 0", "it must be 1 or more"),
+        // A file has its own format.
+        ("bench {} --format q4_0", "cannot be used with"),
+        ("bench {} --shape 15M", "cannot be used with"),
+    ] {
+        let outcome = bootllm(words, &[&model]);
+        assert!(outcome.status == Some(1) && outcome.err.contains(expected), "{outcome:?}");
+    }
+}
+
+#[test]
 fn very_long_prompts_are_taken_or_refused() {
     let (_folder, model) = folder_with_model();
     for (text, tokens) in [

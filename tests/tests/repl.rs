@@ -757,7 +757,7 @@ fn measuring_keeps_the_settings_stops_when_asked_and_says_if_it_does_not_fit() {
     }
     // What is measured is what runs at the prompt.
     let played = type_lines(&["/set kv q8", "/bench"]);
-    assert_shows(&played, ", KV cache in q8\n");
+    assert_shows(&played, ", KV cache in q8; prefill of 100 tokens, decode of 64\n");
     // Measuring memory takes 256 MiB of it.
     let room = 256 << 20;
     let played = play(&one_model().memory(room), Script::new().line("/bench"));

@@ -38,7 +38,8 @@ fn files_of_all_formats_hold_the_same_model() {
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         assert!(outcome.out.starts_with("once") && outcome.out.len() > 40, "{outcome:?}");
         // Nothing that the model says ends the text.
-        assert!(outcome.err.contains("generated "), "{outcome:?}");
+        assert!(outcome.err.starts_with("prompt 4 tokens, "), "{outcome:?}");
+        assert!(outcome.err.contains("generated 37 tokens, "), "{outcome:?}");
     }
 }
 

@@ -95,7 +95,9 @@ pub fn task(project: &Project, core: CoreFrom, quick: bool) -> Result<()> {
             Ok(parts) => {
                 table.step(NEON, || neon::test(project, &parts));
             }
-            Err(missing) => table.skip(NEON, &format!("{missing:#}; `cargo xtask test --neon`")),
+            Err(missing) => {
+                table.skip(NEON, &format!("{missing:#}; `cargo xtask test --neon` gets it"));
+            }
         }
         table.step("trainer, from a text to a model", || train::train(project).map(drop));
     }

@@ -1,12 +1,12 @@
 //! `bootllm bench`: how fast a model runs here, and how fast it could.
 
-use crate::arguments::{Arithmetic, threads};
-use anyhow::{Context, Result, bail};
+use crate::arguments::{Arithmetic, positive, shape, threads};
+use anyhow::{Context, Result, anyhow, ensure};
 use bootllm_bench::{
-    Limits, Report, Run, SHAPES, Synthetic, Work, median, prompt_products, run, shape, weight_bytes,
+    Limits, Report, Run, Synthetic, Work, median, memory_needed, prompt_products, run, weight_bytes,
 };
-use bootllm_engine::{Model, Stage, Times, checked};
-use bootllm_host::{StdClock, Threads, physical_cores};
+use bootllm_engine::{Memory, Model, Stage, Times, checked};
+use bootllm_host::{StdClock, Threads, ensure_memory, physical_cores, print_line};
 use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
 use bootllm_quant::Encoding;
@@ -27,16 +27,16 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "model")]
     shape: Option<String>,
     /// The format of its weights: f32, f16, bf16, q8_0, q4_0
-    #[arg(long, default_value = "q8_0", value_parser = encoding)]
+    #[arg(long, default_value = "q8_0", value_parser = encoding, conflicts_with = "model")]
     format: Encoding,
-    /// Tokens of the prompt
+    /// Tokens of the prompt, fed together; at most as many as the context holds
     #[arg(long, default_value_t = 256)]
     prefill: usize,
-    /// Tokens one by one
+    /// Tokens one by one, likewise
     #[arg(long, default_value_t = 64)]
     decode: usize,
     /// How often each is measured; medians are shown
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = positive)]
     times: usize,
     /// Cores to compute with, several counts one after the other [default: 1 and all]
     #[arg(long, value_delimiter = ',', value_parser = threads)]
@@ -68,9 +68,7 @@ impl Subject {
             return Ok(Subject { name, file: opened.file, source: Box::new(opened.source) });
         }
         let name = arguments.shape.as_deref().unwrap_or_default();
-        let Some(config) = shape(name) else {
-            bail!("there is no shape {name}; there are {}", SHAPES.join(", "));
-        };
+        let config = shape(name).map_err(|known| anyhow!("there is no shape {name}; {known}"))?;
         let synthetic = Synthetic::new(config, arguments.format);
         let name = format!("{name} {}", arguments.format.format().name());
         Ok(Subject { name, file: synthetic.file.clone(), source: Box::new(synthetic) })
@@ -79,10 +77,17 @@ impl Subject {
 
 /// Runs the command.
 pub fn run_command(arguments: &Arguments) -> Result<()> {
+    let Arguments { prefill, decode, times, .. } = *arguments;
+    ensure!(prefill.max(decode) > 0, "with no tokens there is nothing to measure");
     let mut subject = Subject::of(arguments)?;
     let clock = StdClock::new();
     let (cpu, kv_format) = (checked(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
-    let context = subject.file.config.context.min(arguments.prefill.max(arguments.decode).max(1));
+    let context = subject.file.config.context.min(prefill.max(decode));
+    let (prefill, decode) = (prefill.min(context), decode.min(context));
+    let work = Work { prefill, decode, times, enough: Duration::MAX, kv_format };
+    let weights = Memory::needed_with(&subject.file, context, kv_format).weights;
+    let needed = weights.saturating_add(memory_needed(&subject.file, context, kv_format));
+    ensure_memory(needed).with_context(|| subject.name.clone())?;
     let counts = match arguments.threads.as_slice() {
         [] if physical_cores() == 1 => vec![1],
         [] => vec![1, physical_cores()],
@@ -99,13 +104,6 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         let model = model.with_context(|| subject.name.clone())?;
         let load = Some(clock.now() - start);
         let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
-        let work = Work {
-            prefill: arguments.prefill.min(context),
-            decode: arguments.decode.min(context),
-            times: arguments.times.max(1),
-            enough: Duration::MAX,
-            kv_format,
-        };
         let measured = run(&model, threads.cores(), &clock, work, watch)?;
         runs.push(Run { cores, load, limits, measured });
     }
@@ -117,20 +115,16 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
             "weight_bytes_a_token": weight_bytes(&subject.file),
             "instructions": cpu.widest().name(),
             "kv_cache": kv_format.name(),
-            "prefill_tokens": arguments.prefill.min(context),
-            "decode_tokens": arguments.decode.min(context),
+            "prefill_tokens": prefill,
+            "decode_tokens": decode,
             "runs": runs,
         });
-        println!("{all:#}");
-        return Ok(());
+        return print_line(&format!("{all:#}"));
     }
     let (name, file) = (subject.name.as_str(), &subject.file);
-    let report = Report { name, file, isa: cpu.widest(), kv_format };
-    print!("{report}");
-    for run in &runs {
-        print!("{}", report.of(run));
-    }
-    Ok(())
+    let report = Report { name, file, isa: cpu.widest(), work };
+    let runs: String = runs.iter().map(|run| report.of(run).to_string()).collect();
+    print_line(format!("{report}{runs}").trim_end())
 }
 
 fn as_json(run: &Run, file: &ModelFile) -> Value {

@@ -67,14 +67,7 @@ impl Opened {
         let name = self.path.display().to_string();
         let context = self.context(context)?;
         let needed = Memory::needed_with(&self.file, context, kv).total();
-        if let Some(available) = memory_available().filter(|&available| available < needed) {
-            bail!(
-                "{name}: the model needs {} of memory, this machine has {} free; \
-                 take a smaller model, a shorter --context, or keys and values in less (--kv)",
-                report::bytes(needed),
-                report::bytes(available)
-            );
-        }
+        ensure_memory(needed).with_context(|| name.clone())?;
         let clock = StdClock::new();
         let mut bar = ProgressBar::new("loading");
         let mut progress = |loading: Loading| {
@@ -123,6 +116,19 @@ impl Opened {
             let [own, common] = &names;
             format!("{path}: there is no {own} or {common} beside it; name one with --tokenizer")
         })
+    }
+}
+
+/// Refuses a model that needs more memory than the machine has, as far as the system says that.
+pub fn ensure_memory(needed: u64) -> Result<()> {
+    match memory_available() {
+        Some(available) if available < needed => bail!(
+            "the model needs {} of memory, this machine has {} free; take a smaller model, a \
+             shorter context, or keys and values in less (--kv)",
+            report::bytes(needed),
+            report::bytes(available)
+        ),
+        _ => Ok(()),
     }
 }
 

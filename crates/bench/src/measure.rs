@@ -180,9 +180,22 @@ impl Spent {
     }
 }
 
-/// The one in the middle; 0 of none.
+/// The one in the middle, or the mean of the two there; 0 of none.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    let Some(upper) = sorted.get(sorted.len() / 2) else { return 0.0 };
+    (sorted[(sorted.len() - 1) / 2] + upper) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), 3.0);
+    }
 }

@@ -1,7 +1,7 @@
 //! What was measured, for a person, in lines of less than 80 characters.
 
-use crate::{Limits, Measured, median};
-use bootllm_engine::{KvFormat, Stage, Times};
+use crate::{Limits, Measured, Work, median};
+use bootllm_engine::{Stage, Times};
 use bootllm_model_file::{ModelFile, Part, Tensor};
 use bootllm_simd::Isa;
 use core::fmt;
@@ -20,7 +20,7 @@ pub struct Run {
     pub measured: Measured,
 }
 
-/// A model, and how it was measured. It is shown in two lines.
+/// A model, and how it was measured. It is shown in three lines.
 #[derive(Clone, Copy)]
 pub struct Report<'a> {
     /// Its name.
@@ -29,8 +29,8 @@ pub struct Report<'a> {
     pub file: &'a ModelFile,
     /// The instructions that it is computed with.
     pub isa: Isa,
-    /// In which form keys and values are kept.
-    pub kv_format: KvFormat,
+    /// What it is measured with.
+    pub work: Work,
 }
 
 impl Report<'_> {
@@ -46,7 +46,9 @@ impl fmt::Display for Report<'_> {
         let parameters = self.file.parameters();
         writeln!(f, "{}", self.name)?;
         writeln!(f, "{parameters} parameters, {megabytes:.1} MB of weights a token")?;
-        writeln!(f, "{}, KV cache in {}", self.isa, self.kv_format.name())
+        let Work { prefill, decode, kv_format, .. } = self.work;
+        write!(f, "{}, KV cache in {}", self.isa, kv_format.name())?;
+        writeln!(f, "; prefill of {prefill} tokens, decode of {decode}")
     }
 }
 
@@ -119,6 +121,7 @@ mod tests {
     use crate::{Synthetic, shape};
     use alloc::string::{String, ToString};
     use alloc::vec;
+    use bootllm_engine::KvFormat;
     use bootllm_quant::Encoding;
 
     /// The report of a machine on which everything goes at `speed`.
@@ -134,8 +137,10 @@ mod tests {
         let limits = Limits { bytes: 1e11, products: 1e13 };
         let load = Some(Duration::from_secs(100_000));
         let run = Run { cores: 128, load, limits, measured };
-        let (isa, kv_format) = (Isa::Avx512Vnni, KvFormat::default());
-        let report = Report { name: "1.1B", file: &file, isa, kv_format };
+        let (isa, kv_format) = (Isa::NeonDot, KvFormat::default());
+        let (times, enough) = (3, Duration::MAX);
+        let work = Work { prefill: 131_072, decode: 1024, times, enough, kv_format };
+        let report = Report { name: "1.1B", file: &file, isa, work };
         let text = report.to_string() + &report.of(&run).to_string();
         (file, text)
     }

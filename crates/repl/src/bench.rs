@@ -6,7 +6,6 @@ use alloc::format;
 use bootllm_bench::{Limits, MeasureError, Progress, Report, Run, Watch, Work, memory_needed, run};
 use bootllm_chat::report;
 use bootllm_cores::{Cores, OneCore};
-use bootllm_engine::KvFormat;
 use bootllm_simd::Cpu;
 use core::time::Duration;
 
@@ -25,24 +24,26 @@ const DOTS: usize = 40;
 /// a session of its own; that of the prompt stays as it is. Esc and Ctrl+C stop it.
 pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let loaded = prompt.loaded;
-    let kv_format = prompt.session.kv_format();
-    let needed = memory_needed(&loaded.file, loaded.model.context(), kv_format);
+    let (context, kv_format) = (loaded.model.context(), prompt.session.kv_format());
+    let needed = memory_needed(&loaded.file, context, kv_format);
     let free = world.machine.memory_free();
     if needed > free {
         return world.terminal.problem(&format!(
-            "measuring needs {} of memory, this machine has {} free; take a smaller model",
+            "measuring needs {} of memory, this machine has {} free",
             report::bytes(needed),
             report::bytes(free)
         ));
     }
     let (name, file, isa) = (loaded.name.as_str(), &loaded.file, loaded.model.isa());
-    let report = Report { name, file, isa, kv_format };
+    let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
+    let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
+    let report = Report { name, file, isa, work };
     world.terminal.quiet("Esc or Ctrl+C stops it.\n");
     world.terminal.write(&format!("{report}"));
     let cores: &[&dyn Cores] =
         if world.cores.count() == 1 { &[&OneCore] } else { &[&OneCore, world.cores] };
     for &cores in cores {
-        let measured = measure(prompt, world, cores, kv_format);
+        let measured = measure(prompt, world, cores, work);
         world.terminal.write("\r\x1b[K");
         match measured {
             Ok(run) => world.terminal.write(&format!("{}", report.of(&run))),
@@ -56,7 +57,7 @@ fn measure(
     prompt: &Prompt<'_>,
     world: &mut World<'_>,
     cores: &dyn Cores,
-    kv_format: KvFormat,
+    work: Work,
 ) -> Result<Run, MeasureError> {
     let model = &prompt.loaded.model;
     let count = cores.count();
@@ -81,9 +82,6 @@ fn measure(
     };
     let cpu = Cpu::detect().limited_to(model.isa());
     let limits = Limits::measure(cores, cpu, clock, watch)?;
-    let context = model.context();
-    let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
-    let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
     let measured = run(model, cores, clock, work, watch)?;
     // All cores loaded it together.
     let load = (count == world.cores.count()).then_some(prompt.loaded.time);

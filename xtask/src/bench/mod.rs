@@ -38,7 +38,7 @@ pub struct Options {
     model: Option<PathBuf>,
 
     /// The tokenizer of that model.
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE", requires = "model", conflicts_with = "shapes")]
     tokenizer: Option<PathBuf>,
 
     /// In place of a model, some of these shapes with random weights: 260K, 15M, 42M, 110M, 1.1B.
@@ -278,7 +278,13 @@ mod tests {
         assert_eq!(options.shapes, ["15M", "1.1B"]);
         assert_eq!(options.formats, [Format::Q8_0]);
         assert_eq!(options.threads.iter().map(|count| count.get()).sum::<usize>(), 3);
-        for wrong in ["--threads 0", "--times 0", "--format q9", "--model a --shape 15M"] {
+        for wrong in [
+            "--threads 0",
+            "--times 0",
+            "--format q9",
+            "--model a --shape 15M",
+            "--tokenizer a --shape 15M",
+        ] {
             let words = ["bench"].into_iter().chain(wrong.split_whitespace());
             assert!(Line::try_parse_from(words).is_err(), "{wrong}");
         }
