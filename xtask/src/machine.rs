@@ -131,6 +131,10 @@ impl Machine {
         if self.counts_instructions {
             command.args(["-icount", "shift=0"]);
         }
+        // QEMU takes devices in this order: first what others are plugged into.
+        if self.keyboard || self.attachment == Attachment::Usb {
+            command.args(["-device", "qemu-xhci"]);
+        }
         match &self.linux {
             Some(linux) => {
                 command.arg("-kernel").arg(&linux.kernel);
@@ -141,9 +145,6 @@ impl Machine {
                 command.arg("-bios").arg(unified(&emulator.firmware, project)?);
                 self.add_disk(&mut command);
             }
-        }
-        if self.keyboard || self.attachment == Attachment::Usb {
-            command.args(["-device", "qemu-xhci"]);
         }
         match self.serial {
             Serial::None => {}
@@ -276,7 +277,9 @@ mod tests {
         assert!(shown(&machine).contains("file=a,,b.img"));
         machine.attachment = Attachment::Usb;
         machine.keyboard = true;
-        assert_eq!(shown(&machine).matches("qemu-xhci").count(), 1);
+        let usb = shown(&machine);
+        assert_eq!(usb.matches("qemu-xhci").count(), 1);
+        assert!(usb.find("qemu-xhci") < usb.find("usb-storage"), "what it is plugged into first");
         machine.serial = Serial::Terminal;
         assert!(shown(&machine).contains("-echr 29"));
         machine.accelerator = Some("kvm".to_owned());
