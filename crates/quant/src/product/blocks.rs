@@ -1,7 +1,7 @@
 //! Products of weights that are integers in blocks: a block's sum is exact; it is converted once
 //! and scaled by the weights' scale, then by the input's.
 
-use super::{AHEAD, Strip, Tiles};
+use super::{Strip, Tiles, fetch_ahead};
 use crate::input::{Rounding, scale_of};
 use crate::{PANEL, Shape};
 use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8, whole_i8};
@@ -110,15 +110,12 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
         let mut sums = [[simd.splat(0.0); T]; R];
         let blocks = panel.chunks_exact(bytes).zip(x.chunks_exact(2 + lines * words));
         for (block, x) in blocks {
-            let ([x_scales, starts, x @ ..], (scales, block)) =
-                (x, block.split_at(PANEL * W::SCALE))
-            else {
-                break;
-            };
+            let [x_scales, starts, x @ ..] = x else { break };
+            let (scales, lines) = block.split_at(PANEL * W::SCALE);
             let mut integers = [starts.map(|start| simd.splat_integer(start.cast_signed())); R];
-            for (line, x) in block.chunks_exact(LINE).zip(x.chunks_exact(words)) {
+            for (line, x) in lines.chunks_exact(LINE).zip(x.chunks_exact(words)) {
                 if T == 1 {
-                    (0..LINE).step_by(64).for_each(|at| simd.prefetch(&line[at..], AHEAD));
+                    fetch_ahead(simd, line);
                 }
                 let weights = strips.map(|strip| strip.own(line));
                 // An integer of the input meets all weights before the next one comes: one register
@@ -130,7 +127,7 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
                 }
             }
             if T == 1 {
-                simd.prefetch(scales, AHEAD);
+                fetch_ahead(simd, scales);
             }
             for (r, strip) in strips.into_iter().enumerate() {
                 let scales = W::scales(simd, strip, scales);

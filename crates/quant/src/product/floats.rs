@@ -1,6 +1,6 @@
 //! Products of weights that are floating point: `acc[row] += w[row][k] * x[k]`, k ascending.
 
-use super::{AHEAD, Strip, Tiles};
+use super::{Strip, Tiles, fetch_ahead};
 use crate::Shape;
 use bootllm_simd::{Simd, float};
 use core::marker::PhantomData;
@@ -40,7 +40,7 @@ impl<W: FloatWeights> Tiles for Floats<W> {
         let mut sums = [[simd.splat(0.0); T]; R];
         for (column, x) in panel.chunks_exact(W::COLUMN).zip(x) {
             if T == 1 {
-                (0..W::COLUMN).step_by(64).for_each(|at| simd.prefetch(&column[at..], AHEAD));
+                fetch_ahead(simd, column);
             }
             let weights = strips.map(|strip| W::load(simd, strip, column));
             // An input value meets all weights before the next one comes: one register for it is

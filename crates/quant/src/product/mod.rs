@@ -65,7 +65,14 @@ impl Strip {
 }
 
 /// How far ahead of its use a weight is fetched into the cache, in bytes.
-pub(crate) const AHEAD: usize = 1024;
+const AHEAD: usize = 1024;
+
+/// Fetches what lies [`AHEAD`] bytes behind these, line by line of the cache.
+#[inline(always)]
+fn fetch_ahead<S: Simd>(simd: S, bytes: &[u8]) {
+    const LINE: usize = 64;
+    (0..bytes.len()).step_by(LINE).for_each(|at| simd.prefetch(&bytes[at..], AHEAD));
+}
 
 /// What a format adds to make a [`Product`].
 pub(crate) trait Tiles: Send + Sync + 'static {
