@@ -226,8 +226,6 @@ pub fn multiply<const N: usize>(
 /// Input vectors, prepared in tiles.
 struct Tiles<'a> {
     words: &'a [u32],
-    /// Words of a tile.
-    each: usize,
     /// Vectors of a tile.
     tile: usize,
 }
@@ -249,7 +247,7 @@ impl<'a> Tiles<'a> {
                 product.prepare(shape, x, tile, words);
             }
         });
-        Tiles { words, each, tile }
+        Tiles { words, tile }
     }
 
     /// Multiplies matrices whose format and instructions are those that this was prepared for.
@@ -264,25 +262,7 @@ impl<'a> Tiles<'a> {
             let Matrix { shape, product, panel_bytes, panels } = matrices[matrix];
             let own = output.width().div_ceil(PANEL) * panel_bytes;
             let panels = &panels.as_slice()[first * panel_bytes..][..own];
-            // Some panels stay in the cache while every tile passes.
-            for (group, panels) in panels.chunks(GROUP * panel_bytes).enumerate() {
-                for (number, words) in self.words.chunks_exact(self.each).enumerate() {
-                    product.multiply(shape, panels, words, self.tile, &mut |panel, token, sums| {
-                        let token = number * self.tile + token;
-                        if token < output.rows() {
-                            let row = (group * GROUP + panel) * PANEL;
-                            let output = &mut output.row(token)[row..];
-                            match output.first_chunk_mut() {
-                                Some(output) => *output = *sums,
-                                None => output.copy_from_slice(&sums[..output.len()]),
-                            }
-                        }
-                    });
-                }
-            }
+            product.multiply(shape, panels, self.words, self.tile, &mut output);
         });
     }
 }
-
-/// Panels that are multiplied with one tile after the other.
-const GROUP: usize = 2;

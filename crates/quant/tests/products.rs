@@ -166,13 +166,16 @@ fn shapes() -> impl Strategy<Value = Shape> {
     let awkward = proptest::sample::select(vec![1usize, 2, 3, 5, 7, 31, 32, 33]);
     // Enough panels for every core.
     let rows = prop_oneof![2 => awkward, 1 => 34..130usize];
+    // Some panels are longer than what is multiplied at once.
+    let columns = || prop_oneof![9 => 1..80usize, 1 => 120..300usize];
+    let blocks = || prop_oneof![9 => 1..5usize, 1 => 14..33usize];
     let encoding = prop_oneof![
-        (1..80usize).prop_map(|columns| (columns, Encoding::F32)),
-        (1..80usize).prop_map(|columns| (columns, Encoding::F16)),
-        (1..80usize).prop_map(|columns| (columns, Encoding::Bf16)),
-        (1..5usize).prop_map(|blocks| (32 * blocks, Encoding::Q8_0)),
-        (1..5usize).prop_map(|blocks| (32 * blocks, Encoding::Q4_0)),
-        (1..70usize, 1..5usize)
+        columns().prop_map(|columns| (columns, Encoding::F32)),
+        columns().prop_map(|columns| (columns, Encoding::F16)),
+        columns().prop_map(|columns| (columns, Encoding::Bf16)),
+        blocks().prop_map(|blocks| (32 * blocks, Encoding::Q8_0)),
+        blocks().prop_map(|blocks| (32 * blocks, Encoding::Q4_0)),
+        (1..70usize, blocks())
             .prop_map(|(group, groups)| (group * groups, Encoding::Int8 { group })),
     ];
     (rows, encoding).prop_map(|(rows, (columns, encoding))| Shape { rows, columns, encoding })

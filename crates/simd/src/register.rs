@@ -87,6 +87,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_i8(self, bytes: &[u8; LANES]) -> Self::Floats;
     /// Writes all lanes.
     fn store(self, values: Self::Floats, output: &mut [f32; LANES]);
+    /// Writes all lanes as they lie in a packed matrix, little-endian.
+    #[inline(always)]
+    fn store_bytes(self, values: Self::Floats, output: &mut [u8; 4 * LANES]) {
+        let mut lanes = [0.0; LANES];
+        self.store(values, &mut lanes);
+        for (bytes, lane) in output.as_chunks_mut().0.iter_mut().zip(lanes) {
+            *bytes = lane.to_le_bytes();
+        }
+    }
     /// Sums of lanes.
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// Products of lanes.

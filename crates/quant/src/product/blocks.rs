@@ -1,7 +1,7 @@
 //! Products of weights that are integers in blocks: a block's sum is exact; it is converted once
 //! and scaled by the weights' scale, then by the input's.
 
-use super::{Strip, Tiles, fetch_ahead};
+use super::{Block, Room, Strip, Tiles, fetch_ahead};
 use crate::input::{Rounding, scale_of};
 use crate::{PANEL, Shape};
 use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8, whole_i8};
@@ -59,9 +59,20 @@ const CHUNK: usize = 32;
 impl<W: IntegerWeights> Tiles for Blocks<W> {
     const INTEGERS: bool = true;
 
-    fn words<S: Simd>(shape: &Shape) -> usize {
-        let words = W::lines(shape).saturating_mul(W::words::<S>()).saturating_add(2);
-        (shape.columns / W::values(shape)).saturating_mul(words)
+    type Unfolded = Self;
+
+    fn block<S: Simd>(shape: &Shape) -> Block {
+        let lines = W::lines(shape);
+        Block {
+            columns: W::values(shape),
+            bytes: lines.saturating_mul(LINE).saturating_add(PANEL * W::SCALE),
+            words: lines.saturating_mul(W::words::<S>()).saturating_add(2),
+        }
+    }
+
+    #[inline(always)]
+    fn unfold<'a, S: Simd>(_: S, blocks: &'a [u8], _: &'a mut Room) -> &'a [u8] {
+        blocks
     }
 
     #[inline(always)]
@@ -101,19 +112,17 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
     fn tile<S: Simd, const R: usize, const T: usize>(
         simd: S,
         shape: &Shape,
-        panel: &[u8],
+        blocks: &[u8],
         strips: [Strip; R],
         x: &[[u32; T]],
+        mut sums: [[S::Floats; T]; R],
     ) -> [[S::Floats; T]; R] {
-        let (lines, words) = (W::lines(shape), W::words::<S>());
-        let bytes = PANEL * W::SCALE + lines * LINE;
-        let mut sums = [[simd.splat(0.0); T]; R];
-        let blocks = panel.chunks_exact(bytes).zip(x.chunks_exact(2 + lines * words));
-        for (block, x) in blocks {
+        let Block { bytes, words, .. } = Self::block::<S>(shape);
+        for (block, x) in blocks.chunks_exact(bytes).zip(x.chunks_exact(words)) {
             let [x_scales, starts, x @ ..] = x else { break };
             let (scales, lines) = block.split_at(PANEL * W::SCALE);
             let mut integers = [starts.map(|start| simd.splat_integer(start.cast_signed())); R];
-            for (line, x) in lines.chunks_exact(LINE).zip(x.chunks_exact(words)) {
+            for (line, x) in lines.chunks_exact(LINE).zip(x.chunks_exact(W::words::<S>())) {
                 if T == 1 {
                     fetch_ahead(simd, line);
                 }

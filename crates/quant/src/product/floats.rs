@@ -1,7 +1,8 @@
 //! Products of weights that are floating point: `acc[row] += w[row][k] * x[k]`, k ascending.
 
-use super::{Strip, Tiles, fetch_ahead};
+use super::{Block, Room, Strip, Tiles, fetch_ahead};
 use crate::Shape;
+use crate::f32::F32;
 use bootllm_simd::{Simd, float};
 use core::marker::PhantomData;
 
@@ -20,8 +21,10 @@ pub(crate) struct Floats<W>(PhantomData<W>);
 impl<W: FloatWeights> Tiles for Floats<W> {
     const INTEGERS: bool = false;
 
-    fn words<S: Simd>(shape: &Shape) -> usize {
-        shape.columns
+    type Unfolded = Floats<F32>;
+
+    fn block<S: Simd>(_: &Shape) -> Block {
+        Block { columns: 1, bytes: W::COLUMN, words: 1 }
     }
 
     #[inline(always)]
@@ -30,15 +33,30 @@ impl<W: FloatWeights> Tiles for Floats<W> {
     }
 
     #[inline(always)]
+    fn unfold<'a, S: Simd>(simd: S, blocks: &'a [u8], Room(room): &'a mut Room) -> &'a [u8] {
+        if W::COLUMN == F32::COLUMN {
+            return blocks;
+        }
+        let columns = blocks.chunks_exact(W::COLUMN);
+        let unfolded = &mut room[..columns.len() * F32::COLUMN];
+        for (column, unfolded) in columns.zip(unfolded.chunks_exact_mut(F32::COLUMN)) {
+            for (strip, unfolded) in Strip::BOTH.into_iter().zip(unfolded.as_chunks_mut().0) {
+                simd.store_bytes(W::load(simd, strip, column), unfolded);
+            }
+        }
+        unfolded
+    }
+
+    #[inline(always)]
     fn tile<S: Simd, const R: usize, const T: usize>(
         simd: S,
         _: &Shape,
-        panel: &[u8],
+        blocks: &[u8],
         strips: [Strip; R],
         x: &[[u32; T]],
+        mut sums: [[S::Floats; T]; R],
     ) -> [[S::Floats; T]; R] {
-        let mut sums = [[simd.splat(0.0); T]; R];
-        for (column, x) in panel.chunks_exact(W::COLUMN).zip(x) {
+        for (column, x) in blocks.chunks_exact(W::COLUMN).zip(x) {
             if T == 1 {
                 fetch_ahead(simd, column);
             }

@@ -1,0 +1,204 @@
+//! The way around the tiles of a product.
+
+use super::{Block, Product, Room, Strip, Tiles};
+use crate::{PANEL, Shape};
+use bootllm_cores::Columns;
+use bootllm_simd::{Isa, Registers, Simd};
+use core::array::from_fn;
+use core::marker::PhantomData;
+use core::slice::from_mut;
+
+/// The product of format `F` with instruction set `S`.
+pub(super) struct Tiled<S, F> {
+    simd: S,
+    format: PhantomData<F>,
+}
+
+/// Vectors whose sums are kept near until all weights of a panel have met them.
+const VECTORS: usize = 48;
+
+/// Bytes of a panel that stay in the nearest cache while these vectors pass.
+const SLICE: usize = 16 << 10;
+
+impl<S: Simd, F: Tiles> Tiled<S, F> {
+    pub(super) fn new(simd: S) -> Self {
+        Tiled { simd, format: PhantomData }
+    }
+
+    /// Vectors in a tile: as many as keep the registers full without spilling them. Measured; see
+    /// `docs/performance.md`.
+    const TILE: usize = match (S::REGISTERS, F::INTEGERS) {
+        (Registers::Small, _) => 2,
+        (Registers::Middle, _) => 4,
+        (Registers::Wide, true) => 6,
+        (Registers::Wide, false) => 12,
+    };
+
+    /// Words of a prepared vector.
+    fn words(shape: &Shape) -> usize {
+        let Block { columns, words, .. } = F::block::<S>(shape);
+        (shape.columns / columns).saturating_mul(words)
+    }
+
+    /// Blocks of a panel that are multiplied with one tile after the other.
+    fn slice(shape: &Shape) -> usize {
+        let (packed, unfolded) = (F::block::<S>(shape).bytes, F::Unfolded::block::<S>(shape).bytes);
+        let bytes = if packed != unfolded {
+            Room::BYTES
+        } else if S::REGISTERS == Registers::Wide {
+            // So large a tile needs few bytes for much work: the second cache is near enough.
+            usize::MAX
+        } else {
+            SLICE
+        };
+        (bytes / unfolded).clamp(1, shape.columns)
+    }
+
+    /// The work of [`Product::multiply`] for one vector.
+    #[inline(always)]
+    fn one(&self, shape: &Shape, panels: &[u8], x: &[u32], output: &mut [f32]) {
+        let Some(panel_bytes) = shape.encoding.format().panel_bytes(shape) else { return };
+        let x = x.as_chunks::<1>().0;
+        for (panel, output) in panels.chunks_exact(panel_bytes).zip(output.chunks_mut(PANEL)) {
+            let zeros = [[self.simd.splat(0.0)]; 2];
+            let sums = F::tile(self.simd, shape, panel, Strip::BOTH, x, zeros);
+            let mut rows = [0.0; PANEL];
+            self.store(sums, Strip::BOTH, from_mut(&mut rows));
+            give(&rows, output);
+        }
+    }
+
+    /// The work of [`Product::multiply`] for tiles of `T` vectors.
+    #[inline(always)]
+    fn many<const T: usize>(
+        &self,
+        shape: &Shape,
+        panels: &[u8],
+        tiles: &[u32],
+        output: &mut Columns<'_, f32>,
+    ) {
+        let Some(panel_bytes) = shape.encoding.format().panel_bytes(shape) else { return };
+        let (blocks, Block { bytes, words, .. }) = (Self::slice(shape), F::block::<S>(shape));
+        let (all, group) = (Self::words(shape), VECTORS / T);
+        let mut room = Room([0; Room::BYTES]);
+        let mut sums = [[0.0; PANEL]; VECTORS];
+        for (panel, row) in panels.chunks_exact(panel_bytes).zip((0..).step_by(PANEL)) {
+            for (number, tiles) in tiles.chunks(group * T * all).enumerate() {
+                sums.fill([0.0; PANEL]);
+                let slices = panel.chunks(blocks * bytes).zip((0..).step_by(blocks * words));
+                for (slice, first) in slices {
+                    let own = first..first + slice.len() / bytes * words;
+                    let slice = F::unfold(self.simd, slice, &mut room);
+                    let vectors = (number * group * T..).step_by(T);
+                    let tiles = tiles.chunks_exact(T * all).zip(sums.chunks_exact_mut(T));
+                    for (vector, (tile, sums)) in vectors.zip(tiles) {
+                        let x = &tile.as_chunks::<T>().0[own.clone()];
+                        if S::REGISTERS == Registers::Wide {
+                            self.tile(shape, slice, Strip::BOTH, x, sums);
+                        } else {
+                            for strip in Strip::BOTH {
+                                self.tile(shape, slice, [strip], x, sums);
+                            }
+                        }
+                        if own.end == all {
+                            for (vector, sums) in (vector..output.rows()).zip(sums) {
+                                give(sums, &mut output.row(vector)[row..]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a tile's products to its vectors' sums.
+    #[inline(always)]
+    fn tile<const R: usize, const T: usize>(
+        &self,
+        shape: &Shape,
+        slice: &[u8],
+        strips: [Strip; R],
+        x: &[[u32; T]],
+        sums: &mut [[f32; PANEL]],
+    ) {
+        let before =
+            strips.map(|strip| from_fn(|t| self.simd.load(&sums[t].as_chunks().0[strip.0])));
+        let after = F::Unfolded::tile(self.simd, shape, slice, strips, x, before);
+        self.store(after, strips, sums);
+    }
+
+    /// Writes the sums of strips to those of whole panels.
+    #[inline(always)]
+    fn store<const R: usize, const T: usize>(
+        &self,
+        strips_sums: [[S::Floats; T]; R],
+        strips: [Strip; R],
+        sums: &mut [[f32; PANEL]],
+    ) {
+        for (strip_sums, strip) in strips_sums.into_iter().zip(strips) {
+            for (strip_sums, sums) in strip_sums.into_iter().zip(&mut *sums) {
+                self.simd.store(strip_sums, &mut sums.as_chunks_mut().0[strip.0]);
+            }
+        }
+    }
+}
+
+/// Copies the sums of a panel's rows to the output of those rows that there are.
+#[inline(always)]
+fn give(sums: &[f32; PANEL], output: &mut [f32]) {
+    match output.first_chunk_mut() {
+        Some(output) => *output = *sums,
+        None => output.copy_from_slice(&sums[..output.len()]),
+    }
+}
+
+impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
+    fn isa(&self) -> Isa {
+        S::ISA
+    }
+
+    fn tile(&self) -> usize {
+        Self::TILE
+    }
+
+    fn tile_words(&self, shape: &Shape, tokens: usize) -> usize {
+        tokens.saturating_mul(Self::words(shape))
+    }
+
+    fn prepare(&self, shape: &Shape, x: &[f32], tokens: usize, tile: &mut [u32]) {
+        self.simd.run(
+            #[inline(always)]
+            || {
+                let vectors = x.chunks_exact(shape.columns);
+                let given = vectors.len();
+                for (token, vector) in vectors.enumerate() {
+                    F::prepare::<S>(shape, vector, tile[token..].iter_mut().step_by(tokens));
+                }
+                for token in given..tokens {
+                    tile[token..].iter_mut().step_by(tokens).for_each(|word| *word = 0);
+                }
+            },
+        );
+    }
+
+    fn multiply(
+        &self,
+        shape: &Shape,
+        panels: &[u8],
+        tiles: &[u32],
+        tokens: usize,
+        output: &mut Columns<'_, f32>,
+    ) {
+        self.simd.run(
+            #[inline(always)]
+            || match (tokens, Self::TILE) {
+                (1, _) => self.one(shape, panels, tiles, output.row(0)),
+                (2, 2) => self.many::<2>(shape, panels, tiles, output),
+                (4, 4) => self.many::<4>(shape, panels, tiles, output),
+                (6, 6) => self.many::<6>(shape, panels, tiles, output),
+                (12, 12) => self.many::<12>(shape, panels, tiles, output),
+                _ => unreachable!("a tile of {tokens} vectors"),
+            },
+        );
+    }
+}
