@@ -1,7 +1,7 @@
 //! Products of weights that are integers in blocks: a block's sum is exact; it is converted once
 //! and scaled by the weights' scale, then by the input's.
 
-use super::{Block, Room, Strip, Tiles, fetch_ahead};
+use super::{AHEAD, Block, Room, Strip, Tiles, fetch_ahead};
 use crate::input::{Rounding, scale_of};
 use crate::{PANEL, Shape};
 use bootllm_simd::{LANES, Simd, float, round_half_away, round_half_even, saturate_i8, whole_i8};
@@ -124,7 +124,7 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
             let mut integers = [starts.map(|start| simd.splat_integer(start.cast_signed())); R];
             for (line, x) in lines.chunks_exact(LINE).zip(x.chunks_exact(W::words::<S>())) {
                 if T == 1 {
-                    fetch_ahead(simd, line);
+                    fetch_ahead(simd, line, AHEAD);
                 }
                 let weights = strips.map(|strip| strip.own(line));
                 // An integer of the input meets all weights before the next one comes: one register
@@ -136,7 +136,7 @@ impl<W: IntegerWeights> Tiles for Blocks<W> {
                 }
             }
             if T == 1 {
-                fetch_ahead(simd, scales);
+                fetch_ahead(simd, scales, AHEAD);
             }
             for (r, strip) in strips.into_iter().enumerate() {
                 let scales = W::scales(simd, strip, scales);

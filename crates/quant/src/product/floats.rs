@@ -1,6 +1,6 @@
 //! Products of weights that are floating point: `acc[row] += w[row][k] * x[k]`, k ascending.
 
-use super::{Block, Room, Strip, Tiles, fetch_ahead};
+use super::{AHEAD, Block, Room, Strip, Tiles, fetch_ahead};
 use crate::Shape;
 use crate::f32::F32;
 use bootllm_simd::{Simd, float};
@@ -58,7 +58,7 @@ impl<W: FloatWeights> Tiles for Floats<W> {
     ) -> [[S::Floats; T]; R] {
         for (column, x) in blocks.chunks_exact(W::COLUMN).zip(x) {
             if T == 1 {
-                fetch_ahead(simd, column);
+                fetch_ahead(simd, column, AHEAD);
             }
             let weights = strips.map(|strip| W::load(simd, strip, column));
             // An input value meets all weights before the next one comes: one register for it is

@@ -68,14 +68,14 @@ impl Strip {
     }
 }
 
-/// How far ahead of its use a weight is fetched into the cache, in bytes.
+/// How far ahead of its use by one vector a weight is fetched into the cache, in bytes.
 const AHEAD: usize = 1024;
 
-/// Fetches what lies [`AHEAD`] bytes behind these, line by line of the cache.
+/// Fetches what lies `distance` bytes behind these, line by line of the cache.
 #[inline(always)]
-fn fetch_ahead<S: Simd>(simd: S, bytes: &[u8]) {
+fn fetch_ahead<S: Simd>(simd: S, bytes: &[u8], distance: usize) {
     const LINE: usize = 64;
-    (0..bytes.len()).step_by(LINE).for_each(|at| simd.prefetch(&bytes[at..], AHEAD));
+    (0..bytes.len()).step_by(LINE).for_each(|at| simd.prefetch(&bytes[at..], distance));
 }
 
 /// Columns of a panel that cannot be taken apart.

@@ -1,6 +1,6 @@
 //! The way around the tiles of a product.
 
-use super::{Block, Product, Room, Strip, Tiles};
+use super::{Block, Product, Room, Strip, Tiles, fetch_ahead};
 use crate::{PANEL, Shape};
 use bootllm_cores::Columns;
 use bootllm_simd::{Isa, Registers, Simd};
@@ -17,9 +17,6 @@ pub(super) struct Tiled<S, F> {
 /// Vectors whose sums are kept near until all weights of a panel have met them.
 const VECTORS: usize = 48;
 
-/// Bytes of a panel that stay in the nearest cache while these vectors pass.
-const SLICE: usize = 16 << 10;
-
 impl<S: Simd, F: Tiles> Tiled<S, F> {
     pub(super) fn new(simd: S) -> Self {
         Tiled { simd, format: PhantomData }
@@ -34,6 +31,13 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
         (Registers::Wide, false) => 12,
     };
 
+    /// Bytes of a panel that stay in the nearest cache while these vectors pass. A large tile asks
+    /// for few bytes for much work: then the second cache is near enough, and panels stay whole.
+    const SLICE: usize = match S::REGISTERS {
+        Registers::Small | Registers::Middle => 16 << 10,
+        Registers::Wide => usize::MAX,
+    };
+
     /// Words of a prepared vector.
     fn words(shape: &Shape) -> usize {
         let Block { columns, words, .. } = F::block::<S>(shape);
@@ -43,14 +47,7 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
     /// Blocks of a panel that are multiplied with one tile after the other.
     fn slice(shape: &Shape) -> usize {
         let (packed, unfolded) = (F::block::<S>(shape).bytes, F::Unfolded::block::<S>(shape).bytes);
-        let bytes = if packed != unfolded {
-            Room::BYTES
-        } else if S::REGISTERS == Registers::Wide {
-            // So large a tile needs few bytes for much work: the second cache is near enough.
-            usize::MAX
-        } else {
-            SLICE
-        };
+        let bytes = if packed != unfolded { Room::BYTES } else { Self::SLICE };
         (bytes / unfolded).clamp(1, shape.columns)
     }
 
@@ -86,12 +83,17 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
             for (number, tiles) in tiles.chunks(group * T * all).enumerate() {
                 sums.fill([0.0; PANEL]);
                 let slices = panel.chunks(blocks * bytes).zip((0..).step_by(blocks * words));
-                for (slice, first) in slices {
-                    let own = first..first + slice.len() / bytes * words;
-                    let slice = F::unfold(self.simd, slice, &mut room);
+                for (packed, first) in slices {
+                    let own = first..first + packed.len() / bytes * words;
+                    let slice = F::unfold(self.simd, packed, &mut room);
+                    // While a tile is computed, its share of the next slice comes nearer. (Numbers
+                    // of floating point take so long that the processor has them by itself.)
+                    let next = if F::INTEGERS { packed } else { &[] };
+                    let mut next = next.chunks(packed.len().div_ceil(tiles.len() / (T * all)));
                     let vectors = (number * group * T..).step_by(T);
                     let tiles = tiles.chunks_exact(T * all).zip(sums.chunks_exact_mut(T));
                     for (vector, (tile, sums)) in vectors.zip(tiles) {
+                        fetch_ahead(self.simd, next.next().unwrap_or_default(), packed.len());
                         let x = &tile.as_chunks::<T>().0[own.clone()];
                         if S::REGISTERS == Registers::Wide {
                             self.tile(shape, slice, Strip::BOTH, x, sums);
