@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 #[global_allocator]
@@ -60,9 +62,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match task {
-        Task::Fuzz { seconds, seed, targets } => {
-            targets.into_iter().try_for_each(|target| watch(target, seconds, seed))
-        }
+        Task::Fuzz { seconds, seed, targets } => fuzz(&targets, seconds, seed),
         Task::Work { seconds, seed, target, file } => work(target, seconds, seed, &file),
         Task::Replay { target, files } => replay(target, &files),
         Task::WriteCorpus => write_corpus(),
@@ -111,6 +111,28 @@ fn corpus(target: &Target) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name)
 }
 
+/// Fuzzes targets, as many at a time as there are cores, and says of all what was wrong.
+fn fuzz(targets: &[&'static Target], seconds: u64, seed: u64) -> Result<(), String> {
+    let queue = Mutex::new(targets.iter());
+    let problems = Mutex::new(Vec::new());
+    let next = || queue.lock().expect("a queue that nobody died with").next();
+    let work = || {
+        while let Some(target) = next() {
+            if let Err(problem) = watch(target, seconds, seed) {
+                problems.lock().expect("problems that nobody died with").push(problem);
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, |count| count.get());
+    thread::scope(|scope| {
+        for _ in 0..cores.min(targets.len()) {
+            scope.spawn(work);
+        }
+    });
+    let problems = problems.into_inner().expect("problems that nobody died with");
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
 /// Lets another process do the work, and says which input it died of or hangs at.
 fn watch(target: &Target, seconds: u64, seed: u64) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -125,7 +147,7 @@ fn watch(target: &Target, seconds: u64, seed: u64) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let begun = SystemTime::now();
     let problem = loop {
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) if status.success() => {
                 let _ = fs::remove_file(&current);

@@ -1,4 +1,5 @@
-//! What is allocated, and when: everything before the first token, and no more than was announced.
+//! What is allocated, and when: everything before the first token, and no more than was announced;
+//! and what is done where there is too little.
 
 use bootllm_bench::{Limits, Progress, Work, memory_needed, run};
 use bootllm_chat::generate;
@@ -16,7 +17,7 @@ use core::ops::ControlFlow;
 use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The system's allocator, with a count of what each thread asks of it.
+/// The system's allocator, with a count of what each thread asks of it and a limit to that.
 struct Counting;
 
 #[derive(Clone, Copy, Default)]
@@ -30,6 +31,8 @@ struct Count {
 }
 
 thread_local! {
+    /// Bytes that a thread may have in use.
+    static LIMIT: Cell<i64> = const { Cell::new(i64::MAX) };
     static COUNT: Cell<Count> = const { Cell::new(Count { calls: 0, bytes: 0, peak: 0 }) };
 }
 
@@ -41,10 +44,13 @@ fn count(calls: u64, bytes: i64) {
     COUNT.set(count);
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches only a cell of the
-// thread, which needs no memory of its own.
+// SAFETY: every call goes to the system's allocator as it came, or gets no memory, as the contract
+// allows; counting touches only cells of the thread, which need no memory of their own.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNT.get().bytes + layout.size() as i64 > LIMIT.get() {
+            return core::ptr::null_mut();
+        }
         count(1, layout.size() as i64);
         // SAFETY: the caller keeps the contract, which is the same.
         unsafe { System.alloc(layout) }
@@ -207,5 +213,51 @@ fn memory_is_what_was_announced() {
                 assert!((least..=most).contains(&(peak as u64)), "{context}: {peak} {announced:?}");
             }
         }
+    }
+}
+
+/// Runs `work` where so many bytes beside those in use are all that is left.
+fn with_only<T>(more: u64, work: impl FnOnce() -> T) -> T {
+    LIMIT.set(COUNT.get().bytes + more as i64);
+    let result = work();
+    LIMIT.set(i64::MAX);
+    result
+}
+
+#[test]
+fn another_form_of_keys_and_values_needs_no_room_for_both() {
+    let config = Config { context: 3000, ..SmallModel::shared_classifier().config };
+    let small = SmallModel { config, seed: 1 };
+    let bytes = small.file(Version::V1);
+    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+    let [full, half, _] =
+        KvFormat::ALL.map(|kv| Memory::needed_with(&file, config.context, kv).kv_cache);
+    let model = small.load(Version::V1);
+    let feed = |session: &mut Session<'_>| session.decode(7).map(|logits| logits.to_vec());
+    let logits = KvFormat::ALL
+        .map(|kv| feed(&mut Session::with_cache(&model, &OneCore, kv).unwrap()).unwrap());
+    let mut session = Session::with_cache(&model, &OneCore, KvFormat::F16).unwrap();
+
+    // One byte too few: it stays as it was. An error has a few words.
+    assert!(full - half > 4096);
+    for less in [1, full - half - 1024] {
+        feed(&mut session).unwrap();
+        let kept = with_only(full - half - less, || session.keep_in(KvFormat::F32));
+        assert!(kept.unwrap_err().to_string().contains("the KV cache"));
+        assert_eq!((session.kv_format(), session.position()), (KvFormat::F16, 0));
+        assert!(feed(&mut session).unwrap() == logits[1]);
+    }
+    with_only(full - half, || session.keep_in(KvFormat::F32)).unwrap();
+    assert!(feed(&mut session).unwrap() == logits[0]);
+
+    // Somebody else has taken the memory meanwhile.
+    LIMIT.set(COUNT.get().bytes - full as i64 / 2 - 1);
+    let kept = session.keep_in(KvFormat::F16);
+    LIMIT.set(i64::MAX);
+    assert!(kept.is_err());
+    assert!(feed(&mut session).unwrap_err().to_string().contains("0 tokens is full"));
+    for (kv, logits) in KvFormat::ALL.into_iter().zip(&logits) {
+        session.keep_in(kv).unwrap();
+        assert!(feed(&mut session).unwrap() == *logits);
     }
 }

@@ -2,7 +2,7 @@
 //! them, on however many cores, and however the tokens are fed.
 
 use bootllm_cores::OneCore;
-use bootllm_engine::{BATCH, KvFormat, Model, Session};
+use bootllm_engine::{BATCH, KvFormat, Model, Session, checked};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, FileFormat, Target, Version, convert, largest_group};
 use bootllm_quant::Encoding;
@@ -187,6 +187,12 @@ impl Case {
             assert!(bits(&reference.forward(token)) == logits, "{}, {position}", self.name);
         }
     }
+}
+
+/// By the check that drops one that has not.
+#[test]
+fn every_instruction_set_of_this_cpu_has_the_bits_of_plain_rust() {
+    assert_eq!(checked(Cpu::detect()), Cpu::detect());
 }
 
 #[test]

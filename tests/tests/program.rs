@@ -126,6 +126,31 @@ fn the_speed_is_measured_and_held_against_the_machine_s() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn who_waits_at_a_terminal_sees_what_is_measured() {
+    use std::process::Command;
+
+    let folder = Folder::new();
+    let words = "bench --shape 260K --threads 1 --times 40 --prefill 16";
+    let command = Program::get().command(words.split(' '));
+    let report = folder.path().join("report");
+    let line = format!("'{}' {words} > '{}'", command.get_program().display(), report.display());
+    // Its terminal is standard error; standard output is a file.
+    let Ok(script) = Command::new("script").args(["-qec", &line, "/dev/null"]).output() else {
+        eprintln!("`script`, of util-linux, is not here: nothing is tested");
+        return;
+    };
+    let (seen, report) =
+        (String::from_utf8(script.stdout).unwrap(), std::fs::read_to_string(report).unwrap());
+    assert!(script.status.success(), "{seen}");
+    assert!(seen.contains("\r1 core: decode, "), "{seen:?}");
+    assert!(seen.ends_with("\r\x1b[K"), "{seen:?}");
+    assert!(report.contains("1 core\n") && !report.contains('\x1b'), "{report:?}");
+    // Where nobody watches, nothing is shown.
+    assert_eq!(bootllm(words, &[]).err, "");
+}
+
 #[test]
 fn very_long_prompts_are_taken_or_refused() {
     let (_folder, model) = folder_with_model();

@@ -540,6 +540,32 @@ fn keys_and_values_take_less_memory_where_there_is_little() {
 }
 
 #[test]
+fn keys_and_values_stay_as_they_are_where_another_form_does_not_fit() {
+    let config = Config { context: 9000, layers: 9, ..SmallModel::shared_classifier().config };
+    let bytes = SmallModel { config, seed: 1 }.file(Version::V1);
+    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+    let [full, _, least] = KvFormat::ALL.map(|kv| Memory::needed_with(&file, config.context, kv));
+    // What the machine has free stays the same here, whatever is taken.
+    let free = least.total();
+    assert!(least.kv_cache + free < full.kv_cache);
+    let stage = one_model().file("story.bin", bytes).memory(free);
+    let script = Script::new().line("/set kv f32").line("/show").line("/set kv f16").line("/diag");
+    let played = play(&stage, script);
+    assert_shows(
+        &played,
+        &format!(
+            "keys and values in f32 need {} of memory, this machine has {} for them; \
+             they stay in q8\n",
+            report::bytes(full.kv_cache),
+            report::bytes(free + least.kv_cache)
+        ),
+    );
+    assert_shows(&played, "  kv             q8\n");
+    assert_shows(&played, "kv = f16\n");
+    assert_shows(&played, " (f16), activations");
+}
+
+#[test]
 fn settings_are_shown_changed_and_refused() {
     for words in ["/set", "/set temperature", "/set  "] {
         let played = type_lines(&[words]);

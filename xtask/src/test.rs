@@ -1,11 +1,14 @@
 //! `cargo xtask test`: everything that must hold.
 
+use std::env;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 
 use crate::program::{self, Program};
 use crate::project::Project;
@@ -86,21 +89,10 @@ impl Table {
 pub fn task(project: &Project, core: CoreFrom, quick: bool) -> Result<()> {
     let mut table = Table::default();
     table.step("format", || format(project));
-    table.step("clippy", || clippy(project));
-    table.step("tests", || tests(project));
-    table.step("trainer, tests", || train::test(project));
-    if !quick {
-        // Nobody who does not work on it needs the parts: what is not there is not fetched.
-        match neon::find() {
-            Ok(parts) => {
-                table.step(NEON, || neon::test(project, &parts));
-            }
-            Err(missing) => {
-                table.skip(NEON, &format!("{missing:#}; `cargo xtask test --neon` gets it"));
-            }
-        }
-        table.step("trainer, from a text to a model", || train::train(project).map(drop));
-    }
+    thread::scope(|scope| {
+        scope.spawn(|| build_ahead(project, core, quick));
+        on_this_machine(project, &mut table, quick);
+    });
     let mut target = None;
     table.step("setup", || {
         setup::emulator(None)?;
@@ -116,6 +108,40 @@ pub fn task(project: &Project, core: CoreFrom, quick: bool) -> Result<()> {
     print!("\n{}", table.shown());
     ensure!(table.failed() == 0, "not everything passed");
     Ok(())
+}
+
+/// What needs no firmware and no virtual PC.
+fn on_this_machine(project: &Project, table: &mut Table, quick: bool) {
+    table.step("clippy", || clippy(project));
+    table.step("tests", || tests(project));
+    table.step("trainer, tests", || train::test(project));
+    if quick {
+        return;
+    }
+    // Nobody who does not work on it needs the parts: what is not there is not fetched.
+    match neon::find() {
+        Ok(parts) => {
+            table.step(NEON, || neon::test(project, &parts));
+        }
+        Err(missing) => {
+            table.skip(NEON, &format!("{missing:#}; `cargo xtask test --neon` gets it"));
+        }
+    }
+    table.step("trainer, from a text to a model", || train::train(project).map(drop));
+}
+
+/// Builds the released programs while other steps test, for the linker optimises them on one core.
+/// The steps that need them find nothing left to do, or find and say what is wrong.
+fn build_ahead(project: &Project, core: CoreFrom, quick: bool) {
+    if let (Ok(xtask), Some(core)) = (env::current_exe(), core.to_possible_value()) {
+        process::succeeds(Command::new(xtask).args(["--core", core.get_name(), "build"]));
+    }
+    if !quick {
+        let release = ["--release", "--bin", "bootllm"];
+        process::succeeds(cargo(project, "build").args(release));
+        let fuzz = ["--release", "--manifest-path", "fuzz/Cargo.toml"];
+        process::succeeds(cargo(project, "build").args(fuzz));
+    }
 }
 
 fn uefi(project: &Project, target: &Target, table: &mut Table, quick: bool) {

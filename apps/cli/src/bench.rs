@@ -3,13 +3,15 @@
 use crate::arguments::{Arithmetic, positive, shape, threads};
 use anyhow::{Context, Result, anyhow, ensure};
 use bootllm_bench::{
-    Limits, Report, Run, Synthetic, Work, median, memory_needed, prompt_products, run, weight_bytes,
+    Limits, Progress, Report, Run, Synthetic, Watch, Work, median, memory_needed, prompt_products,
+    run, weight_bytes,
 };
-use bootllm_engine::{Memory, Model, Stage, Times, checked};
-use bootllm_host::{StdClock, Threads, ensure_memory, physical_cores, print_line};
+use bootllm_engine::{Loading, Memory, Model, Stage, Times, checked};
+use bootllm_host::{ProgressBar, StdClock, Threads, ensure_memory, physical_cores, print_line};
 use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
 use bootllm_quant::Encoding;
+use bootllm_simd::Cpu;
 use clap::Args;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -80,7 +82,6 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     let Arguments { prefill, decode, times, .. } = *arguments;
     ensure!(prefill.max(decode) > 0, "with no tokens there is nothing to measure");
     let mut subject = Subject::of(arguments)?;
-    let clock = StdClock::new();
     let (cpu, kv_format) = (checked(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
     let context = subject.file.config.context.min(prefill.max(decode));
     let (prefill, decode) = (prefill.min(context), decode.min(context));
@@ -94,18 +95,11 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         counts => counts.to_vec(),
     };
     let mut runs = Vec::new();
-    let watch = &mut |_| ControlFlow::Continue(());
     for cores in counts {
-        let threads = Threads::start(cores)?;
-        let start = clock.now();
-        let (file, source) = (&subject.file, &mut *subject.source);
-        let progress = &mut |_| ControlFlow::Continue(());
-        let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
-        let model = model.with_context(|| subject.name.clone())?;
-        let load = Some(clock.now() - start);
-        let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
-        let measured = run(&model, threads.cores(), &clock, work, watch)?;
-        runs.push(Run { cores, load, limits, measured });
+        let mut bar = ProgressBar::new("loading");
+        let run = measure(&mut subject, cores, cpu, context, work, &mut bar);
+        bar.clear();
+        runs.push(run?);
     }
     if arguments.json {
         let runs: Vec<Value> = runs.iter().map(|run| as_json(run, &subject.file)).collect();
@@ -125,6 +119,40 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     let report = Report { name, file, isa: cpu.widest(), work };
     let runs: String = runs.iter().map(|run| report.of(run).to_string()).collect();
     print_line(format!("{report}{runs}").trim_end())
+}
+
+/// Loads a model with so many cores and measures it, and shows how far that is.
+fn measure(
+    subject: &mut Subject,
+    cores: usize,
+    cpu: Cpu,
+    context: usize,
+    work: Work,
+    bar: &mut ProgressBar,
+) -> Result<Run> {
+    let threads = Threads::start(cores)?;
+    let clock = StdClock::new();
+    let (file, source) = (&subject.file, &mut *subject.source);
+    let progress = &mut |loading: Loading| {
+        bar.show(loading.done, loading.total, clock.now());
+        ControlFlow::Continue(())
+    };
+    let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
+    let model = model.with_context(|| subject.name.clone())?;
+    let load = Some(clock.now());
+    let of_cores = if cores == 1 { "1 core".into() } else { format!("{cores} cores") };
+    let watch: Watch<'_> = &mut |progress| {
+        match progress {
+            Progress::Begun { part, time, times } => {
+                bar.go_over_to(format!("{of_cores}: {part}, {time} of {times}"), clock.now());
+            }
+            Progress::Fed { done, total } => bar.show_tokens(done, total, clock.now()),
+        }
+        ControlFlow::Continue(())
+    };
+    let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
+    let measured = run(&model, threads.cores(), &clock, work, watch)?;
+    Ok(Run { cores, load, limits, measured })
 }
 
 fn as_json(run: &Run, file: &ModelFile) -> Value {

@@ -7,15 +7,28 @@ use std::time::Duration;
 /// A line on standard error that shows how far something has come, if a person can see it and
 /// waits for longer than a moment.
 pub struct ProgressBar {
-    what: &'static str,
+    what: String,
     visible: bool,
     shown: Option<Duration>,
 }
 
+/// Who waits no longer than this is shown nothing.
+const MOMENT: Duration = Duration::from_millis(300);
+/// What changes all the time is shown as often.
+const PAUSE: Duration = Duration::from_millis(100);
+
 impl ProgressBar {
     /// A bar that is not shown yet.
-    pub fn new(what: &'static str) -> Self {
-        ProgressBar { what, visible: std::io::stderr().is_terminal(), shown: None }
+    pub fn new(what: &str) -> Self {
+        ProgressBar { what: what.into(), visible: std::io::stderr().is_terminal(), shown: None }
+    }
+
+    /// Goes over to something else. That is shown at once, for how far it is may be known late.
+    pub fn go_over_to(&mut self, what: String, time: Duration) {
+        self.what = what;
+        if time >= MOMENT {
+            self.write(time, str::to_owned);
+        }
     }
 
     /// Shows the bar, at most ten times a second.
@@ -29,9 +42,14 @@ impl ProgressBar {
     }
 
     fn show_line(&mut self, time: Duration, line: impl FnOnce(&str) -> String) {
-        let due = self.shown.unwrap_or(Duration::from_millis(200)) + Duration::from_millis(100);
-        if self.visible && time >= due {
-            let _ = write!(std::io::stderr(), "\r{}\x1b[K", line(self.what));
+        if time >= self.shown.map_or(MOMENT, |shown| shown + PAUSE) {
+            self.write(time, line);
+        }
+    }
+
+    fn write(&mut self, time: Duration, line: impl FnOnce(&str) -> String) {
+        if self.visible {
+            let _ = write!(std::io::stderr(), "\r{}\x1b[K", line(&self.what));
             self.shown = Some(time);
         }
     }

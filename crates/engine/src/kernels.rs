@@ -166,18 +166,3 @@ fn sample(kernels: &dyn Kernels) -> u64 {
     }
     hash
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_instruction_set_of_this_cpu_has_the_bits_of_plain_rust() {
-        assert_eq!(checked(Cpu::detect()), Cpu::detect());
-        let plain = sample(&*kernels(Cpu::detect().only(Isa::Scalar)));
-        for isa in Isa::ALL {
-            let Some(kernels) = with(Cpu::detect(), isa, Maker) else { continue };
-            assert!(sample(&*kernels) == plain, "{isa}");
-        }
-    }
-}

@@ -62,14 +62,26 @@ impl<'a> Session<'a> {
         Ok(Session { model, cores, cache, buffers, position, clock, times })
     }
 
-    /// Forgets the text, and keeps keys and values in another form from now on. If there is no
-    /// memory for that, nothing changes.
+    /// Forgets the text, and keeps keys and values in another form from now on. What they took so
+    /// far is given back first, for there may not be memory for both.
+    ///
+    /// # Errors
+    /// If there is no memory for the other form, the form so far is taken again. Should there be none
+    /// for that either, no token can be fed until a form is found that fits.
     pub fn keep_in(&mut self, format: KvFormat) -> Result<(), LoadError> {
-        if format != self.cache.format() {
-            self.cache = new_cache(self.model, format)?;
-        }
         self.position = 0;
-        Ok(())
+        let before = self.cache.format();
+        if format == before && self.cache.positions() > 0 {
+            return Ok(());
+        }
+        self.cache = KvCache::empty(before);
+        let result = new_cache(self.model, format).map(|cache| self.cache = cache);
+        if result.is_err()
+            && let Ok(again) = new_cache(self.model, before)
+        {
+            self.cache = again;
+        }
+        result
     }
 
     /// In which form keys and values are kept.
@@ -149,8 +161,10 @@ impl<'a> Session<'a> {
         then: impl FnOnce(&dyn Architecture, &mut Pass<'_>, &mut [f32]),
     ) -> Result<(), SessionError> {
         let Model { context, config, architecture, kernels, .. } = self.model;
+        // There is always room for them all, but where a cache was given back and none was got.
+        let context = (*context).min(self.cache.positions());
         if tokens.len() > context - self.position {
-            return Err(SessionError::ContextFull { context: *context });
+            return Err(SessionError::ContextFull { context });
         }
         let vocab_size = config.vocab_size;
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab_size) {

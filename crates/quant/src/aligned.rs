@@ -14,7 +14,8 @@ const LINE: usize = 64;
 /// Bytes of the smallest page of any machine.
 const PAGE: usize = 4096;
 
-/// A fixed number of bytes, zero at first, that begin at a multiple of 64.
+/// A fixed number of bytes, zero at first, that begin at a multiple of 64; none by default.
+#[derive(Default)]
 pub struct AlignedBytes {
     lines: Vec<Line>,
     length: usize,

@@ -70,7 +70,8 @@ fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
         }
         return world.terminal.write(&table.0);
     }
-    let changed = prompt.settings.set(name, value.trim()).and_then(|()| prompt.keep_as_set());
+    let free = world.machine.memory_free();
+    let changed = prompt.settings.set(name, value.trim()).and_then(|()| prompt.keep_as_set(free));
     match changed {
         Ok(()) => {
             let setting = SETTINGS.iter().find(|setting| setting.name == name);

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_chat::{Command, Line, Report, Settings, generate, report, short_seed};
 use bootllm_cores::Cores;
-use bootllm_engine::{LoadError, Session};
+use bootllm_engine::{LoadError, Memory, Session};
 use bootllm_sampling::Sampler;
 use bootllm_terminal::LineEditor;
 
@@ -36,14 +36,29 @@ impl<'a> Prompt<'a> {
     }
 
     /// Keeps keys and values as the settings say. If there is no memory for that, the settings say
-    /// what is.
-    pub(crate) fn keep_as_set(&mut self) -> Result<(), String> {
-        if self.settings.kv == self.session.kv_format() {
+    /// what is. `free`: bytes that the machine has beside what is taken so far.
+    pub(crate) fn keep_as_set(&mut self, free: u64) -> Result<(), String> {
+        let (before, wanted) = (self.session.kv_format(), self.settings.kv);
+        if wanted == before {
             return Ok(());
         }
-        self.session.keep_in(self.settings.kv).map_err(|error| {
-            self.settings.kv = self.session.kv_format();
-            format!("{error}")
+        let (file, context) = (&self.loaded.file, self.loaded.model.context());
+        let needed = |kv| Memory::needed_with(file, context, kv).kv_cache;
+        // Those of one form are given back before those of another are taken.
+        let free = free.saturating_add(needed(before));
+        let kept = if needed(wanted) > free {
+            Err(format!(
+                "keys and values in {} need {} of memory, this machine has {} for them",
+                wanted.name(),
+                report::bytes(needed(wanted)),
+                report::bytes(free)
+            ))
+        } else {
+            self.session.keep_in(wanted).map_err(|error| format!("{error}"))
+        };
+        kept.map_err(|problem| {
+            self.settings.kv = before;
+            format!("{problem}; they stay in {}", before.name())
         })
     }
 

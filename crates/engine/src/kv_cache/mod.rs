@@ -79,6 +79,12 @@ impl KvCache {
         Ok(KvCache { format, keys, values, head_size, kv_heads, positions })
     }
 
+    /// One without positions, which takes no memory.
+    pub(crate) fn empty(format: KvFormat) -> Self {
+        let [keys, values] = [(); 2].map(|()| AlignedBytes::default());
+        KvCache { format, keys, values, head_size: 0, kv_heads: 0, positions: 0 }
+    }
+
     /// Bytes of a cache for `context` positions.
     pub(crate) fn bytes(config: &Config, context: usize, format: KvFormat) -> u64 {
         let tiles = (context as u64).div_ceil(TILE as u64);
@@ -90,6 +96,11 @@ impl KvCache {
     /// In which form keys and values are kept.
     pub(crate) fn format(&self) -> KvFormat {
         self.format
+    }
+
+    /// Positions that there is room for: those of the context or, in whole tiles, a few more.
+    pub(crate) fn positions(&self) -> usize {
+        self.positions
     }
 
     /// Bytes of the keys, or values, of one head of one layer.
