@@ -6,6 +6,7 @@ use bootllm_bench::{
     Limits, Progress, Report, Run, Synthetic, Watch, Work, median, memory_needed, prompt_products,
     run, weight_bytes,
 };
+use bootllm_chat::report;
 use bootllm_engine::{Loading, Memory, Model, Stage, Times, checked};
 use bootllm_host::{ProgressBar, StdClock, Threads, ensure_memory, physical_cores, print_line};
 use bootllm_model_file::ModelFile;
@@ -140,7 +141,7 @@ fn measure(
     let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
     let model = model.with_context(|| subject.name.clone())?;
     let load = Some(clock.now());
-    let of_cores = if cores == 1 { "1 core".into() } else { format!("{cores} cores") };
+    let of_cores = report::computing(cores);
     let watch: Watch<'_> = &mut |progress| {
         match progress {
             Progress::Begun { part, time, times } => {

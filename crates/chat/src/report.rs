@@ -17,6 +17,11 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
+/// Cores that compute: `1 core`, `4 cores`.
+pub fn computing(count: usize) -> String {
+    if count == 1 { "1 core".into() } else { format!("{count} cores") }
+}
+
 /// A count as a person reads it: `1.2 M`.
 pub fn count(count: u64) -> String {
     match count {

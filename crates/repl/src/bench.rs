@@ -61,7 +61,7 @@ fn measure(
 ) -> Result<Run, MeasureError> {
     let model = &prompt.loaded.model;
     let count = cores.count();
-    let of_cores = if count == 1 { "1 core".into() } else { format!("{count} cores") };
+    let of_cores = report::computing(count);
     let (terminal, clock) = (&mut world.terminal, world.clock);
     let mut dots = 0;
     let watch: Watch<'_> = &mut |progress| {

@@ -190,10 +190,7 @@ fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
     for fact in world.machine.facts() {
         table.row(fact.label, fact.value);
     }
-    let used = match world.cores.count() {
-        1 => "1 core".into(),
-        count => format!("{count} cores"),
-    };
+    let used = report::computing(world.cores.count());
     table.row("computing", format_args!("{used}, kernels: {}", prompt.loaded.model.isa()));
     let (file, context) = (&prompt.loaded.file, prompt.loaded.model.context());
     let kv = prompt.session.kv_format();

@@ -17,6 +17,12 @@ pub(super) struct Tiled<S, F> {
 /// Vectors whose sums are kept near until all weights of a panel have met them.
 const VECTORS: usize = 48;
 
+/// What stays near while a panel is multiplied.
+struct Near {
+    room: Room,
+    sums: [[f32; PANEL]; VECTORS],
+}
+
 impl<S: Simd, F: Tiles> Tiled<S, F> {
     pub(super) fn new(simd: S) -> Self {
         Tiled { simd, format: PhantomData }
@@ -38,10 +44,15 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
         Registers::Wide => usize::MAX,
     };
 
-    /// Words of a prepared vector.
-    fn words(shape: &Shape) -> usize {
-        let Block { columns, words, .. } = F::block::<S>(shape);
-        (shape.columns / columns).saturating_mul(words)
+    /// All blocks of a panel, taken together.
+    fn all(shape: &Shape) -> Block {
+        let Block { columns, bytes, words } = F::block::<S>(shape);
+        let blocks = shape.columns / columns;
+        Block {
+            columns: shape.columns,
+            bytes: blocks.saturating_mul(bytes),
+            words: blocks.saturating_mul(words),
+        }
     }
 
     /// Blocks of a panel that are multiplied with one tile after the other.
@@ -54,9 +65,9 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
     /// The work of [`Product::multiply`] for one vector.
     #[inline(always)]
     fn one(&self, shape: &Shape, panels: &[u8], x: &[u32], output: &mut [f32]) {
-        let Some(panel_bytes) = shape.encoding.format().panel_bytes(shape) else { return };
+        let panels = panels.chunks_exact(Self::all(shape).bytes);
         let x = x.as_chunks::<1>().0;
-        for (panel, output) in panels.chunks_exact(panel_bytes).zip(output.chunks_mut(PANEL)) {
+        for (panel, output) in panels.zip(output.chunks_mut(PANEL)) {
             let zeros = [[self.simd.splat(0.0)]; 2];
             let sums = F::tile(self.simd, shape, panel, Strip::BOTH, x, zeros);
             let mut rows = [0.0; PANEL];
@@ -74,39 +85,49 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
         tiles: &[u32],
         output: &mut Columns<'_, f32>,
     ) {
-        let Some(panel_bytes) = shape.encoding.format().panel_bytes(shape) else { return };
+        let all = Self::all(shape);
+        let vectors = VECTORS / T * T;
+        let mut near = Near { room: Room([0; Room::BYTES]), sums: [[0.0; PANEL]; VECTORS] };
+        for (panel, row) in panels.chunks_exact(all.bytes).zip((0..).step_by(PANEL)) {
+            let groups = tiles.chunks(vectors * all.words).zip((0..).step_by(vectors));
+            for (tiles, vector) in groups {
+                self.panel::<T>(shape, panel, tiles, (vector, row), &mut near, output);
+            }
+        }
+    }
+
+    /// Multiplies a panel with as many vectors as there are sums for, slice after slice. The first
+    /// sum goes to this vector's row and the panel's first row's column.
+    #[inline(always)]
+    fn panel<const T: usize>(
+        &self,
+        shape: &Shape,
+        panel: &[u8],
+        tiles: &[u32],
+        (vector, row): (usize, usize),
+        Near { room, sums }: &mut Near,
+        output: &mut Columns<'_, f32>,
+    ) {
         let (blocks, Block { bytes, words, .. }) = (Self::slice(shape), F::block::<S>(shape));
-        let (all, group) = (Self::words(shape), VECTORS / T);
-        let mut room = Room([0; Room::BYTES]);
-        let mut sums = [[0.0; PANEL]; VECTORS];
-        for (panel, row) in panels.chunks_exact(panel_bytes).zip((0..).step_by(PANEL)) {
-            for (number, tiles) in tiles.chunks(group * T * all).enumerate() {
-                sums.fill([0.0; PANEL]);
-                let slices = panel.chunks(blocks * bytes).zip((0..).step_by(blocks * words));
-                for (packed, first) in slices {
-                    let own = first..first + packed.len() / bytes * words;
-                    let slice = F::unfold(self.simd, packed, &mut room);
-                    // While a tile is computed, its share of the next slice comes nearer. (Numbers
-                    // of floating point take so long that the processor has them by itself.)
-                    let next = if F::INTEGERS { packed } else { &[] };
-                    let mut next = next.chunks(packed.len().div_ceil(tiles.len() / (T * all)));
-                    let vectors = (number * group * T..).step_by(T);
-                    let tiles = tiles.chunks_exact(T * all).zip(sums.chunks_exact_mut(T));
-                    for (vector, (tile, sums)) in vectors.zip(tiles) {
-                        fetch_ahead(self.simd, next.next().unwrap_or_default(), packed.len());
-                        let x = &tile.as_chunks::<T>().0[own.clone()];
-                        if S::REGISTERS == Registers::Wide {
-                            self.tile(shape, slice, Strip::BOTH, x, sums);
-                        } else {
-                            for strip in Strip::BOTH {
-                                self.tile(shape, slice, [strip], x, sums);
-                            }
-                        }
-                        if own.end == all {
-                            for (vector, sums) in (vector..output.rows()).zip(sums) {
-                                give(sums, &mut output.row(vector)[row..]);
-                            }
-                        }
+        let tile_words = T * Self::all(shape).words;
+        sums.fill([0.0; PANEL]);
+        let slices = panel.chunks(blocks * bytes).zip((0..).step_by(blocks * words));
+        for (packed, first) in slices {
+            let own = first..first + packed.len() / bytes * words;
+            let slice = F::unfold(self.simd, packed, room);
+            // While a tile is computed, its share of the next slice comes nearer. (Numbers of
+            // floating point take so long that the processor has them by itself.)
+            let next = if F::INTEGERS { packed } else { &[] };
+            let mut next = next.chunks(packed.len().div_ceil(tiles.len() / tile_words));
+            let tiles = tiles.chunks_exact(tile_words).zip(sums.chunks_exact_mut(T));
+            for (vector, (tile, sums)) in (vector..).step_by(T).zip(tiles) {
+                fetch_ahead(self.simd, next.next().unwrap_or_default(), packed.len());
+                let x = &tile.as_chunks::<T>().0[own.clone()];
+                self.tile(shape, slice, x, sums);
+                // The last slice: an output is written while the next tile is computed.
+                if own.end * T == tile_words {
+                    for (vector, sums) in (vector..output.rows()).zip(sums) {
+                        give(sums, &mut output.row(vector)[row..]);
                     }
                 }
             }
@@ -115,7 +136,23 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
 
     /// Adds a tile's products to its vectors' sums.
     #[inline(always)]
-    fn tile<const R: usize, const T: usize>(
+    fn tile<const T: usize>(
+        &self,
+        shape: &Shape,
+        slice: &[u8],
+        x: &[[u32; T]],
+        sums: &mut [[f32; PANEL]],
+    ) {
+        if S::REGISTERS == Registers::Wide {
+            self.strips(shape, slice, Strip::BOTH, x, sums);
+        } else {
+            Strip::BOTH.into_iter().for_each(|strip| self.strips(shape, slice, [strip], x, sums));
+        }
+    }
+
+    /// The same for the rows of some strips.
+    #[inline(always)]
+    fn strips<const R: usize, const T: usize>(
         &self,
         shape: &Shape,
         slice: &[u8],
@@ -164,7 +201,7 @@ impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
     }
 
     fn tile_words(&self, shape: &Shape, tokens: usize) -> usize {
-        tokens.saturating_mul(Self::words(shape))
+        tokens.saturating_mul(Self::all(shape).words)
     }
 
     fn prepare(&self, shape: &Shape, x: &[f32], tokens: usize, tile: &mut [u32]) {
