@@ -136,10 +136,10 @@ pub fn model_files() -> Vec<(String, Vec<u8>)> {
         kv_heads: 2,
         vocab_size: 11,
         context: 37,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..SmallModel::smallest().config
     };
-    let shared = Config { heads: 2, shared_classifier: true, ..small };
+    let shared = Config { heads: 2, tied_embeddings: true, ..small };
     let smallest = SmallModel::smallest().config;
     let mut seeds = Vec::new();
     let mut add = |name: &str, bytes: Vec<u8>| seeds.push((name.into(), bytes));
@@ -209,7 +209,7 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
         kv_heads: 2,
         vocab_size: 11,
         context: 37,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..SmallModel::smallest().config
     };
     let mut seeds = Vec::new();

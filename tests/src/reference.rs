@@ -1,7 +1,7 @@
 //! A forward pass as plain as it can be, to hold the engine against.
 
 use crate::Gguf;
-use bootllm_model_file::{Config, FileFormat, Version};
+use bootllm_model_file::{Config, OutputFormat, Version};
 use bootllm_simd::{RopeTable, exp};
 
 /// A model's forward pass in llama2.c's order, straight from the bytes of its file: loops over
@@ -46,11 +46,11 @@ struct Matrix {
 
 impl Reference {
     /// Reads a file of this shape and format.
-    pub fn new(file: &[u8], config: Config, format: impl Into<FileFormat>) -> Self {
+    pub fn new(file: &[u8], config: Config, format: impl Into<OutputFormat>) -> Self {
         let rope = RopeTable::new(config.head_size(), config.context, config.rope_base);
         let weights = match format.into() {
-            FileFormat::Llama2c(version) => Weights::read(file, &config, version),
-            FileFormat::Gguf { .. } => Weights::of_gguf(&Gguf::parse(file), &config),
+            OutputFormat::Llama2c(version) => Weights::read(file, &config, version),
+            OutputFormat::Gguf(_) => Weights::of_gguf(&Gguf::parse(file), &config),
         };
         Reference {
             weights,
@@ -218,8 +218,7 @@ impl Weights {
             w.w2 = r.matrices(layers, dim * hidden_dim);
             w.w3 = r.matrices(layers, hidden_dim * dim);
         }
-        w.output =
-            if config.shared_classifier { w.embedding.clone() } else { r.matrix(vocabulary) };
+        w.output = if config.tied_embeddings { w.embedding.clone() } else { r.matrix(vocabulary) };
         assert!(r.bytes.is_empty(), "{} bytes are left", r.bytes.len());
         w
     }

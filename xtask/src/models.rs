@@ -50,7 +50,7 @@ impl Model {
             Tokenizer::inside(inside, &mut file).with_context(|| shown.to_string())?;
             return opened(None);
         }
-        let vocabulary = contents.config.vocab_size;
+        let vocabulary = contents.vocab_size().unwrap_or(0);
         if let Some(tokenizer) = tokenizer {
             read_tokenizer(tokenizer, vocabulary)?;
             return opened(Some(tokenizer.to_owned()));

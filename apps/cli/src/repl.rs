@@ -2,7 +2,6 @@
 
 use crate::arguments::{Arithmetic, ThreadCount};
 use anyhow::{Context, Result};
-use bootllm_chat::report::{self, bytes};
 use bootllm_host::{
     FileReader, StdClock, memory_available, memory_total, physical_cores, random_seed,
 };
@@ -11,6 +10,7 @@ use bootllm_platform::{
 };
 use bootllm_repl::{Platform, Start};
 use bootllm_terminal::KeyDecoder;
+use bootllm_units::{bytes, cores};
 use clap::Args;
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -247,7 +247,7 @@ impl Machine for Host {
         vec![
             Fact { label: "system", value: std::env::consts::OS.into() },
             Fact { label: "processor", value: processor() },
-            Fact { label: "cores", value: report::cores(physical_cores(), processors) },
+            Fact { label: "cores", value: cores(physical_cores(), processors) },
             Fact {
                 label: "memory",
                 value: format!(

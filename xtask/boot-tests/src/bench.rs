@@ -57,7 +57,7 @@ pub fn bench() -> &'static Bench {
 }
 
 fn small_model(folder: &Path) -> Model {
-    let small = SmallModel::shared_classifier();
+    let small = SmallModel::tied_embeddings();
     let file = folder.join("small.bin");
     fs::write(&file, small.file(VERSIONS[0](&small.config))).unwrap();
     fs::write(folder.join("small.tokenizer.bin"), vocabulary().write()).unwrap();

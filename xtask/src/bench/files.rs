@@ -76,9 +76,10 @@ impl Source {
                 |name: &String| Source { name: name.clone(), format: Format::Q8_0, model: None };
             return Ok(options.shapes.iter().map(random).collect());
         };
-        let (format, container) = match models::describe(path)?.format {
-            FileFormat::Gguf { weights } => {
-                let name = weights.format().name();
+        let file = models::describe(path)?;
+        let (format, container) = match file.format {
+            FileFormat::Gguf => {
+                let name = file.main_format();
                 let known = Format::ALL.into_iter().find(|format| format.name() == name);
                 (known.with_context(|| format!("{name} is not known here"))?, Some(Container::Gguf))
             }
@@ -140,7 +141,7 @@ impl Files {
             made.push((container, Made::new(project, bootllm, source, format, container)?));
         }
         let ours = given.map_or_else(|| made[0].1.file.clone(), |given| given.path.clone());
-        let context = models::describe(&ours)?.config.context;
+        let context = models::describe(&ours)?.context().unwrap_or(0);
         Ok(Files { name: source.name.clone(), format, ours, made, context })
     }
 

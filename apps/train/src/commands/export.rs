@@ -1,11 +1,11 @@
 //! `bootllm-train export`: a run's model for `bootllm`, the disk image, and llama2.c.
 
 use anyhow::{Context, Result};
-use bootllm_chat::report::bytes;
 use bootllm_host::{open, remark, write_whole};
 use bootllm_model_file::{Version, largest_group};
 use bootllm_tokenizer::names_beside;
 use bootllm_train::fit::BEST;
+use bootllm_units::bytes;
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@ use crate::{boot_sector, words};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::report;
 use bootllm_platform::Fact;
+use bootllm_units as units;
 use uefi::Handle;
 use uefi::mem::AlignedBuffer;
 use uefi::proto::media::block::BlockIO;
@@ -35,7 +35,7 @@ fn describe(device: Handle) -> Option<String> {
     let label = if label.is_empty() { "without a name" } else { &label };
     let kind = first_bytes(device).and_then(|bytes| boot_sector::file_system(bytes.as_slice()));
     let kind = kind.unwrap_or("a file system that the firmware knows");
-    let [size, free] = [info.volume_size(), info.free_space()].map(report::bytes);
+    let [size, free] = [info.volume_size(), info.free_space()].map(units::bytes);
     Some(format!("{label}, {size}, {free} free, {kind}"))
 }
 
