@@ -1,5 +1,6 @@
 //! A small model that the tests make themselves.
 
+use crate::{Gguf, GgufTensor, value};
 use bootllm_chat::{Digest, DigestRun, DigestStep, GenerateError, Generation, Report, Step};
 use bootllm_cores::OneCore;
 use bootllm_engine::{Model, Plan, Session};
@@ -129,6 +130,37 @@ impl SmallModel {
         };
         (0..columns).map(|_| value(random.next_f32())).collect()
     }
+}
+
+/// The same model as a Qwen2 in a GGUF file, with a bias for every query, key and value.
+pub fn qwen2(model: &SmallModel, weights: Encoding) -> Vec<u8> {
+    let mut file = Gguf::parse(&model.gguf(weights));
+    for (key, value) in &mut file.values {
+        if let Some(rest) = key.strip_prefix("llama.") {
+            *key = format!("qwen2.{rest}");
+        } else if key == "general.architecture" {
+            *value = value::text("qwen2");
+        }
+    }
+    let mut random = Random(model.seed);
+    let biases: Vec<GgufTensor> = file
+        .tensors
+        .iter()
+        .filter_map(|tensor| {
+            let name = tensor.name.strip_suffix(".weight")?;
+            ["attn_q", "attn_k", "attn_v"].iter().find(|kind| name.ends_with(*kind))?;
+            let rows = tensor.dimensions[1];
+            let bytes = (0..rows).flat_map(|_| (random.next_f32() / 2.0).to_le_bytes()).collect();
+            Some(GgufTensor {
+                name: format!("{name}.bias"),
+                dimensions: vec![rows],
+                kind: 0,
+                bytes,
+            })
+        })
+        .collect();
+    file.tensors.extend(biases);
+    file.bytes()
 }
 
 /// Reads the description of a model file and plans it.

@@ -5,6 +5,7 @@
 //! pass is. Tensor names and metadata keys of an architecture stand in its file and nowhere else.
 
 mod llama;
+mod qwen2;
 
 use crate::pass::{Pass, Stopped};
 use crate::plan::{ModelShape, PlanError, Planner};
@@ -28,7 +29,7 @@ pub(crate) trait Architecture: Send + Sync {
 type PlanFn = fn(&mut Planner<'_>) -> Result<(Box<dyn Architecture>, ModelShape), PlanError>;
 
 /// The table of architectures: their names in GGUF, and how each plans.
-const ARCHITECTURES: &[(&str, PlanFn)] = &[("llama", llama::plan)];
+const ARCHITECTURES: &[(&str, PlanFn)] = &[("llama", llama::plan), ("qwen2", qwen2::plan)];
 
 /// Plans the computation of a file.
 pub(crate) fn plan(
