@@ -6,9 +6,7 @@ use bootllm_model_file::{
     RowError, TensorRole, Tokens, Version, WriteError, WrongType, convert, for_each_f32_row, read,
 };
 use bootllm_quant::Encoding;
-use bootllm_tests::{
-    Folder, Gguf, SmallModel, bootllm, load, plan, shared, string, value, vocabulary,
-};
+use bootllm_tests::{Folder, Gguf, SmallModel, bootllm, plan, shared, string, value, vocabulary};
 use bootllm_tokenizer::{Decoder, Tokenizer};
 use std::collections::BTreeMap;
 use std::path::Path;
