@@ -252,7 +252,8 @@ mod tests {
         assert_eq!(Retrying { file: &mut shaky, again }.read_at(0, &mut buffer), Ok(()));
         assert_eq!((buffer, asked), ([7; 4], 2));
         let mut shaky = Shaky(0);
-        let stopped = Retrying { file: &mut shaky, again: |_| false }.read_at(0, &mut buffer);
+        let stopped =
+            Retrying { file: &mut shaky, again: |_: &StorageError| false }.read_at(0, &mut buffer);
         assert_eq!(stopped, Err(StorageError::Device { offset: 0, reason: "shaky".into() }));
         assert_eq!(shaky.0, 1);
     }
