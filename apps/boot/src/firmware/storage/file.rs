@@ -72,7 +72,8 @@ impl VolumeFile {
                 Ok(())
             }
             Err((offset, status)) => {
-                self.failed_until = self.failed_until.max(end);
+                let until = if self.failed == 0 { 0 } else { self.failed_until };
+                self.failed_until = until.max(end);
                 Err(self.failure(offset, status))
             }
         }
