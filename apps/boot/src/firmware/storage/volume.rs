@@ -16,9 +16,11 @@ use uefi::proto::media::block::BlockIO;
 use uefi::proto::media::fs::SimpleFileSystem;
 use uefi::{Handle, Status, boot};
 
-/// After this time firmware has noticed that a USB device is gone: edk2 looks at the ports every
-/// 100 ms, but not while it reads.
-const UNPLUGGED: Duration = Duration::from_millis(250);
+/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time to
+/// time, but not while it reads.
+const UNPLUGGED: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A volume: not the open device, but where it is.
 #[derive(Clone)]
@@ -76,15 +78,20 @@ impl Volume {
         })
     }
 
-    /// Whether the volume still is there, after an error. It takes a moment.
-    pub fn is_present(&mut self) -> bool {
-        boot::stall(UNPLUGGED);
-        let medium = |device| {
-            protocol::with::<BlockIO, _>(device, |disk| disk.media().is_media_present())
-                // Not every file system lies on a disk.
-                .unwrap_or(true)
-        };
-        self.device().is_some_and(medium)
+    /// Whether the volume is still there, after an error. It takes a second if it is.
+    pub fn is_still_present(&mut self) -> bool {
+        for _ in 0..UNPLUGGED.as_millis() / LOOK.as_millis() {
+            let medium = |device| {
+                protocol::with::<BlockIO, _>(device, |disk| disk.media().is_media_present())
+                    // Not every file system lies on a disk.
+                    .unwrap_or(true)
+            };
+            if !self.device().is_some_and(medium) {
+                return false;
+            }
+            boot::stall(LOOK);
+        }
+        true
     }
 
     fn root(&mut self) -> Result<OpenFile, StorageError> {
