@@ -13,7 +13,6 @@ use bootllm_tests::{
     vocabulary_of, write_text,
 };
 use bootllm_units::bytes as bytes_text;
-use core::time::Duration;
 use std::sync::Arc;
 
 const ENTER: [Key; 1] = [Key::Enter];

@@ -1,6 +1,7 @@
 //! A virtual PC: what it is made of, as a QEMU command line.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +47,8 @@ pub struct Machine {
     pub monitor: bool,
     /// What runs its processors; `None` for the fastest that works here.
     pub accelerator: Option<String>,
+    /// More arguments for QEMU.
+    pub arguments: Vec<OsString>,
 }
 
 /// A Linux that is started without firmware of its own.
@@ -111,6 +114,7 @@ impl Machine {
             keyboard: false,
             monitor: false,
             accelerator: None,
+            arguments: Vec::new(),
         }
     }
 
@@ -165,6 +169,7 @@ impl Machine {
         if self.keyboard {
             command.args(["-device", "usb-kbd"]);
         }
+        command.args(&self.arguments);
         Ok(command)
     }
 
@@ -180,7 +185,9 @@ impl Machine {
                 Attachment::Virtio => "virtio-blk-pci,drive=disk,bootindex=0",
                 Attachment::Ahci => "ide-hd,bus=ide.0,drive=disk,bootindex=0",
                 Attachment::Nvme => "nvme,serial=bootllm,drive=disk,bootindex=0",
-                Attachment::Usb => "usb-storage,drive=disk,bootindex=0,removable=on",
+                Attachment::Usb => {
+                    "usb-storage,id=stick,port=1,drive=disk,bootindex=0,removable=on"
+                }
             },
         ]);
     }

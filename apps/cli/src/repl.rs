@@ -6,7 +6,8 @@ use bootllm_host::{
     FileReader, StdClock, memory_available, memory_total, physical_cores, random_seed,
 };
 use bootllm_platform::{
-    Console, Entropy, Entry, Fact, Input, Key, Machine, ReadAt, Size, Storage, StorageError,
+    Console, Entropy, Entry, Fact, Input, Key, Machine, ReadAt, Size, Skipped, Storage,
+    StorageError, Walk,
 };
 use bootllm_repl::{Platform, Start};
 use bootllm_terminal::KeyDecoder;
@@ -203,12 +204,8 @@ impl Folder {
 }
 
 impl Storage for Folder {
-    fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
-        let mut entries = Vec::new();
-        Self::collect(&self.0, "", DEPTH, &mut entries)
-            .map_err(|error| StorageError::Volume { reason: error.to_string() })?;
-        entries.sort();
-        Ok(entries)
+    fn walk(&mut self) -> Box<dyn Walk> {
+        Box::new(FolderWalk(Some(self.0.clone())))
     }
 
     fn open(&mut self, name: &str) -> Result<Box<dyn ReadAt>, StorageError> {
@@ -219,6 +216,28 @@ impl Storage for Folder {
             }
             Err(error) => Err(StorageError::Device { offset: 0, reason: error.to_string() }),
         }
+    }
+}
+
+/// A walk through a folder in one step.
+struct FolderWalk(Option<PathBuf>);
+
+impl Walk for FolderWalk {
+    fn folder(&self) -> &str {
+        ""
+    }
+
+    fn step(&mut self) -> Option<Result<Vec<Entry>, StorageError>> {
+        let mut entries = Vec::new();
+        let read = Folder::collect(&self.0.take()?, "", DEPTH, &mut entries);
+        Some(match read {
+            Ok(()) => Ok(entries),
+            Err(error) => Err(StorageError::Volume { reason: error.to_string() }),
+        })
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        &[]
     }
 }
 

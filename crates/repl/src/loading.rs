@@ -6,9 +6,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use bootllm_engine::{KvFormat, Loading, Model, cpu_after_self_test};
+use bootllm_platform::{Retrying, StorageError};
 use bootllm_simd::Cpu;
 use bootllm_tokenizer::{Tokenizer, names_beside};
 use bootllm_units as units;
+use core::cell::RefCell;
 use core::time::Duration;
 
 /// A model that is ready to run.
@@ -34,7 +36,15 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
     let free = world.machine.memory_free();
     let kv = kv_that_fits(world, found, free)?;
     let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
-    let (terminal, clock, cores) = (&mut world.terminal, world.clock, world.cores);
+    let (terminal, clock, cores) = (RefCell::new(&mut world.terminal), world.clock, world.cores);
+    // A read that fails takes the firmware's own time-outs each time.
+    let again = |error: &StorageError| {
+        let terminal = &mut *terminal.borrow_mut();
+        terminal.write("\r\x1b[K");
+        terminal.problem(&format!("{}: {error}; Esc stops", found.name));
+        terminal.go_on().is_continue()
+    };
+    let mut source = Retrying { file: &mut *source, again };
     let mut shown = begun;
     let cpu = cpu_after_self_test(world.start.cpu.unwrap_or_else(Cpu::detect));
     let mut progress = |loading: Loading| {
@@ -42,13 +52,15 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
         let time = now.saturating_sub(begun);
         if now.saturating_sub(shown) >= Duration::from_millis(100) {
             shown = now;
+            let mut terminal = terminal.borrow_mut();
             let columns = terminal.size().columns;
             let line = units::progress_line("loading", loading.done, loading.total, time, columns);
             terminal.write(&format!("\r{line}\x1b[K"));
         }
-        terminal.go_on()
+        terminal.borrow_mut().go_on()
     };
-    let model = Model::load_for(cpu, &found.plan, &mut *source, cores, context, &mut progress);
+    let model = Model::load_for(cpu, &found.plan, &mut source, cores, context, &mut progress);
+    let terminal = terminal.into_inner();
     terminal.write("\r\x1b[K");
     let model = model.map_err(|error| error.to_string())?;
     let time = clock.now().saturating_sub(begun);

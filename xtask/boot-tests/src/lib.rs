@@ -20,3 +20,5 @@ mod screen;
 mod screenshot;
 #[cfg(test)]
 mod trained;
+#[cfg(test)]
+mod volumes;

@@ -52,7 +52,7 @@ impl FirmwareCores {
         let Some((services, processors)) = processors() else {
             return Self { team: None, fact: "1 that the firmware tells of".into() };
         };
-        let places = topology::places(&processors);
+        let places = topology::places(&processors, cpu::threads());
         let cores = places.iter().flatten().count();
         let mut fact = in_words(&processors, cores);
         if cores < 2 {
@@ -216,7 +216,9 @@ impl Idle for Processors {
 
     fn sleep(&self, signal: &Signal<'_>) {
         match self.resting {
-            Resting::Asleep => cpu::watch(signal.address(), || signal.is_given()),
+            // SAFETY: processors rest asleep only where `can_watch` is true, and the signal that is
+            // borrowed here is mapped.
+            Resting::Asleep => unsafe { cpu::watch(signal.address(), || signal.is_given()) },
             // It is not time to rest, so they stay.
             Resting::Away => (0..Self::TURNS)
                 .take_while(|_| !signal.is_given())

@@ -280,9 +280,10 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
     let name = || model.display().to_string();
     let mut opened = open(model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
-    let mut shape = Shape::from(&opened.file.config);
+    let config = Config::of(&opened.file)?;
+    let mut shape = Shape::from(&config);
     ensure!(
-        shape.config() == opened.file.config,
+        shape.config() == config,
         "{}: its norms' epsilon or rope base are not llama2.c's, with which this trains",
         name()
     );
