@@ -68,6 +68,12 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Weights that are one vector, for tests of what reads it.
+    #[cfg(test)]
+    pub(crate) fn with_vector(vector: Vec<f32>) -> (Self, VectorId) {
+        (Weights { matrices: Vec::new(), vectors: alloc::vec![vector] }, VectorId(0))
+    }
+
     /// A weight matrix, packed.
     pub(crate) fn matrix(&self, id: MatrixId) -> &Matrix {
         match &self.matrices[id.0] {

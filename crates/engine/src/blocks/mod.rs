@@ -8,6 +8,8 @@ mod feed_forward;
 mod norm;
 mod projection;
 mod rope;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use attention::{Attention, Head, Rules, attention, score_floats};
 pub(crate) use feed_forward::{Activation, gelu_times};
