@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::fat32::{self, Geometry};
+use crate::legacy_boot;
 
 /// Bytes in a sector.
 pub const SECTOR: u64 = 512;
@@ -29,6 +30,8 @@ pub const FIRST_SECTOR: u64 = 2048;
 const LAST_SECTORS: u64 = 2048;
 /// A file's size is a 32-bit number on FAT32.
 pub const FILE_AT_MOST: u64 = u32::MAX as u64;
+/// A FAT32 volume counts its sectors in 32 bits.
+const LARGEST: u64 = u32::MAX as u64 * SECTOR;
 /// Bytes copied at once.
 const CHUNK: usize = 1 << 20;
 
@@ -117,6 +120,16 @@ pub fn size_for(entries: &[Entry]) -> u64 {
     (FIRST_SECTOR + Geometry::for_files(entries).sectors + LAST_SECTORS) * SECTOR
 }
 
+/// Bytes that stay free on a disk of `size` bytes with these files.
+pub fn free_space(size: u64, entries: &[Entry]) -> u64 {
+    partition_geometry(size).free_bytes(entries)
+}
+
+/// The volume that fills a disk of `size` bytes between the two partition tables.
+fn partition_geometry(size: u64) -> Geometry {
+    Geometry::filling((size / SECTOR).saturating_sub(FIRST_SECTOR + LAST_SECTORS))
+}
+
 /// What makes a disk different from others, derived from its files.
 struct Identity([u8; 32]);
 
@@ -171,9 +184,10 @@ where
     check(entries)?;
     let needed = size_for(entries);
     ensure!(size >= needed, "the files need a disk of {needed} bytes, this one has {size}");
+    ensure!(size <= LARGEST, "a FAT32 volume has {LARGEST} bytes at most (2 TiB), not {size}");
     let identity = Identity::of(entries, progress)?;
     let sectors = size / SECTOR;
-    let geometry = Geometry::filling(sectors - FIRST_SECTOR - LAST_SECTORS);
+    let geometry = partition_geometry(size);
     // Whatever was before and after the partition: an old table or file system would be found.
     for sector in [0, sectors - LAST_SECTORS] {
         fat32::put(&mut device, sector * SECTOR, &vec![0; (FIRST_SECTOR * SECTOR) as usize])?;
@@ -192,7 +206,12 @@ where
     D: Read + Write + Seek + Debug,
 {
     let last = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
-    ProtectiveMBR::with_lb_size(last).overwrite_lba0(device)?;
+    let mut mbr = ProtectiveMBR::with_lb_size(last);
+    let mut boot_code = [0; 440];
+    let code = legacy_boot::code();
+    boot_code[..code.len()].copy_from_slice(&code);
+    mbr.set_bootcode(boot_code);
+    mbr.overwrite_lba0(device)?;
     let mut table = GptConfig::new()
         .writable(true)
         .logical_block_size(LogicalBlockSize::Lb512)
@@ -418,6 +437,26 @@ mod tests {
         let guid = |disk: &[u8]| disk[512 + 56..512 + 72].to_vec();
         let other = made(&entries[..1], size);
         assert_ne!(guid(&first), guid(&other));
+    }
+
+    /// The first sector of the disk, the first of the volume, and the copy of that.
+    #[test]
+    fn every_boot_sector_has_the_code_for_a_bios() {
+        let files = Files::new("disk-bios");
+        let entries = [files.entry("a.bin", 1000)];
+        let disk = made(&entries, size_for(&entries));
+        let code = legacy_boot::code();
+        let volume = (FIRST_SECTOR * SECTOR) as usize;
+        assert_eq!(disk[..code.len()], code);
+        for sector in [volume, volume + 6 * SECTOR as usize] {
+            let jump = &disk[sector..sector + 3];
+            assert_eq!((jump[0], jump[2]), (0xeb, 0x90));
+            let target = sector + 2 + usize::from(jump[1]);
+            assert_eq!(disk[target..target + code.len()], code);
+        }
+        for sector in [0, volume] {
+            assert_eq!(disk[sector + 510..sector + 512], [0x55, 0xaa]);
+        }
     }
 
     #[test]

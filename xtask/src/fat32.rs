@@ -11,6 +11,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use anyhow::{Result, ensure};
 
 use crate::disk::{Entry, SECTOR, copy};
+use crate::legacy_boot;
 
 /// Fewer clusters than this, and the volume would be FAT16. The specification says 65525; a few
 /// more, because programs differ in how they count.
@@ -89,13 +90,22 @@ impl Geometry {
         }
     }
 
-    /// Whether these files fit, with some room left.
+    /// Whether these files fit, with some space left.
     pub fn holds(&self, entries: &[Entry]) -> bool {
+        let needed = self.used_clusters(entries) + SPARE / (self.cluster * SECTOR);
+        self.clusters >= CLUSTERS_AT_LEAST && self.clusters >= needed
+    }
+
+    /// Bytes that stay free with these files.
+    pub fn free_bytes(&self, entries: &[Entry]) -> u64 {
+        self.clusters.saturating_sub(self.used_clusters(entries)) * self.cluster * SECTOR
+    }
+
+    fn used_clusters(&self, entries: &[Entry]) -> u64 {
         let bytes = self.cluster * SECTOR;
         let files: u64 = entries.iter().map(|entry| entry.size.div_ceil(bytes)).sum();
         let folders: u64 = plan(entries).iter().map(|folder| folder.bytes().div_ceil(bytes)).sum();
-        let needed = files + folders + SPARE / bytes;
-        self.clusters >= CLUSTERS_AT_LEAST && self.clusters >= needed
+        files + folders
     }
 }
 
@@ -266,7 +276,7 @@ fn boot_sector(geometry: &Geometry, serial: u32) -> Result<[u8; SECTOR as usize]
     put(67, &serial.to_le_bytes());
     put(71, LABEL);
     put(82, b"FAT32   ");
-    put(90, &[0xf4, 0xeb, 0xfd]); // the code: halt, for ever
+    put(90, &legacy_boot::code());
     put(510, &[0x55, 0xaa]);
     Ok(sector)
 }

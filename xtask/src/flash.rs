@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::DecimalBytes;
 
+use crate::arch::X86_64;
 use crate::disk::{self, Entry, SECTOR};
 use crate::image::{self, progress_bar};
 use crate::models::Named;
@@ -65,7 +66,7 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
 
 /// Builds the program and gathers the files.
 fn contents(project: &Project, core: CoreFrom, named: &Named) -> Result<Vec<Entry>> {
-    let target = setup::target(project, core)?;
+    let target = setup::target(project, &X86_64, core)?;
     let contents = image::contents(project, &target, named)?;
     for line in &contents.described {
         eprintln!("  {line}");

@@ -14,11 +14,14 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::arch::X86_64;
 use crate::guest::{Guest, Output};
-use crate::machine::{Linux, Machine};
+use crate::machine::{Linux, Machine, Start};
 use crate::models::Model;
+use crate::program::Profile;
 use crate::project::Project;
 use crate::setup::{self, Emulator};
+use crate::size::ByteSize;
 use crate::target::CoreFrom;
 use crate::{debian, image, initramfs, process, program, script};
 
@@ -45,7 +48,7 @@ pub struct Options {
 
     /// The machine's memory.
     #[arg(long, value_name = "SIZE", default_value = "1G")]
-    memory: String,
+    memory: ByteSize,
 
     /// The UEFI firmware to use (its file of code).
     #[arg(long, value_name = "FILE")]
@@ -54,8 +57,8 @@ pub struct Options {
 
 /// `cargo xtask instructions`.
 pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
-    let emulator = setup::emulator(options.ovmf.as_deref())?;
-    let target = setup::target(project, core)?;
+    let emulator = setup::emulator(&X86_64, options.ovmf.as_deref())?;
+    let target = setup::target(project, &X86_64, core)?;
     let model = match &options.model {
         Some(model) => Model::open(model, options.tokenizer.as_deref())?,
         None => Model::open(&project.root.join("models/bedtime-stories.bin"), None)?,
@@ -70,12 +73,12 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
         .map(|bytes| kernel_version(&bytes))?;
     let version = version.with_context(|| format!("{} is no Linux kernel", kernel.display()))?;
 
-    let bare = program::build(project, &target, None)?;
+    let bare = program::build(project, &target, Profile::Release, None)?;
     let hosted = program::build_static(project)?;
     let folder = project.boot();
     let disk = folder.join("instructions.img");
     let contents = image::gather(&bare, None, std::slice::from_ref(&model))?;
-    image::write(&disk, &contents.entries)?;
+    image::write(&disk, &contents.entries, None)?;
     let initramfs = folder.join("instructions.cpio");
     let read =
         |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
@@ -83,14 +86,14 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
     fs::write(&initramfs, initramfs::archive(&files)?)?;
 
     let mut machine = Machine::new(disk);
-    machine.memory.clone_from(&options.memory);
+    machine.memory = options.memory.0;
     machine.accelerator = Some("tcg".to_owned());
     machine.counts_instructions = true;
     eprintln!("bare metal (a minute or two)");
     let bare = measured(project, &emulator, &machine)?;
     eprintln!("Linux {version} (as long again)");
     let command_line = COMMAND_LINE.to_owned();
-    machine.linux = Some(Linux { kernel, initramfs, command_line });
+    machine.start = Start::Linux(Linux { kernel, initramfs, command_line });
     let linux = measured(project, &emulator, &machine)?;
 
     let qemu = process::output(Command::new(&emulator.qemu).arg("--version"))?;
@@ -112,9 +115,9 @@ fn measured(project: &Project, emulator: &Emulator, machine: &Machine) -> Result
         }
     });
     let mut guest = Guest::start(machine, project, emulator, output)?;
-    let ended = match machine.linux {
-        Some(_) => guest.wait_for_end().map(drop),
-        None => script::play(&mut guest, &script::parse("/bench")?),
+    let ended = match machine.start {
+        Start::Linux(_) => guest.wait_for_end().map(drop),
+        Start::Uefi | Start::Bios => script::play(&mut guest, &script::parse("/bench")?),
     };
     guest.finish_transcript();
     drop(guest);

@@ -4,6 +4,7 @@
 //! connects to. Of its answers little matters here, so they are
 //! looked at as text.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// How long QEMU may take to connect and to answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -87,10 +89,20 @@ impl Monitor {
         } else {
             "ppm"
         };
-        let name = file.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        let name = quoted(file);
         self.execute(&format!(
-            r#"{{"execute":"screendump","arguments":{{"filename":"{name}","format":"{format}"}}}}"#
+            r#"{{"execute":"screendump","arguments":{{"filename":{name},"format":"{format}"}}}}"#
         ))
+    }
+
+    /// Reads the machine's memory from a physical address on. QEMU writes it to `file` first, which
+    /// stays.
+    pub fn memory(&mut self, address: u64, length: u64, file: &Path) -> Result<Vec<u8>> {
+        let name = quoted(file);
+        self.execute(&format!(
+            r#"{{"execute":"pmemsave","arguments":{{"val":{address},"size":{length},"filename":{name}}}}}"#
+        ))?;
+        fs::read(file).with_context(|| format!("QEMU left no {}", file.display()))
     }
 
     /// Why the machine stopped, if it has: `guest-shutdown`, `guest-reset` and others.
@@ -128,4 +140,9 @@ impl Monitor {
                 .map(|(reason, _)| reason.to_owned());
         }
     }
+}
+
+/// A path as a JSON string.
+fn quoted(file: &Path) -> Value {
+    Value::from(file.display().to_string())
 }

@@ -57,11 +57,6 @@ pub struct Exported {
     pub float: PathBuf,
 }
 
-/// Runs the trainer's own tests.
-pub fn test(project: &Project) -> Result<()> {
-    process::run(&mut cargo(project, "test"))
-}
-
 /// Trains a model and checks that it has learned.
 pub fn train(project: &Project) -> Result<Exported> {
     process::run(&mut cargo(project, "build"))?;
@@ -165,8 +160,8 @@ fn losses(log: &str) -> Result<(f64, f64)> {
     }
 }
 
-/// A cargo command about the trainer, for its tests.
-fn cargo(project: &Project, verb: &str) -> Command {
+/// A cargo command for the trainer, in the profile of its tests.
+pub fn cargo(project: &Project, verb: &str) -> Command {
     let mut command = toolchain::cargo();
     command
         .current_dir(&project.root)

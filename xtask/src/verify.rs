@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 
 use crate::fetch;
 use crate::project::Project;
+use crate::release::sha256;
 use crate::{process, program};
 
 /// The first logits of position 0 after token 1, as llama2.c computes them.
@@ -56,9 +56,7 @@ fn check_hash(model: &Path) -> Result<()> {
         println!("{}: no hash was given when it was fetched", model.display());
         return Ok(());
     };
-    let mut hash = Sha256::new();
-    std::io::copy(&mut fs::File::open(model)?, &mut HashWriter(&mut hash))?;
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = sha256(model)?;
     ensure!(
         found == expected.trim(),
         "{} has changed since it was fetched: its SHA-256 is {found}, it was {}",
@@ -67,19 +65,6 @@ fn check_hash(model: &Path) -> Result<()> {
     );
     println!("{}: SHA-256 {found}, as the server said", model.display());
     Ok(())
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The logits of position 0 in what `bootllm logits` prints.

@@ -6,11 +6,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bootllm_tests::{SmallModel, VERSIONS, vocabulary};
+use xtask::arch::X86_64;
 use xtask::disk::Entry;
 use xtask::guest::{Guest, Output};
 use xtask::machine::Machine;
 use xtask::models::Model;
-use xtask::program::{self, Program};
+use xtask::program::{self, Profile, Program};
 use xtask::project::Project;
 use xtask::setup::{self, Emulator};
 use xtask::target::{CoreFrom, Target};
@@ -38,9 +39,9 @@ pub fn bench() -> &'static Bench {
         // Its path as the other tasks have it, so that what they built need not be built again.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let project = Project::at(root).unwrap();
-        let emulator = setup::emulator(None).unwrap();
-        let target = setup::target(&project, CoreFrom::Any).unwrap();
-        let program = program::build(&project, &target, None).unwrap();
+        let emulator = setup::emulator(&X86_64, None).unwrap();
+        let target = setup::target(&project, &X86_64, CoreFrom::Any).unwrap();
+        let program = program::build(&project, &target, Profile::Release, None).unwrap();
         let host = program::build_host(&project).unwrap();
         let folder = project.boot().join("tests");
         fs::create_dir_all(&folder).unwrap();
@@ -79,7 +80,7 @@ impl Bench {
     /// A machine with a disk of these files. `test` names the image, so that no two share one.
     pub fn machine(&self, test: &str, entries: &[Entry]) -> Machine {
         let file = self.file(&format!("{test}.img"));
-        image::write(&file, entries).unwrap();
+        image::write(&file, entries, None).unwrap();
         let mut machine = Machine::new(file);
         machine.monitor = true;
         machine

@@ -61,7 +61,7 @@ fn fact<'a>(transcript: &'a Transcript, label: &str) -> &'a str {
 fn says_what_the_host_says_with_1_cpu_and_512_mb() {
     let bench = bench();
     let machine = bench.machine("prompt-1", &bench.entries(&[&bench.model]));
-    assert_eq!((machine.cpus, machine.memory.as_str()), (1, "512M"));
+    assert_eq!((machine.cpus, machine.memory), (1, 512 << 20));
     let transcript = bench.play(&machine, SCRIPT);
     check_against_the_host(&transcript);
     assert_eq!(fact(&transcript, "cores"), "1");
@@ -73,7 +73,7 @@ fn says_what_the_host_says_with_1_cpu_and_512_mb() {
 fn says_what_the_host_says_with_2_cpus_and_2_gb() {
     let bench = bench();
     let mut machine = bench.machine("prompt-2", &bench.entries(&[&bench.model]));
-    (machine.cpus, machine.memory) = (2, "2G".to_owned());
+    (machine.cpus, machine.memory) = (2, 2 << 30);
     let transcript = bench.play(&machine, SCRIPT);
     check_against_the_host(&transcript);
     assert_eq!(fact(&transcript, "cores"), "2; the others rest in the firmware");
@@ -86,7 +86,7 @@ fn says_what_the_host_says_with_2_cpus_and_2_gb() {
 fn one_thread_of_each_core_computes_and_watches_for_work() {
     let bench = bench();
     let mut machine = bench.machine("prompt-threads", &bench.entries(&[&bench.model]));
-    (machine.cpus, machine.threads, machine.says_virtual) = (4, 2, false);
+    (machine.cpus, machine.threads, machine.reports_hypervisor) = (4, 2, false);
     let transcript = bench.play(&machine, SCRIPT);
     check_against_the_host(&transcript);
     assert_eq!(fact(&transcript, "cores"), "2 (4 threads); the others rest by MWAIT");
@@ -99,9 +99,9 @@ fn one_thread_of_each_core_computes_and_watches_for_work() {
 #[ignore = "boots a machine"]
 fn the_firmware_gets_its_processors_back() {
     let bench = bench();
-    for says_virtual in [true, false] {
+    for reports_hypervisor in [true, false] {
         let mut machine = bench.machine("prompt-back", &bench.entries(&[&bench.small]));
-        (machine.cpus, machine.says_virtual) = (3, says_virtual);
+        (machine.cpus, machine.reports_hypervisor) = (3, reports_hypervisor);
         // The firmware's menu: languages, devices, booting twice, and then "Continue".
         let script = "/exit firmware\n#wait-for Continue\n#wait-for Select Entry\n\
             #key down\n#key down\n#key down\n#key down\n#key enter\nA dog\n/diag\n";
@@ -138,7 +138,7 @@ fn a_reply_stops_when_asked() {
 fn the_speed_is_measured_and_the_conversation_goes_on() {
     let bench = bench();
     let mut machine = bench.machine("prompt-bench", &bench.entries(&[&bench.small]));
-    (machine.cpus, machine.memory) = (2, "1G".to_owned());
+    (machine.cpus, machine.memory) = (2, 1 << 30);
     let script = "/set temperature 0\nA dog\n/bench\n#wait-for memory\n#key ctrl-c\n\
         /bench\nOnce upon a time\n";
     let transcript = bench.play(&machine, script);
