@@ -5,6 +5,7 @@
 //! written from it. Firmware chooses the load address, but it is the same at each start of the same
 //! machine: the machine is booted once without gdb, and its memory is searched for the program.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,7 +86,7 @@ fn write(file: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// A name, and its address from the beginning of the program.
-type Symbol<'a> = (&'a str, u64);
+type Symbol<'a> = (Cow<'a, str>, u64);
 
 /// The symbols of a linker map. Its lines are `SECTION:OFFSET NAME ADDRESS OBJECT`.
 fn symbols(map: &str) -> Vec<Symbol<'_>> {
@@ -98,7 +99,20 @@ fn symbol(line: &str) -> Option<Symbol<'_>> {
     let is_hex = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let name = words.next().filter(|_| is_hex(section) && is_hex(offset))?;
     let address = words.next().filter(|address| address.len() == 16)?;
-    Some((name, u64::from_str_radix(address, 16).ok()?))
+    Some((without_hash(name), u64::from_str_radix(address, 16).ok()?))
+}
+
+/// A mangled name without the hash at its end (`17h`, 16 digits, `E`), so that a breakpoint can be
+/// set at `bootllm_repl::run`.
+fn without_hash(name: &str) -> Cow<'_, str> {
+    let hashed =
+        name.strip_suffix('E').and_then(|rest| rest.split_at_checked(rest.len().checked_sub(19)?));
+    match hashed {
+        Some((path, hash)) if name.starts_with("_ZN") && hash.starts_with("17h") => {
+            Cow::Owned(format!("{path}E"))
+        }
+        _ => Cow::Borrowed(name),
+    }
 }
 
 // ELF (System V ABI, "Object Files"): numbers of sections, and sizes of headers.
@@ -186,12 +200,25 @@ mod tests {
     #[test]
     fn a_map_names_symbols() {
         let expected = [("__chkstk", 0x1000), ("efi_main", 0x1ae70), ("_RNvCs_4core4trim", 0x1010)];
-        assert_eq!(symbols(MAP), expected);
+        assert_eq!(symbols(MAP), expected.map(|(name, address)| (Cow::Borrowed(name), address)));
+    }
+
+    #[test]
+    fn hashes_are_left_out_of_names() {
+        for (name, expected) in [
+            ("_ZN12bootllm_repl3run17h5ab2446938ccb128E", "_ZN12bootllm_repl3runE"),
+            ("_ZN12bootllm_repl3runE", "_ZN12bootllm_repl3runE"),
+            ("_ZNE", "_ZNE"),
+            ("E", "E"),
+            ("efi_main", "efi_main"),
+        ] {
+            assert_eq!(without_hash(name), expected);
+        }
     }
 
     #[test]
     fn the_symbols_are_where_elf_has_them() {
-        let file = elf(&[("one", 0x1000), ("three", 0x3000)]).unwrap();
+        let file = elf(&[("one".into(), 0x1000), ("three".into(), 0x3000)]).unwrap();
         let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize;
         let half = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
         let sections = word(40);
