@@ -99,7 +99,7 @@ pub const AARCH64: Arch = Arch {
     name: "aarch64",
     triple: "aarch64-unknown-uefi",
     extension: "efi",
-    link_arguments: &["/Brepro"],
+    link_arguments: &["/base:0x0", "/Brepro"],
     pe_machine: 0xaa64,
     boot_file: "EFI/BOOT/BOOTAA64.EFI",
     qemu: "qemu-system-aarch64",

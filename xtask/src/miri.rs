@@ -27,18 +27,24 @@ pub fn ensure() -> Result<()> {
     if find().is_ok() {
         return Ok(());
     }
-    let mut command = Command::new("rustup");
-    command.args(["toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--component"]);
-    process::run(command.arg(COMPONENTS.join(",")))?;
+    // A toolchain that is there is not updated: others may work with it.
+    let present = process::succeeds(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "-V"]));
+    if !present {
+        let install = ["toolchain", "install", TOOLCHAIN, "--profile", "minimal"];
+        process::run(Command::new("rustup").args(install))?;
+    }
+    let add = ["component", "add", "--toolchain", TOOLCHAIN];
+    process::run(Command::new("rustup").args(add).args(COMPONENTS))?;
     find()
 }
 
-/// The tests that are interpreted: the scheduler and the divided outputs.
+/// The tests that are interpreted: the scheduler and the divided outputs. (Documentation examples are
+/// left out: each would be compiled by itself.)
 pub fn command(project: &Project) -> Command {
     let mut command = rustup_run();
     command
         .current_dir(&project.root)
-        .args(["miri", "test", "--package", "bootllm-cores", "--target-dir"])
+        .args(["miri", "test", "--package", "bootllm-cores", "--lib", "--target-dir"])
         .arg(project.target.join("miri"));
     command
 }

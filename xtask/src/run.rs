@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
+use indicatif::BinaryBytes;
 
 use crate::arch::X86_64;
 use crate::guest::Guest;
@@ -113,9 +114,9 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
 fn check_memory(memory: u64) -> Result<()> {
     ensure!(
         memory >= LEAST_MEMORY,
-        "the firmware needs {} MB of memory, and the models more; --memory asks for {} MB",
+        "the firmware needs {} MB of memory, and a model more; --memory asks for {}",
         LEAST_MEMORY >> 20,
-        memory >> 20
+        BinaryBytes(memory)
     );
     Ok(())
 }
