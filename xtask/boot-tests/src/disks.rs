@@ -1,4 +1,4 @@
-//! The disk boots however it is attached and however it was made.
+//! Disks of every kind boot, attached in every way.
 
 use std::fs::File;
 
@@ -12,7 +12,7 @@ use crate::bench::bench;
 
 const SCRIPT: &str = "/set temperature 0\n/set length 40\nThe\n/diag\n";
 
-/// Boots a machine and compares a text with the host's.
+/// Boots a machine, compares a text with the host's, and returns what `/diag` prints.
 fn boots(machine: &Machine) -> String {
     let bench = bench();
     let transcript = bench.play(machine, SCRIPT);
@@ -48,7 +48,7 @@ fn boots_from_usb() {
     boots_from(Attachment::Usb);
 }
 
-/// A stick as it is bought: one FAT32 volume and no partitions, filled by hand.
+/// A stick as it is sold: one FAT32 volume without a partition table, filled by hand.
 #[test]
 #[ignore = "boots a machine"]
 fn boots_from_a_stick_filled_by_hand() {

@@ -1,4 +1,4 @@
-//! What lies on the disk: several models, none, bad ones.
+//! Disks with several models, none, and bad ones.
 
 use std::fs;
 
@@ -16,16 +16,16 @@ fn a_menu_chooses_among_models() {
         .push(Entry::new("other.tokenizer.bin", bench.small.tokenizer.as_ref().unwrap()).unwrap());
     let machine = bench.machine("menu", &entries);
 
-    // Nobody there: the first one starts after the countdown.
+    // Without a key: the first one starts after the countdown.
     let transcript = bench.play(&machine, "/show");
     assert!(transcript.answer("/show").contains("other.bin"), "{}", transcript.0);
 
-    // The arrow key stops the countdown and chooses.
+    // An arrow key stops the countdown and moves the choice.
     let script = "#wait-for starts in\n#key down\n#wait-for arrows\n#key enter\n/show\n";
     let transcript = bench.play(&machine, script);
     assert!(transcript.answer("/show").contains("small.bin"), "{}", transcript.0);
 
-    // So does a number; and /models comes back to the menu.
+    // A number chooses, and /models returns to the menu.
     let script = "#wait-for starts in\n#type 2\n/models\n#wait-for arrows\n#type 1\n/show\n";
     let transcript = bench.play(&machine, script);
     assert!(transcript.answer("/show").contains("other.bin"), "{}", transcript.0);

@@ -1,4 +1,4 @@
-//! GGUF files, with the tokenizer inside.
+//! GGUF files, which contain their tokenizer.
 
 use xtask::models::Model;
 
@@ -24,7 +24,7 @@ A dog
 /logits digest 98
 ";
 
-/// Three forms of one model on one disk, made as a person makes them, with no tokenizer beside them.
+/// One model in three formats on one disk, made by `bootllm convert`, without tokenizer files.
 #[test]
 #[ignore = "boots a machine"]
 fn gguf_files_say_what_they_say_on_the_host() {

@@ -1,4 +1,4 @@
-//! What is said at the prompt is what the program on this machine says.
+//! The prompt writes what `bootllm` writes on the host.
 
 use crate::bench::{Transcript, bench};
 
@@ -36,10 +36,10 @@ fn check_against_the_host(transcript: &Transcript) {
     let sampled = host(&["-t", "0.8", "-p", "1", "-s", "1234", "-n", "256", "-i", " The"]);
     assert_eq!(transcript.text(" The"), sampled);
 
-    // With as many digits as tell every f32 from every other, equal text is equal bits.
+    // The numbers have enough digits to tell all f32 apart, so equal text is equal bits.
     let logits = bench.host("logits", &bench.model, &["-n", "3"]);
     assert_eq!(transcript.answer("/logits"), logits.trim_end());
-    // The bits of all logits of many positions, one by one and in batches.
+    // The bits of all logits of many positions, token by token and in batches.
     let digest = |words: &[&str], typed: &str| {
         let host = bench.host("logits", &bench.model, &[&["--digest"], words].concat());
         assert_eq!(transcript.answer(typed), host.trim_end());
@@ -49,7 +49,7 @@ fn check_against_the_host(transcript: &Transcript) {
     digest(&["-n", "99", "--kv", "q8"], "/logits digest 99");
 }
 
-/// What `/diag` says of something.
+/// The value after a label in what `/diag` prints.
 fn fact<'a>(transcript: &'a Transcript, label: &str) -> &'a str {
     let line = |line: &'a str| line.trim_start().strip_prefix(label)?.strip_prefix(' ');
     let diag = transcript.answer("/diag");
@@ -80,7 +80,7 @@ fn says_what_the_host_says_with_2_cpus_and_2_gb() {
     assert!(fact(&transcript, "computing").starts_with("2 cores, "), "{}", transcript.0);
 }
 
-/// As far as the program can tell it runs on a PC, whose cores run two threads each.
+/// The processors report no hypervisor, and two threads per core.
 #[test]
 #[ignore = "boots a machine"]
 fn one_thread_of_each_core_computes_and_watches_for_work() {
@@ -93,8 +93,8 @@ fn one_thread_of_each_core_computes_and_watches_for_work() {
     assert!(fact(&transcript, "computing").starts_with("2 cores, "), "{}", transcript.0);
 }
 
-/// The firmware goes on with all of its processors: it can start the program again, and that can
-/// start the processors again.
+/// The firmware continues with all of its processors: it can start the program again, which can
+/// start them again.
 #[test]
 #[ignore = "boots a machine"]
 fn the_firmware_gets_its_processors_back() {

@@ -1,4 +1,4 @@
-//! A machine without a serial port: a keyboard on USB, a screen, and nothing else.
+//! A machine with a USB keyboard and a screen, and without a serial port.
 
 use std::fs;
 use std::thread;
@@ -12,13 +12,13 @@ use crate::screenshot::{Screenshot, rows_of};
 
 /// How long the screen may take to show something.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two keys: a USB keyboard is asked for keys only so often, and remembers few.
+/// Time between two keys: firmware polls a USB keyboard slowly, and the keyboard buffers few keys.
 const BETWEEN_KEYS: Duration = Duration::from_millis(150);
 
 fn look(guest: &mut Guest) -> Screenshot {
     let file = bench().file("screen.ppm");
     guest.monitor.as_mut().unwrap().screenshot(&file).unwrap();
-    // QEMU answers when it has begun to write.
+    // QEMU answers when it starts to write.
     let mut size = None;
     loop {
         let now = fs::metadata(&file).map(|data| data.len()).ok();
@@ -75,7 +75,7 @@ fn a_keyboard_and_a_screen_are_enough() {
     let text = bench.host("run", &bench.model, &["-t", "0", "-n", "60", "-i", "Once upon a time"]);
     let text = text.trim_end();
     wait_until_shown(&mut guest, text, |screenshot| rows_of(text, screenshot.size()));
-    // For people to look at.
+    // For a developer to look at.
     let picture = bench.file("screen.png");
     guest.monitor.as_mut().unwrap().screenshot(&picture).unwrap();
 

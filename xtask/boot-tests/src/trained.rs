@@ -1,4 +1,4 @@
-//! A model that was trained here a moment ago.
+//! A model that the step `train` has trained.
 
 use xtask::models::Model;
 use xtask::train;
@@ -17,7 +17,7 @@ Once upon a time
 The
 ";
 
-/// Both exported forms of it, in int8 and in f32, from one disk.
+/// Both formats that were exported, int8 and f32, from one disk.
 #[test]
 #[ignore = "boots a machine"]
 fn boots_what_was_just_trained() {
