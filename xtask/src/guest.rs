@@ -1,4 +1,4 @@
-//! A running virtual PC, typed at and read by a program.
+//! A running virtual PC that a program types at and reads.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -15,38 +15,38 @@ use crate::project::Project;
 use crate::setup::Emulator;
 use crate::transcript::Transcript;
 
-/// What the program shows when it waits for a line.
+/// The prompt of the boot program.
 const PROMPT: &str = ">>> ";
-/// A prompt that nothing follows for so long is one; it could be a part of a text until then.
+/// How long nothing may follow a prompt. Until then it could be a part of a text.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// Firmware waits two seconds after an ESC for the rest of a sequence: what is typed within them is
-/// taken for that.
+/// Firmware waits two seconds after an ESC for the rest of an escape sequence, and would take what is
+/// typed in that time for it.
 const AFTER_ESCAPE: Duration = Duration::from_millis(2500);
 
-/// Where the transcript goes, as it comes.
+/// Receives the transcript piece by piece.
 pub type Output = Box<dyn FnMut(&str) + Send>;
 
-/// A running machine. It is switched off when this is dropped.
+/// A running machine. Dropping it switches it off.
 pub struct Guest {
     child: Child,
     keys: Option<ChildStdin>,
     serial: Receiver<Vec<u8>>,
-    /// Every byte that came over the serial port.
+    /// Every byte that the machine wrote to its serial port.
     pub received: Vec<u8>,
     transcript: Transcript,
     output: Output,
     /// QEMU's monitor, if the machine has one.
     pub monitor: Option<Monitor>,
-    /// How long nothing may come while something is waited for.
+    /// How long the machine may write nothing while something is expected.
     pub patience: Duration,
-    /// Lines there were when something was last typed: a prompt from before it is not the answer.
+    /// Lines in the transcript when something was last typed: an earlier prompt is no answer.
     lines_before: Option<usize>,
     escaped: Option<Instant>,
     ended: bool,
 }
 
-/// What came of waiting for a prompt.
+/// Why waiting for a prompt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
     /// The program waits for a line.
@@ -121,7 +121,8 @@ impl Guest {
         }
     }
 
-    /// Waits until this text has come after what was last typed (or from the start).
+    /// Waits until the machine has written this text, in [`received`](Self::received) from this index
+    /// on.
     pub fn wait_for(&mut self, text: &str, from: usize) -> Result<()> {
         loop {
             let received = &self.received[from.min(self.received.len())..];
@@ -131,7 +132,7 @@ impl Guest {
             match self.read(self.patience)? {
                 Heard::Text => {}
                 Heard::End => bail!(
-                    "the machine stopped before it said {text:?}; last seen:\n{}",
+                    "the machine stopped before it wrote {text:?}; last lines:\n{}",
                     self.transcript.tail(8)
                 ),
                 Heard::Nothing => self.lost(&format!("{text:?}"))?,
@@ -139,7 +140,7 @@ impl Guest {
         }
     }
 
-    /// Types text, without a key after it.
+    /// Types text, without Enter.
     pub fn type_text(&mut self, text: &str) -> Result<()> {
         if let Some(escaped) = self.escaped.take() {
             while escaped.elapsed() < AFTER_ESCAPE && !self.ended {
@@ -148,10 +149,10 @@ impl Guest {
         }
         self.escaped = text.ends_with('\x1b').then(Instant::now);
         self.lines_before = Some(self.transcript.lines());
-        let keys = self.keys.as_mut().context("the machine has no keys")?;
+        let keys = self.keys.as_mut().context("the machine has no serial input")?;
         keys.write_all(text.as_bytes())
             .and_then(|()| keys.flush())
-            .context("the machine takes no more keys")
+            .context("the machine takes no more input")
     }
 
     /// Types a line and presses Enter.
@@ -168,7 +169,7 @@ impl Guest {
                 Heard::Nothing => self.lost("the end")?,
             }
         }
-        // Its output has ended, so it is about to.
+        // Its output has ended, so it is about to exit.
         let started = Instant::now();
         while started.elapsed() < self.patience {
             if let Some(status) = self.child.try_wait()? {
@@ -176,10 +177,10 @@ impl Guest {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        bail!("QEMU closed its output but does not end")
+        bail!("QEMU closed its output but does not exit")
     }
 
-    /// An error unless the machine was switched off from within.
+    /// Waits until the machine stops; an error unless the program in it powered it off.
     pub fn expect_power_off(&mut self) -> Result<()> {
         let status = self.wait_for_end()?;
         if !status.success() {
@@ -195,7 +196,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Gives what is left of the transcript, settled or not.
+    /// Passes on the rest of the transcript, settled or not.
     pub fn finish_transcript(&mut self) {
         let text = self.transcript.take_all();
         if !text.is_empty() {
@@ -205,13 +206,13 @@ impl Guest {
 
     fn lost(&self, what: &str) -> Result<()> {
         bail!(
-            "waited {} s for {what}, and nothing came; last seen:\n{}",
+            "waited {} s for {what}, and the machine wrote nothing; last lines:\n{}",
             self.patience.as_secs(),
             self.transcript.tail(8)
         )
     }
 
-    /// Reads what comes, for this long at most.
+    /// Reads what the machine writes within this time.
     fn read(&mut self, wait: Duration) -> Result<Heard> {
         if self.ended {
             return Ok(Heard::End);
@@ -219,7 +220,7 @@ impl Guest {
         let started = Instant::now();
         loop {
             let left = wait.saturating_sub(started.elapsed());
-            // Rows settle while nothing comes.
+            // Rows settle while the machine writes nothing.
             let heard = self.serial.recv_timeout(left.min(Duration::from_millis(200)));
             if let Ok(bytes) = &heard {
                 self.transcript.write(bytes);
@@ -262,7 +263,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    /// A program of the shell in the place of a machine, and its transcript.
+    /// A shell script in place of a machine, and its transcript.
     fn guest(script: &str) -> (Guest, Arc<Mutex<String>>) {
         let transcript = Arc::new(Mutex::new(String::new()));
         let copy = Arc::clone(&transcript);
@@ -309,16 +310,15 @@ mod tests {
         let (mut guest, _) = guest("echo only this");
         assert_eq!(guest.wait_for_prompt().unwrap(), Reached::End);
         let error = guest.wait_for("more", 0).unwrap_err().to_string();
-        assert!(error.contains("before it said \"more\"; last seen:\nonly this"), "{error}");
+        assert!(error.ends_with(":\nonly this"), "{error}");
     }
 
     #[test]
-    fn silence_ends_the_waiting_and_the_last_lines_are_told() {
+    fn silence_ends_the_waiting_with_the_last_lines() {
         let (mut guest, _) = guest("echo loading; exec sleep 600");
         guest.patience = Duration::from_millis(300);
         let error = guest.wait_for_prompt().unwrap_err().to_string();
-        assert!(error.contains("for the prompt"), "{error}");
-        assert!(error.ends_with("last seen:\nloading"), "{error}");
+        assert!(error.ends_with(":\nloading"), "{error}");
     }
 
     #[test]

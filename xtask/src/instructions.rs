@@ -1,10 +1,10 @@
-//! `cargo xtask instructions`: what a token costs on bare metal and under Linux.
+//! `cargo xtask instructions`: instructions per token on bare metal and under Linux.
 //!
-//! The same model is measured in the same virtual PC twice, with one processor: by `/bench` of the
-//! UEFI program, and by `bootllm bench` under the distribution's kernel, as its only process. QEMU
-//! runs with `-icount shift=0`: its time-stamp counter goes up by one with every instruction, those
-//! of firmware, kernel and interrupts too, and does not depend on what else this machine is doing.
-//! Both programs read that counter around each token, in one function of `bootllm-bench`.
+//! The same model is measured twice in the same virtual PC with one processor: by `/bench` of the
+//! UEFI program, and by `bootllm bench` as the only process of the distribution's kernel. QEMU runs
+//! with `-icount shift=0`: its time-stamp counter goes up by one with every instruction, also those
+//! of firmware, kernel and interrupts, and does not depend on the load of the host. Both programs
+//! read that counter around each token, in one function of `bootllm-bench`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,16 +25,16 @@ use crate::size::ByteSize;
 use crate::target::CoreFrom;
 use crate::{debian, image, initramfs, process, program, script};
 
-/// What stands behind the figure in the report of both programs.
-const TICKS: &str = "ticks of the CPU's counter for a token";
-/// What the kernel is told: to write to the serial line, to say little, to run the program, which
-/// is its first process, and to stop the machine when that ends.
+/// The word after the figure in the report of both programs.
+const TICKS: &str = "ticks";
+/// The kernel's command line: the console is the serial line, messages are few, the first process is
+/// the program, and the machine stops when that exits.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 -- bench /model --threads 1";
 
 /// What to measure, and under which Linux.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The model, instead of the built-in teller of stories.
+    /// The model, instead of the built-in bedtime-stories.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
 
@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "model")]
     tokenizer: Option<PathBuf>,
 
-    /// The Linux kernel, instead of Debian's, which is fetched.
+    /// The Linux kernel, instead of Debian's, which is downloaded.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
 
@@ -91,13 +91,13 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
     machine.counts_instructions = true;
     eprintln!("bare metal (a minute or two)");
     let bare = measured(project, &emulator, &machine)?;
-    eprintln!("Linux {version} (as long again)");
+    eprintln!("Linux {version} (the same again)");
     let command_line = COMMAND_LINE.to_owned();
     machine.start = Start::Linux(Linux { kernel, initramfs, command_line });
     let linux = measured(project, &emulator, &machine)?;
 
     let qemu = process::output(Command::new(&emulator.qemu).arg("--version"))?;
-    println!("instructions for a token of {}", project.shown(&model.model));
+    println!("instructions per token of {}", project.shown(&model.model));
     println!("  bare metal  {bare:12.0}");
     println!("  Linux       {linux:12.0}  {version}");
     println!("  ratio       {:12.4}", bare / linux);
@@ -105,7 +105,7 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
     Ok(())
 }
 
-/// Runs a machine, shows what its program says, and gives the ticks for a token that it reports.
+/// Runs a machine, prints its output, and returns the ticks per token that it reports.
 fn measured(project: &Project, emulator: &Emulator, machine: &Machine) -> Result<f64> {
     let said = Arc::new(Mutex::new(String::new()));
     let copy = Arc::clone(&said);
@@ -123,20 +123,21 @@ fn measured(project: &Project, emulator: &Emulator, machine: &Machine) -> Result
     drop(guest);
     let said = said.lock().map(|said| said.clone()).unwrap_or_default();
     let ticks = ticks(&said);
-    // The kernel complains at length that its only process has ended, as it should have.
+    // The kernel complains at length that its only process has exited, which is right here.
     let shown = |line: &&str| ticks.is_none() || !line.starts_with('[');
     said.lines().filter(shown).for_each(|line| eprintln!("  {line}"));
     ended?;
-    ticks.with_context(|| format!("the machine did not say how many {TICKS}"))
+    ticks.with_context(|| format!("the machine reported no {TICKS} per token"))
 }
 
-/// The figure in a report.
+/// The figure in a report: the first number before that word.
 fn ticks(report: &str) -> Option<f64> {
-    let before = report.lines().find_map(|line| line.trim_end().strip_suffix(TICKS))?;
-    before.trim().parse().ok()
+    let words: Vec<_> = report.split_whitespace().collect();
+    let mut before = words.windows(2).filter(|pair| pair[1] == TICKS).map(|pair| pair[0]);
+    before.find_map(|number| number.replace(',', "").parse().ok())
 }
 
-/// What a kernel says of its version (Linux, Documentation/arch/x86/boot.rst: `header` and
+/// The version in a kernel's header (Linux, Documentation/arch/x86/boot.rst: `header` and
 /// `kernel_version`).
 fn kernel_version(kernel: &[u8]) -> Option<String> {
     if kernel.get(0x202..0x206)? != b"HdrS" {
@@ -147,12 +148,12 @@ fn kernel_version(kernel: &[u8]) -> Option<String> {
     let text = kernel.get(at..)?;
     let end = text.iter().take(256).position(|&byte| byte == 0)?;
     let version = str::from_utf8(&text[..end]).ok()?;
-    // What follows says who built it.
+    // Then comes who built it.
     let words: Vec<&str> = version.split_whitespace().collect();
     Some(words.first()?.to_string() + &debian_version(&words))
 }
 
-/// The version of Debian's package, where the kernel names it.
+/// The version of Debian's package, if the kernel names it.
 fn debian_version(words: &[&str]) -> String {
     let at = words.iter().position(|word| *word == "Debian");
     let version = at.and_then(|at| words.get(at + 1));
@@ -168,6 +169,7 @@ mod tests {
         let report = "\n1 core\n  decode  2500.0 tok/s\n              \
             412345 ticks of the CPU's counter for a token\n  share of time\n";
         assert_eq!(ticks(report), Some(412_345.0));
+        assert_eq!(ticks("as many ticks as it likes\n  412,345 ticks per token"), Some(412_345.0));
         assert_eq!(ticks("many ticks of the CPU's counter for a token"), None);
         assert_eq!(ticks("412345"), None);
     }

@@ -1,8 +1,7 @@
-//! QEMU's monitor: keys, screenshots, and why a machine stopped.
+//! QEMU's monitor: keys, screenshots, memory, and why a machine stopped.
 //!
-//! The protocol is QMP, JSON lines over a socket that QEMU
-//! connects to. Of its answers little matters here, so they are
-//! looked at as text.
+//! The protocol is QMP, JSON lines over a socket that QEMU connects to. Little of its answers matters
+//! here, so they are searched as text.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -18,11 +17,11 @@ use serde_json::Value;
 /// How long QEMU may take to connect and to answer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Where QEMU is told to connect its monitor to.
+/// The socket that QEMU's monitor connects to.
 pub struct Socket(TcpListener);
 
 impl Socket {
-    /// Opens a port of this machine that nobody else uses.
+    /// Opens a free port of this host.
     pub fn open() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot open a port for QEMU's monitor")?;
@@ -40,7 +39,7 @@ impl Socket {
 pub struct Monitor {
     stream: TcpStream,
     lines: Receiver<String>,
-    /// Why the machine stopped, in QMP's words.
+    /// Why the machine stopped, as QMP calls it.
     shutdown: Option<String>,
 }
 
@@ -82,7 +81,7 @@ impl Monitor {
         ))
     }
 
-    /// Writes what the screen shows to a file: PNG where it is called so, else PPM.
+    /// Saves the screen to a file: PNG if its name says so, else PPM.
     pub fn screenshot(&mut self, file: &Path) -> Result<()> {
         let format = if file.extension().is_some_and(|extension| extension == "png") {
             "png"
