@@ -217,7 +217,9 @@ impl Machine {
                 Attachment::Virtio => "virtio-blk-pci,drive=disk,bootindex=0",
                 Attachment::Ahci => "ide-hd,bus=ide.0,drive=disk,bootindex=0",
                 Attachment::Nvme => "nvme,serial=bootllm,drive=disk,bootindex=0",
-                Attachment::Usb => "usb-storage,drive=disk,bootindex=0,removable=on",
+                Attachment::Usb => {
+                    "usb-storage,id=stick,port=1,drive=disk,bootindex=0,removable=on"
+                }
             },
         ]);
     }

@@ -112,7 +112,8 @@ impl Monitor {
         self.shutdown.as_deref()
     }
 
-    fn execute(&mut self, command: &str) -> Result<()> {
+    /// Executes a command of QMP.
+    pub fn execute(&mut self, command: &str) -> Result<()> {
         self.stream
             .write_all(format!("{command}\n").as_bytes())
             .with_context(|| format!("QEMU's monitor does not take {command}"))?;

@@ -130,7 +130,7 @@ fn build_ahead(project: &Project, core: CoreFrom, quick: bool) {
     if !quick {
         let release = ["--release", "--bin", "bootllm"];
         process::succeeds(steps::cargo(project, "build").args(release));
-        let fuzz = ["--release", "--manifest-path", "fuzz/Cargo.toml"];
+        let fuzz = ["--release", "--manifest-path", steps::FUZZ];
         process::succeeds(steps::cargo(project, "build").args(fuzz));
     }
 }

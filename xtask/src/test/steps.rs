@@ -14,6 +14,11 @@ use crate::project::Project;
 use crate::target::Target;
 use crate::{efi, miri, neon, process, setup, toolchain, train};
 
+/// The fuzz targets.
+pub const FUZZ: &str = "fuzz/Cargo.toml";
+/// The model check of the cores' scheduler.
+const MODEL: &str = "crates/cores/loom/Cargo.toml";
+
 /// Something that can be checked by itself.
 pub struct Step {
     /// How it is called on the command line.
@@ -184,8 +189,11 @@ fn passed(_: ()) -> Outcome {
 
 fn format(project: &Project) -> Result<Outcome> {
     process::run(cargo(project, "fmt").args(["--all", "--check"]))?;
-    let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--check"];
-    process::run(cargo(project, "fmt").args(fuzz)).map(passed)
+    // These are workspaces of their own.
+    for manifest in [FUZZ, MODEL].into_iter().filter(|file| project.root.join(file).is_file()) {
+        process::run(cargo(project, "fmt").args(["--manifest-path", manifest, "--check"]))?;
+    }
+    Ok(Outcome::Passed)
 }
 
 fn clippy(project: &Project) -> Result<Outcome> {
@@ -201,14 +209,13 @@ fn tests(context: &mut Context<'_>) -> Result<Outcome> {
 
 /// The model check is a workspace of its own, so that only this step compiles its model checker.
 fn model(context: &mut Context<'_>) -> Result<Outcome> {
-    const MANIFEST: &str = "crates/cores/loom/Cargo.toml";
-    if !context.project.root.join(MANIFEST).is_file() {
-        return Ok(Outcome::Ignored(format!("there is no {MANIFEST}")));
+    if !context.project.root.join(MODEL).is_file() {
+        return Ok(Outcome::Ignored(format!("there is no {MODEL}")));
     }
     let mut command = toolchain::cargo();
     command
         .current_dir(&context.project.root)
-        .args(["test", "--release", "--manifest-path", MANIFEST, "--target-dir"])
+        .args(["test", "--release", "--manifest-path", MODEL, "--target-dir"])
         .arg(context.project.target.join("loom"));
     context.cargo_test(&mut command)?;
     Ok(Outcome::Passed)
@@ -282,7 +289,7 @@ fn boot(context: &mut Context<'_>) -> Result<Outcome> {
 const FUZZ_SECONDS: &str = "10";
 
 fn fuzz(project: &Project) -> Result<Outcome> {
-    let run = ["--release", "--manifest-path", "fuzz/Cargo.toml"];
+    let run = ["--release", "--manifest-path", FUZZ];
     process::run(cargo(project, "run").args(run).args(["--", "--seconds", FUZZ_SECONDS]))
         .map(passed)
 }
