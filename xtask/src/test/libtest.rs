@@ -34,10 +34,11 @@ pub fn run(command: &mut Command, tell: &mut dyn FnMut(&Event, Duration)) -> Res
     let lines = BufReader::new(child.stdout.take().context("cargo has no standard output")?);
     let mut since = Instant::now();
     let mut ran = 0;
+    let mut reader = Reader::default();
     for printed in lines.lines() {
         let printed = printed?;
         eprintln!("{printed}");
-        for event in events(&printed) {
+        if let Some(event) = reader.event(&printed) {
             tell(&event, since.elapsed());
             since = Instant::now();
             ran += usize::from(matches!(event, Event::Ran { .. }));
@@ -50,19 +51,39 @@ pub fn run(command: &mut Command, tell: &mut dyn FnMut(&Event, Duration)) -> Res
     Ok(ran)
 }
 
-/// The events in a line of output.
-fn events(line: &str) -> Vec<Event> {
-    if line.starts_with("running ") {
-        return vec![Event::Begin];
+/// Reads the lines of a test run.
+#[derive(Default)]
+struct Reader {
+    /// The test that runs, if its name was printed without a result. With one thread, libtest prints
+    /// the name before the test runs, and what the test prints comes between name and result.
+    running: Option<String>,
+}
+
+impl Reader {
+    /// The event in a line of output.
+    fn event(&mut self, line: &str) -> Option<Event> {
+        if line.starts_with("running ") {
+            return Some(Event::Begin);
+        }
+        if let Some((before, said)) = line.split_once(IGNORED)
+            && let Some((name, reason)) = said.split_once(": ")
+        {
+            self.note_running(before);
+            return Some(Event::Ignored { name: name.to_owned(), reason: reason.to_owned() });
+        }
+        if let Some(name) = self.running.take_if(|_| matches!(line, "ok" | "FAILED")) {
+            return Some(Event::Ran { name, passed: line == "ok" });
+        }
+        self.note_running(line);
+        outcome(line)
     }
-    // With one thread, libtest prints a test's name before the test runs, and a test's own line
-    // comes between the name and the result.
-    if let Some((_, said)) = line.split_once(IGNORED)
-        && let Some((name, reason)) = said.split_once(": ")
-    {
-        return vec![Event::Ignored { name: name.to_owned(), reason: reason.to_owned() }];
+
+    fn note_running(&mut self, line: &str) {
+        let name = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... "));
+        if let Some(name) = name {
+            self.running = Some(name.to_owned());
+        }
     }
-    outcome(line).into_iter().collect()
 }
 
 /// A line `test NAME ... RESULT`.
@@ -85,32 +106,44 @@ fn outcome(line: &str) -> Option<Event> {
 mod tests {
     use super::*;
 
-    fn ran(name: &str, passed: bool) -> Vec<Event> {
-        vec![Event::Ran { name: name.to_owned(), passed }]
+    fn ran(name: &str, passed: bool) -> Option<Event> {
+        Some(Event::Ran { name: name.to_owned(), passed })
     }
 
-    fn ignored(name: &str, reason: &str) -> Vec<Event> {
-        vec![Event::Ignored { name: name.to_owned(), reason: reason.to_owned() }]
+    fn ignored(name: &str, reason: &str) -> Option<Event> {
+        Some(Event::Ignored { name: name.to_owned(), reason: reason.to_owned() })
     }
 
     #[test]
     fn lines_are_read() {
         let cases = [
-            ("running 3 tests", vec![Event::Begin]),
+            ("running 3 tests", Some(Event::Begin)),
             ("test disks::boots_from_nvme ... ok", ran("disks::boots_from_nvme", true)),
             ("test a - should panic ... FAILED", ran("a", false)),
             ("test src/lib.rs - Thing (line 7) ... ok", ran("src/lib.rs - Thing (line 7)", true)),
             ("test a ... ignored, no ../shared", ignored("a", "no ../shared")),
             ("test a ... ignored", ignored("a", "no reason is given")),
-            ("test a ... ignored, boots a machine", vec![]),
+            ("test a ... ignored, boots a machine", None),
             ("ignored: golden: there is no model", ignored("golden", "there is no model")),
             ("test a ... ignored: a: why", ignored("a", "why")),
-            ("test result: ok. 3 passed", vec![]),
-            ("   Compiling a", vec![]),
+            ("test result: ok. 3 passed", None),
+            ("   Compiling a", None),
+            ("ok", None),
         ];
         for (line, expected) in cases {
-            assert_eq!(events(line), expected, "{line}");
+            assert_eq!(Reader::default().event(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_test_may_print_between_its_name_and_its_result() {
+        let lines =
+            ["test a ... ", "ignored: b: why", "ok", "test c ... ignored: d: why", "FAILED"];
+        let mut reader = Reader::default();
+        let events = lines.map(|line| reader.event(line));
+        let expected =
+            [None, ignored("b", "why"), ran("a", true), ignored("d", "why"), ran("c", false)];
+        assert_eq!(events, expected);
     }
 
     #[cfg(unix)]
