@@ -37,7 +37,7 @@ pub fn find_base(
     machine.serial = Serial::Pipe;
     machine.monitor = true;
     let mut guest = Guest::start(&machine, project, emulator, Box::new(|_| ()))?;
-    guest.patience = Duration::from_secs(120);
+    guest.timeout = Duration::from_secs(120);
     guest.wait_for(LOADED, 0)?;
     let monitor = guest.monitor.as_mut().context("the machine has no monitor")?;
     let dump = project.boot().join("memory.dump");

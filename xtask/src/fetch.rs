@@ -23,7 +23,7 @@ const BASE: &str = "BOOTLLM_FETCH_BASE";
 const LLAMA2_TOKENS: usize = 32_000;
 
 /// Something that can be downloaded.
-pub struct Known {
+pub struct Download {
     /// Its name on the command line.
     pub name: &'static str,
     /// The path of its model on the hub, if it is a model.
@@ -33,39 +33,39 @@ pub struct Known {
 }
 
 /// Everything that can be downloaded.
-pub const KNOWN: [Known; 5] = [
-    Known {
+pub const DOWNLOADS: [Download; 5] = [
+    Download {
         name: "stories260K",
         model: Some("stories260K/stories260K.bin"),
         tokenizer: (TINYLLAMAS, "stories260K/tok512.bin"),
     },
-    Known {
+    Download {
         name: "stories15M",
         model: Some("stories15M.bin"),
         tokenizer: (LLAMA2_C, "tokenizer.bin"),
     },
-    Known {
+    Download {
         name: "stories42M",
         model: Some("stories42M.bin"),
         tokenizer: (LLAMA2_C, "tokenizer.bin"),
     },
-    Known {
+    Download {
         name: "stories110M",
         model: Some("stories110M.bin"),
         tokenizer: (LLAMA2_C, "tokenizer.bin"),
     },
-    Known { name: "tokenizer", model: None, tokenizer: (LLAMA2_C, "tokenizer.bin") },
+    Download { name: "tokenizer", model: None, tokenizer: (LLAMA2_C, "tokenizer.bin") },
 ];
 
 /// Finds what can be downloaded by its name.
-pub fn known(name: &str) -> Result<&'static Known> {
-    KNOWN.iter().find(|known| known.name == name).with_context(|| {
-        let names: Vec<_> = KNOWN.iter().map(|known| known.name).collect();
+pub fn find(name: &str) -> Result<&'static Download> {
+    DOWNLOADS.iter().find(|known| known.name == name).with_context(|| {
+        let names: Vec<_> = DOWNLOADS.iter().map(|known| known.name).collect();
         format!("there is no {name} to download; there are {}", names.join(", "))
     })
 }
 
-impl Known {
+impl Download {
     /// The file of its model.
     pub fn model_file(&self, project: &Project) -> Option<PathBuf> {
         self.model.map(|_| project.fetched().join(format!("{}.bin", self.name)))
@@ -83,7 +83,7 @@ impl Known {
 
 /// `cargo xtask fetch NAME`.
 pub fn task(project: &Project, name: &str) -> Result<()> {
-    let known = known(name)?;
+    let known = find(name)?;
     let (home, path) = known.tokenizer;
     let tokenizer = known.tokenizer_file(project);
     download(project, home, path, &tokenizer)?;
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn names_are_found() {
         let project = Project { root: PathBuf::from("root"), target: PathBuf::from("target") };
-        let stories = known("stories260K").unwrap();
+        let stories = find("stories260K").unwrap();
         assert_eq!(
             stories.model_file(&project).unwrap(),
             PathBuf::from("target/models/stories260K.bin")
@@ -148,8 +148,8 @@ mod tests {
             stories.tokenizer_file(&project),
             PathBuf::from("target/models/stories260K.tokenizer.bin")
         );
-        let tokenizer = known("tokenizer").unwrap();
+        let tokenizer = find("tokenizer").unwrap();
         assert_eq!(tokenizer.model_file(&project), None);
-        assert!(known("stories1B").is_err());
+        assert!(find("stories1B").is_err());
     }
 }

@@ -11,11 +11,11 @@ use indicatif::DecimalBytes;
 use crate::arch::X86_64;
 use crate::disk::{self, Entry, SECTOR};
 use crate::image::{self, progress_bar};
-use crate::models::Named;
+use crate::models::ModelArgs;
 use crate::project::Project;
 use crate::setup;
-use crate::sticks::{Disk, Kernel, Refusal};
-use crate::target::CoreFrom;
+use crate::sticks::{BlockDevices, Disk, Refusal};
+use crate::target::CoreSource;
 
 /// Which stick, and what goes onto it.
 #[derive(Args, Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Options {
     device: Option<String>,
 
     #[command(flatten)]
-    named: Named,
+    named: ModelArgs,
 
     /// Write to this file as if it were a stick; its size stays what it is.
     #[arg(long, value_name = "FILE", conflicts_with = "device", hide = true)]
@@ -76,7 +76,7 @@ impl std::fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// `cargo xtask flash`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
     if let Some(file) = &options.file {
         let entries = contents(project, core, &options.named)?;
         // The metadata of a block device says size 0, but its end can be sought.
@@ -91,7 +91,7 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
              (`cargo xtask image` names the files)"
         );
     }
-    let disks = Kernel::read()?.disks()?;
+    let disks = BlockDevices::read()?.disks()?;
     let Some(name) = &options.device else {
         return Err(list(&disks).into());
     };
@@ -99,13 +99,13 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
     let entries = contents(project, core, &options.named)?;
     confirm(disk, &mut io::stdin().lines(), io::stdin().is_terminal())?;
     // The disk may have been mounted, or another one plugged in, while the user read.
-    let disks = Kernel::read()?.disks()?;
+    let disks = BlockDevices::read()?.disks()?;
     ensure!(choose(&disks, name)? == disk, Fault::Changed(name.clone()));
     write(&disk.device(), disk.size, &entries)
 }
 
 /// Builds the program and gathers the files.
-fn contents(project: &Project, core: CoreFrom, named: &Named) -> Result<Vec<Entry>> {
+fn contents(project: &Project, core: CoreSource, named: &ModelArgs) -> Result<Vec<Entry>> {
     let target = setup::target(project, &X86_64, core)?;
     let contents = image::contents(project, &target, named)?;
     for line in &contents.described {

@@ -39,7 +39,7 @@ pub struct Guest {
     /// QEMU's monitor, if the machine has one.
     pub monitor: Option<Monitor>,
     /// How long the machine may write nothing while something is expected.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Lines in the transcript when something was last typed: an earlier prompt is no answer.
     lines_before: Option<usize>,
     escaped: Option<Instant>,
@@ -48,7 +48,7 @@ pub struct Guest {
 
 /// Why waiting for a prompt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum WaitEnd {
     /// The program waits for a line.
     Prompt,
     /// The machine has stopped.
@@ -98,7 +98,7 @@ impl Guest {
             transcript: Transcript::default(),
             output,
             monitor: None,
-            patience: Duration::from_secs(180),
+            timeout: Duration::from_secs(180),
             lines_before: None,
             escaped: None,
             ended: false,
@@ -106,17 +106,17 @@ impl Guest {
     }
 
     /// Waits until the program waits for a line, or the machine stops.
-    pub fn wait_for_prompt(&mut self) -> Result<Reached> {
+    pub fn wait_for_prompt(&mut self) -> Result<WaitEnd> {
         loop {
             let (before, after) = self.transcript.at_cursor();
             let answered = self.lines_before.is_none_or(|lines| self.transcript.lines() > lines);
             let at_prompt = answered && before == PROMPT && after.trim().is_empty();
-            let wait = if at_prompt { QUIET } else { self.patience };
+            let wait = if at_prompt { QUIET } else { self.timeout };
             match self.read(wait)? {
-                Heard::Text => {}
-                Heard::End => return Ok(Reached::End),
-                Heard::Nothing if at_prompt => return Ok(Reached::Prompt),
-                Heard::Nothing => self.lost("the prompt")?,
+                Received::Text => {}
+                Received::End => return Ok(WaitEnd::End),
+                Received::Nothing if at_prompt => return Ok(WaitEnd::Prompt),
+                Received::Nothing => self.lost("the prompt")?,
             }
         }
     }
@@ -129,13 +129,13 @@ impl Guest {
             if received.windows(text.len()).any(|window| window == text.as_bytes()) {
                 return Ok(());
             }
-            match self.read(self.patience)? {
-                Heard::Text => {}
-                Heard::End => bail!(
+            match self.read(self.timeout)? {
+                Received::Text => {}
+                Received::End => bail!(
                     "the machine stopped before it wrote {text:?}; last lines:\n{}",
                     self.transcript.tail(8)
                 ),
-                Heard::Nothing => self.lost(&format!("{text:?}"))?,
+                Received::Nothing => self.lost(&format!("{text:?}"))?,
             }
         }
     }
@@ -163,15 +163,15 @@ impl Guest {
     /// Waits until the machine stops by itself.
     pub fn wait_for_end(&mut self) -> Result<ExitStatus> {
         loop {
-            match self.read(self.patience)? {
-                Heard::Text => {}
-                Heard::End => break,
-                Heard::Nothing => self.lost("the end")?,
+            match self.read(self.timeout)? {
+                Received::Text => {}
+                Received::End => break,
+                Received::Nothing => self.lost("the end")?,
             }
         }
         // Its output has ended, so it is about to exit.
         let started = Instant::now();
-        while started.elapsed() < self.patience {
+        while started.elapsed() < self.timeout {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
@@ -207,15 +207,15 @@ impl Guest {
     fn lost(&self, what: &str) -> Result<()> {
         bail!(
             "waited {} s for {what}, and the machine wrote nothing; last lines:\n{}",
-            self.patience.as_secs(),
+            self.timeout.as_secs(),
             self.transcript.tail(8)
         )
     }
 
     /// Reads what the machine writes within this time.
-    fn read(&mut self, wait: Duration) -> Result<Heard> {
+    fn read(&mut self, wait: Duration) -> Result<Received> {
         if self.ended {
-            return Ok(Heard::End);
+            return Ok(Received::End);
         }
         let started = Instant::now();
         loop {
@@ -231,13 +231,13 @@ impl Guest {
                 (self.output)(&settled);
             }
             match heard {
-                Ok(_) => return Ok(Heard::Text),
+                Ok(_) => return Ok(Received::Text),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.ended = true;
-                    return Ok(Heard::End);
+                    return Ok(Received::End);
                 }
                 Err(RecvTimeoutError::Timeout) if started.elapsed() >= wait => {
-                    return Ok(Heard::Nothing);
+                    return Ok(Received::Nothing);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -245,7 +245,7 @@ impl Guest {
     }
 }
 
-enum Heard {
+enum Received {
     Text,
     Nothing,
     End,
@@ -271,7 +271,7 @@ mod tests {
         command.args(["-c", script]);
         let output = Box::new(move |text: &str| copy.lock().unwrap().push_str(text));
         let mut guest = Guest::spawn(&mut command, output).unwrap();
-        guest.patience = Duration::from_secs(20);
+        guest.timeout = Duration::from_secs(20);
         (guest, transcript)
     }
 
@@ -291,10 +291,10 @@ mod tests {
     fn lines_are_typed_at_prompts() {
         let (mut guest, transcript) = guest(PROGRAM);
         for line in ["one\n", "two\n"] {
-            assert_eq!(guest.wait_for_prompt().unwrap(), Reached::Prompt);
+            assert_eq!(guest.wait_for_prompt().unwrap(), WaitEnd::Prompt);
             guest.type_text(line).unwrap();
         }
-        assert_eq!(guest.wait_for_prompt().unwrap(), Reached::Prompt);
+        assert_eq!(guest.wait_for_prompt().unwrap(), WaitEnd::Prompt);
         guest.type_text("/exit\n").unwrap();
         guest.expect_power_off().unwrap();
         guest.finish_transcript();
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_machine_that_stops_early_is_no_prompt() {
         let (mut guest, _) = guest("echo only this");
-        assert_eq!(guest.wait_for_prompt().unwrap(), Reached::End);
+        assert_eq!(guest.wait_for_prompt().unwrap(), WaitEnd::End);
         let error = guest.wait_for("more", 0).unwrap_err().to_string();
         assert!(error.ends_with(":\nonly this"), "{error}");
     }
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn silence_ends_the_waiting_with_the_last_lines() {
         let (mut guest, _) = guest("echo loading; exec sleep 600");
-        guest.patience = Duration::from_millis(300);
+        guest.timeout = Duration::from_millis(300);
         let error = guest.wait_for_prompt().unwrap_err().to_string();
         assert!(error.ends_with(":\nloading"), "{error}");
     }

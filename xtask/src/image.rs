@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 
 use crate::disk::{self, Entry};
-use crate::models::{self, Model, Named};
+use crate::models::{self, Model, ModelArgs};
 use crate::program::{self, Profile, Program};
 use crate::project::Project;
 use crate::size::ByteSize;
@@ -21,7 +21,7 @@ const README: &str = "README.txt";
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     #[command(flatten)]
-    named: Named,
+    named: ModelArgs,
 
     /// Size of the image, such as 8GB (bytes as sticks are labelled) or 8G (powers of 1024); the
     /// partition fills it [default: what the files need]. The file is sparse. The partition cannot
@@ -45,7 +45,7 @@ pub struct Contents {
 }
 
 /// Builds the program and gathers the files of a disk.
-pub fn contents(project: &Project, target: &Target, named: &Named) -> Result<Contents> {
+pub fn contents(project: &Project, target: &Target, named: &ModelArgs) -> Result<Contents> {
     let (embedded, models) = named.chosen(project)?;
     let program = program::build(project, target, Profile::Release, embedded.as_ref())?;
     gather(&program, embedded.as_ref(), &models)

@@ -22,7 +22,7 @@ use crate::program::Profile;
 use crate::project::Project;
 use crate::setup::{self, Emulator};
 use crate::size::ByteSize;
-use crate::target::CoreFrom;
+use crate::target::CoreSource;
 use crate::{debian, image, initramfs, process, program, script};
 
 /// The word after the figure in the report of both programs.
@@ -56,7 +56,7 @@ pub struct Options {
 }
 
 /// `cargo xtask instructions`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
     let emulator = setup::emulator(&X86_64, options.ovmf.as_deref())?;
     let target = setup::target(project, &X86_64, core)?;
     let model = match &options.model {

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::arch::X86_64;
-use xtask::models::Named;
+use xtask::models::ModelArgs;
 use xtask::program::Profile;
 use xtask::project::Project;
-use xtask::target::CoreFrom;
+use xtask::target::CoreSource;
 use xtask::{
     bench, clean, fetch, flash, image, instructions, program, release, run, setup, test, verify,
 };
@@ -31,7 +31,7 @@ struct Arguments {
         default_value = "any",
         hide = true
     )]
-    core: CoreFrom,
+    core: CoreSource,
 }
 
 #[derive(Subcommand)]
@@ -110,7 +110,7 @@ fn work(arguments: &Arguments) -> Result<()> {
         Task::Setup { ovmf } => setup::task(&project, &X86_64, core, ovmf.as_deref()),
         Task::Build { embed, tokenizer, dev } => {
             let target = setup::target(&project, &X86_64, core)?;
-            let named = Named::embedded(embed.clone(), tokenizer.clone());
+            let named = ModelArgs::embedded(embed.clone(), tokenizer.clone());
             let profile = if *dev { Profile::Dev } else { Profile::Release };
             let embedded = named.open_embedded()?;
             let program = program::build(&project, &target, profile, embedded.as_ref())?;

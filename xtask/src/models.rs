@@ -15,7 +15,7 @@ use crate::project::Project;
 
 /// The models that the user names.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Named {
+pub struct ModelArgs {
     /// A model for the disk, instead of the built-in ones. May be repeated.
     #[arg(long = "model", value_name = "FILE")]
     pub models: Vec<PathBuf>,
@@ -84,7 +84,7 @@ impl Model {
     }
 }
 
-impl Named {
+impl ModelArgs {
     /// A model inside the program, and none next to it.
     pub fn embedded(model: Option<PathBuf>, tokenizer: Option<PathBuf>) -> Self {
         Self { models: Vec::new(), tokenizers: tokenizer.into_iter().collect(), embed: model }

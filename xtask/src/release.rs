@@ -18,7 +18,7 @@ use indicatif::DecimalBytes;
 use sha2::{Digest, Sha256};
 
 use crate::image;
-use crate::models::Named;
+use crate::models::ModelArgs;
 use crate::project::Project;
 use crate::target::Target;
 
@@ -38,7 +38,7 @@ pub fn task(project: &Project, target: &Target) -> Result<()> {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
 
-    let contents = image::contents(project, target, &Named::default())?;
+    let contents = image::contents(project, target, &ModelArgs::default())?;
     let name = |extension: &str| format!("bootllm-{VERSION}-{}.{extension}", target.arch.name);
     let [image, program] = ["img", "efi"].map(name);
     image::write(&folder.join(&image), &contents.entries, None)?;

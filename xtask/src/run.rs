@@ -14,12 +14,12 @@ use indicatif::BinaryBytes;
 use crate::arch::X86_64;
 use crate::guest::Guest;
 use crate::machine::{Attachment, LEAST_MEMORY, Machine, Screen, Serial};
-use crate::models::Named;
+use crate::models::ModelArgs;
 use crate::program::{self, Profile, Program};
 use crate::project::Project;
 use crate::setup::{self, Emulator};
 use crate::size::ByteSize;
-use crate::target::CoreFrom;
+use crate::target::CoreSource;
 use crate::{console, debugger, image, process, script};
 
 /// Most processors that a machine gets if the user does not say how many.
@@ -29,7 +29,7 @@ const MOST_CPUS: usize = 16;
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     #[command(flatten)]
-    named: Named,
+    named: ModelArgs,
 
     /// Boot this image instead of building one.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["models", "embed", "dev", "gdb"])]
@@ -79,7 +79,7 @@ pub struct Options {
 }
 
 /// `cargo xtask run`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
     // Mistakes of the user are reported before anything takes time.
     let steps = options.script.as_deref().map(script::read).transpose()?;
     if let Some(ByteSize(memory)) = options.memory {
@@ -162,7 +162,7 @@ fn play(
     project: &Project,
     emulator: &Emulator,
     mut machine: Machine,
-    steps: &[script::Step],
+    steps: &[script::ScriptStep],
 ) -> Result<()> {
     machine.monitor = true;
     let output = Box::new(|text: &str| {
@@ -197,7 +197,7 @@ fn debug(
 /// program.
 fn make_image(
     project: &Project,
-    core: CoreFrom,
+    core: CoreSource,
     options: &Options,
     spent: &mut Spent,
 ) -> Result<(PathBuf, u64, Program)> {

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::arch::Arch;
 use crate::firmware::Firmware;
 use crate::project::Project;
-use crate::target::{CoreFrom, Target};
+use crate::target::{CoreSource, Target};
 use crate::toolchain::Toolchain;
 use crate::{packages, process};
 
@@ -25,7 +25,7 @@ pub struct Emulator {
 }
 
 /// Finds or installs what the UEFI program is built with.
-pub fn target(project: &Project, arch: &'static Arch, from: CoreFrom) -> Result<Target> {
+pub fn target(project: &Project, arch: &'static Arch, from: CoreSource) -> Result<Target> {
     Target::ensure(project, &Toolchain::find()?, arch, from)
 }
 
@@ -68,7 +68,7 @@ fn find_qemu(arch: &Arch) -> Option<PathBuf> {
 pub fn task(
     project: &Project,
     arch: &'static Arch,
-    from: CoreFrom,
+    from: CoreSource,
     ovmf: Option<&Path>,
 ) -> Result<()> {
     let toolchain = Toolchain::find()?;

@@ -61,7 +61,7 @@ impl Disk {
 }
 
 /// What the kernel reports about disks and their use.
-pub struct Kernel {
+pub struct BlockDevices {
     /// `/sys/block`.
     pub block: PathBuf,
     /// `/proc/self/mountinfo`.
@@ -70,7 +70,7 @@ pub struct Kernel {
     pub swaps: String,
 }
 
-impl Kernel {
+impl BlockDevices {
     /// Reads it from the running kernel.
     pub fn read() -> Result<Self> {
         let read =
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn only_removable_disks_that_nothing_uses_may_be_overwritten() {
         let machine = Machine::new();
-        let kernel = Kernel {
+        let kernel = BlockDevices {
             block: machine.0.clone(),
             mounts: "22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw\n\
                      90 22 8:33 / /media/my\\040stick rw - vfat /dev/sdc1 rw\n"

@@ -19,7 +19,7 @@ const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
 
 /// Where `core` and `alloc` for the UEFI program come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CoreFrom {
+pub enum CoreSource {
     /// The first that works: the toolchain, rustup, the library source.
     Any,
     /// The toolchain; rustup adds them if they are missing.
@@ -46,7 +46,7 @@ impl Target {
         project: &Project,
         toolchain: &Toolchain,
         arch: &'static Arch,
-        from: CoreFrom,
+        from: CoreSource,
     ) -> Result<Self> {
         let (sysroot, how) = ensure_core(project, toolchain, arch.triple, from)?;
         Ok(Self { arch, sysroot, linker: toolchain.linker()?, how })
@@ -57,22 +57,22 @@ fn ensure_core(
     project: &Project,
     toolchain: &Toolchain,
     triple: &str,
-    from: CoreFrom,
+    from: CoreSource,
 ) -> Result<(Option<PathBuf>, String)> {
-    if from != CoreFrom::Source && toolchain.has_target(triple) {
+    if from != CoreSource::Source && toolchain.has_target(triple) {
         return Ok((None, "present in the toolchain".to_owned()));
     }
     let folder = project.setup();
-    if from != CoreFrom::Rustup
+    if from != CoreSource::Rustup
         && let Some(sysroot) = sysroot::existing(&folder, toolchain, triple)
     {
         let how = format!("present in {}", project.shown(&sysroot));
         return Ok((Some(sysroot), how));
     }
-    if from != CoreFrom::Source {
+    if from != CoreSource::Source {
         match add_with_rustup(toolchain, triple) {
             Ok(()) => return Ok((None, "installed with rustup".to_owned())),
-            Err(error) if from == CoreFrom::Rustup => return Err(error),
+            Err(error) if from == CoreSource::Rustup => return Err(error),
             Err(error) => {
                 eprintln!(
                     "  rustup cannot install it ({error:#}); building it from source instead"

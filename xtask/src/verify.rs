@@ -22,7 +22,7 @@ const TOLERANCE: f32 = 1e-4;
 
 /// `cargo xtask verify NAME`.
 pub fn task(project: &Project, name: &str) -> Result<()> {
-    let known = fetch::known(name)?;
+    let known = fetch::find(name)?;
     let Some(model) = known.model_file(project) else {
         bail!("{name} is no model, so it has no logits");
     };

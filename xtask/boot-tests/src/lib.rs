@@ -5,13 +5,13 @@
 //! `cargo test -p xtask-boot-tests -- --ignored NAME` runs one.
 
 #[cfg(test)]
-mod bench;
-#[cfg(test)]
 mod bios;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod gguf;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use clap::{Args, ValueEnum};
 use crate::process;
 use crate::program::Program;
 use crate::project::Project;
-use crate::target::{CoreFrom, Target};
+use crate::target::{CoreSource, Target};
 use report::{Outcome, Report};
 use steps::{STEPS, Step};
 
@@ -44,7 +44,7 @@ pub struct Options {
 /// What the steps share while they run.
 pub struct Context<'a> {
     project: &'a Project,
-    core: CoreFrom,
+    core: CoreSource,
     /// Whether the user named the step that runs.
     named: bool,
     /// The target of the UEFI program, once a step needed it.
@@ -55,7 +55,7 @@ pub struct Context<'a> {
 }
 
 /// `cargo xtask test`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
     if options.list {
         print!("{}", list());
         return Ok(());
@@ -123,7 +123,7 @@ fn list() -> String {
 
 /// Builds the released programs while other steps test: their linker runs on one core. A step that
 /// needs them finds nothing left to do, or finds the error and reports it.
-fn build_ahead(project: &Project, core: CoreFrom, quick: bool) {
+fn build_ahead(project: &Project, core: CoreSource, quick: bool) {
     if let (Ok(xtask), Some(core)) = (env::current_exe(), core.to_possible_value()) {
         process::succeeds(Command::new(xtask).args(["--core", core.get_name(), "build"]));
     }

@@ -15,11 +15,11 @@ use xtask::models::Model;
 use xtask::program::{self, Profile, Program};
 use xtask::project::Project;
 use xtask::setup::{self, Emulator};
-use xtask::target::{CoreFrom, Target};
+use xtask::target::{CoreSource, Target};
 use xtask::{image, process, script};
 
 /// What is built once for all tests.
-pub struct Bench {
+pub struct Fixture {
     pub project: Project,
     pub emulator: Emulator,
     pub target: Target,
@@ -33,22 +33,22 @@ pub struct Bench {
     folder: PathBuf,
 }
 
-/// The bench, which the first test makes.
-pub fn bench() -> &'static Bench {
-    static BENCH: OnceLock<Bench> = OnceLock::new();
-    BENCH.get_or_init(|| {
+/// The fixture, which the first test makes.
+pub fn fixture() -> &'static Fixture {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
         // The same path as that of the other tasks, so that cargo reuses what they built.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let project = Project::at(root).unwrap();
         let emulator = setup::emulator(&X86_64, None).unwrap();
-        let target = setup::target(&project, &X86_64, CoreFrom::Any).unwrap();
+        let target = setup::target(&project, &X86_64, CoreSource::Any).unwrap();
         let program = program::build(&project, &target, Profile::Release, None).unwrap();
         let host = program::build_host(&project).unwrap();
         let folder = project.boot().join("tests");
         fs::create_dir_all(&folder).unwrap();
         let small = small_model(&folder);
         let model = real_model(root).unwrap_or_else(|| small.clone());
-        Bench { project, emulator, target, program, host, model, small, folder }
+        Fixture { project, emulator, target, program, host, model, small, folder }
     })
 }
 
@@ -74,7 +74,7 @@ fn small_model(folder: &Path) -> Model {
     Model::open(&file, None).unwrap()
 }
 
-impl Bench {
+impl Fixture {
     /// A file in the directory of the tests.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
