@@ -56,7 +56,7 @@ enum Task {
         #[arg(long, value_name = "FILE", requires = "embed")]
         tokenizer: Option<PathBuf>,
 
-        /// Build without link-time optimisation: sooner done, and somewhat slower.
+        /// Build without link-time optimisation: the build is faster, the program slower.
         #[arg(long)]
         dev: bool,
     },
