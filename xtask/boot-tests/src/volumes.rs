@@ -10,7 +10,7 @@ use xtask::fat32::{self, Geometry};
 use xtask::guest::Guest;
 use xtask::machine::{Attachment, Machine};
 
-use crate::bench::bench;
+use crate::fixture::fixture;
 
 /// How long firmware may take to notice that something was plugged in or unplugged.
 const NOTICE: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ fn look_again(guest: &mut Guest, expected: &str) {
 
 /// A FAT32 volume without partitions.
 fn volume(name: &str, entries: &[Entry]) -> PathBuf {
-    let file = bench().file(name);
+    let file = fixture().file(name);
     let mut device = File::create(&file).unwrap();
     device.set_len(64 << 20).unwrap();
     let geometry = Geometry::filling((64 << 20) / 512);
@@ -61,7 +61,7 @@ fn volume(name: &str, entries: &[Entry]) -> PathBuf {
 #[test]
 #[ignore = "boots a machine"]
 fn a_stick_is_found_again_in_its_port_and_in_another() {
-    let bench = bench();
+    let bench = fixture();
     let mut machine = bench.machine("unplugged", &bench.entries(&[&bench.small]));
     machine.attachment = Attachment::Usb;
     for copy in ["again", "elsewhere"] {
@@ -91,7 +91,7 @@ fn a_stick_is_found_again_in_its_port_and_in_another() {
 #[test]
 #[ignore = "boots a machine"]
 fn models_on_other_volumes_are_found() {
-    let bench = bench();
+    let bench = fixture();
     let mut machine = bench.machine("other-volumes", &bench.entries(&[]));
     let entries = [
         Entry::new("deep/er/other.bin", &bench.small.model).unwrap(),
