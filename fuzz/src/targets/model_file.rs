@@ -223,7 +223,10 @@ fn check_conversions(file: &ModelFile, mut bytes: &[u8]) {
             result => result.unwrap(),
         }
         let again = read(&mut output.as_slice()).unwrap();
-        assert_eq!((again.format, Config::of(&again)), (FileFormat::Llama2c(version), config.clone()));
+        assert_eq!(
+            (again.format, Config::of(&again)),
+            (FileFormat::Llama2c(version), config.clone())
+        );
     }
     for weights in Encoding::IN_GGUF {
         let mut output = Vec::new();
