@@ -387,7 +387,7 @@ fn bad_files() -> Vec<(Gguf, Problem)> {
         ),
         (
             float("llama.rope.scaling.factor", -4.0),
-            wrong_value("llama.rope.scaling.factor", "-4", "a number above 0"),
+            wrong_value("llama.rope.scaling.factor", "-4", "1 or more, or 0 for none"),
         ),
         (number("llama.some_new_thing", 4), unsupported("llama.some_new_thing", "4")),
         (number("general.alignment", 24), GgufError::Alignment { found: 24 }.into()),
