@@ -80,7 +80,7 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
 }
 
 /// So many rounds of a test; few in Miri, which is some thousand times slower.
-fn rounds(count: u32) -> core::ops::Range<u32> {
+fn rounds(count: u32) -> Range<u32> {
     0..if cfg!(miri) { count.div_ceil(200) } else { count }
 }
 
