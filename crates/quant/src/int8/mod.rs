@@ -137,6 +137,10 @@ impl IntegerWeights for Int8 {
 
     type Line<S: Simd> = S::Bytes;
 
+    fn block_len(row: RowLayout) -> usize {
+        row.block
+    }
+
     fn lines(row: RowLayout) -> usize {
         row.block.div_ceil(QUAD)
     }

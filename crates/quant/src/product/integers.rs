@@ -27,6 +27,10 @@ pub(crate) trait IntegerWeights: Send + Sync + 'static {
     /// The weights of half a line in registers.
     type Line<S: Simd>: Copy;
 
+    /// Values in a block: those of `row`, as a constant where the format has one. Loops over it are
+    /// then unrolled, which makes packing inputs twice as fast.
+    fn block_len(row: RowLayout) -> usize;
+
     /// Lines in a block of a panel.
     fn lines(row: RowLayout) -> usize;
 
@@ -70,7 +74,7 @@ impl<W: IntegerWeights> TileKernel for Integers<W> {
     fn block<S: Simd>(row: RowLayout) -> Block {
         let lines = W::lines(row);
         Block {
-            columns: row.block,
+            columns: W::block_len(row),
             bytes: lines.saturating_mul(LINE).saturating_add(PANEL * W::SCALE),
             words: lines.saturating_mul(W::line_words::<S>()).saturating_add(2),
         }
@@ -93,7 +97,7 @@ impl<W: IntegerWeights> TileKernel for Integers<W> {
             }
         };
         let mut quantized = [0; CHUNK];
-        for block in x.chunks_exact(row.block) {
+        for block in x.chunks_exact(W::block_len(row)) {
             let scale = scale_of(block);
             let mut sum = 0;
             for chunk in block.chunks(CHUNK) {

@@ -72,6 +72,10 @@ impl IntegerWeights for Q4_0 {
     /// The q of values of the first half of a block, and of the second.
     type Line<S: Simd> = [SmallBytes<S>; 2];
 
+    fn block_len(_: RowLayout) -> usize {
+        VALUES
+    }
+
     fn lines(_: RowLayout) -> usize {
         HALF / QUAD
     }

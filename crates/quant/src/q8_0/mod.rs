@@ -68,6 +68,10 @@ impl IntegerWeights for Q8_0 {
 
     type Line<S: Simd> = S::Bytes;
 
+    fn block_len(_: RowLayout) -> usize {
+        VALUES
+    }
+
     fn lines(_: RowLayout) -> usize {
         VALUES / QUAD
     }
