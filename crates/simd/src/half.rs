@@ -5,19 +5,27 @@ use crate::round_half_even;
 
 /// 2^112: the exponents of binary16 and `f32` have biases that differ by 112.
 pub(crate) const F16_SCALE: f32 = f32::from_bits((127 + 112) << 23);
-/// What [`f16_to_f32`] scales the bits of an infinity to: larger than every finite number.
+/// What the product makes of the bits of an infinity: larger than every finite number.
 pub(crate) const F16_INFINITY_SCALED: f32 = 65536.0;
 
-/// The number that the bits of a binary16 stand for, exact; infinities and NaN as such.
+/// The number that the bits of a binary16 stand for, exactly; infinities and NaN as such.
 ///
-/// Shifted into place the bits are an `f32` that is 2^112 times too small. The product that corrects
-/// it is exact, for subnormal numbers too. There is no branch, so a loop over many is vectorized.
+/// There is no branch, so a loop over many is vectorized.
 #[inline(always)]
 pub fn f16_to_f32(bits: u16) -> f32 {
+    let scaled = finite_f16_to_f32(bits);
+    let special = if scaled.abs() >= F16_INFINITY_SCALED { f32::INFINITY } else { 0.0 };
+    f32::from_bits(scaled.to_bits() | special.to_bits())
+}
+
+/// [`f16_to_f32`] for finite numbers.
+///
+/// Shifted into place the bits are an `f32` that is 2^112 times too small. The product that corrects
+/// it is exact, for subnormal numbers too.
+#[inline(always)]
+pub(crate) fn finite_f16_to_f32(bits: u16) -> f32 {
     let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * F16_SCALE;
-    let special = if magnitude >= F16_INFINITY_SCALED { f32::INFINITY } else { 0.0 };
-    let sign = u32::from(bits & 0x8000) << 16;
-    f32::from_bits(magnitude.to_bits() | special.to_bits() | sign)
+    f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
 /// The binary16 nearest to a number, ties to even; infinite beyond the largest.

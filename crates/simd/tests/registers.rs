@@ -169,6 +169,9 @@ fn check_conversions<S: Simd>(simd: S) {
             *bytes = bits.to_le_bytes();
         }
         same(floats(simd, simd.load_f16(&bytes)), bits.map(f16_to_f32));
+        if bits.iter().all(|bits| bits & 0x7c00 != 0x7c00) {
+            same(floats(simd, simd.load_finite_f16(&bytes)), bits.map(f16_to_f32));
+        }
         same(floats(simd, simd.load_bf16(&bytes)), bits.map(bf16_to_f32));
     }
 }
@@ -195,5 +198,6 @@ fn every_instruction_set_equals_the_definition() {
     let checked = Isa::ALL.into_iter().filter(|&isa| dispatch(cpu, isa, CheckAll).is_some());
     let checked: Vec<Isa> = checked.collect();
     assert!(checked.contains(&Isa::Scalar));
-    assert!(checked.len() > 1, "{checked:?}");
+    let has_vectors = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    assert!(checked.len() > 1 || !has_vectors, "{checked:?}");
 }

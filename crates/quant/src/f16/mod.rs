@@ -22,6 +22,6 @@ impl TwoBytes for F16 {
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, bytes: &[u8; VALUE * LANES]) -> S::Floats {
-        simd.load_f16(bytes)
+        simd.load_finite_f16(bytes)
     }
 }

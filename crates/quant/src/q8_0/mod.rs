@@ -92,7 +92,7 @@ impl IntegerWeights for Q8_0 {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, half: HalfPanel, scales: &[u8]) -> S::Floats {
-        simd.load_f16(half.of(scales))
+        simd.load_finite_f16(half.of(scales))
     }
 
     #[inline(always)]

@@ -133,6 +133,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f32(self, bytes: &[u8; 4 * LANES]) -> Self::Floats;
     /// Loads little-endian 16-bit floats (IEEE 754 binary16), infinities and NaN included.
     fn load_f16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats;
+    /// [`Simd::load_f16`] for numbers that are known to be finite, such as weights that were checked:
+    /// fewer steps where there is no instruction for it.
+    #[inline(always)]
+    fn load_finite_f16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats {
+        self.load_f16(bytes)
+    }
     /// Loads little-endian bfloat16, the upper halves of `f32`.
     fn load_bf16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats;
     /// Loads signed bytes as floats.

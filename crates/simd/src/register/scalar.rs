@@ -69,6 +69,12 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn load_finite_f16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats {
+        let values = bytes.as_chunks().0;
+        lanes(|lane| half::finite_f16_to_f32(u16::from_le_bytes(values[lane])))
+    }
+
+    #[inline(always)]
     fn load_bf16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats {
         let values = bytes.as_chunks().0;
         lanes(|lane| half::bf16_to_f32(u16::from_le_bytes(values[lane])))

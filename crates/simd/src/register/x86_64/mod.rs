@@ -79,6 +79,11 @@ macro_rules! instruction_set {
             }
 
             #[inline(always)]
+            fn load_finite_f16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats {
+                intrinsics!($registers::load_finite_f16(bytes))
+            }
+
+            #[inline(always)]
             fn load_bf16(self, bytes: &[u8; 2 * LANES]) -> Self::Floats {
                 intrinsics!($registers::load_bf16(bytes))
             }

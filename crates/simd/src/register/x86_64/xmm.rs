@@ -65,22 +65,42 @@ fn load_u16(bytes: &[u8; 2 * LANES], i: usize) -> __m128i {
     _mm_unpacklo_epi16(numbers, _mm_setzero_si128())
 }
 
-/// [`crate::f16_to_f32`], for which there is no instruction.
+/// The sign and the scaled magnitude of 16-bit floats, as in [`crate::half`].
 #[inline]
 #[target_feature(enable = "sse2")]
-fn f16(bits: __m128i) -> __m128 {
+fn scaled_f16(bits: __m128i) -> (__m128, __m128) {
     let sign = _mm_slli_epi32::<16>(_mm_and_si128(bits, _mm_set1_epi32(0x8000)));
     let magnitude = _mm_slli_epi32::<13>(_mm_and_si128(bits, _mm_set1_epi32(0x7fff)));
     let magnitude = _mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_set1_ps(F16_SCALE));
+    (_mm_castsi128_ps(sign), magnitude)
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn f16(bits: __m128i) -> __m128 {
+    let (sign, magnitude) = scaled_f16(bits);
     let special = _mm_cmpge_ps(magnitude, _mm_set1_ps(F16_INFINITY_SCALED));
     let special = _mm_and_ps(special, _mm_set1_ps(f32::INFINITY));
-    _mm_or_ps(_mm_or_ps(magnitude, special), _mm_castsi128_ps(sign))
+    _mm_or_ps(_mm_or_ps(magnitude, special), sign)
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn finite_f16(bits: __m128i) -> __m128 {
+    let (sign, magnitude) = scaled_f16(bits);
+    _mm_or_ps(magnitude, sign)
 }
 
 #[inline]
 #[target_feature(enable = "sse2")]
 pub(super) fn load_f16(bytes: &[u8; 2 * LANES]) -> Floats {
     each!(I => f16(load_u16(bytes, I)))
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(super) fn load_finite_f16(bytes: &[u8; 2 * LANES]) -> Floats {
+    each!(I => finite_f16(load_u16(bytes, I)))
 }
 
 #[inline]

@@ -54,6 +54,8 @@ pub(super) fn load_f16(bytes: &[u8; 2 * LANES]) -> Floats {
     each!(I => _mm256_cvtph_ps(load_16(bytes, I)))
 }
 
+pub(super) use load_f16 as load_finite_f16;
+
 #[inline]
 #[target_feature(enable = "avx2")]
 fn bf16(bits: __m128i) -> __m256 {

@@ -42,6 +42,8 @@ pub(super) fn load_f16(bytes: &[u8; 2 * LANES]) -> Floats {
     _mm512_cvtph_ps(load_32(bytes))
 }
 
+pub(super) use load_f16 as load_finite_f16;
+
 #[inline]
 #[target_feature(enable = "avx512f,avx2")]
 pub(super) fn load_bf16(bytes: &[u8; 2 * LANES]) -> Floats {
