@@ -1,7 +1,7 @@
 //! The table of weight formats, and matrices described with it.
 
 use crate::format::{Encode, Format, NotFinite, PlaneBytes, RowLayout};
-use crate::{PANEL, bf16, blocks, f16, f32, int8, q4_0, q8_0};
+use crate::{PANEL, blocks, int8};
 
 /// What GGUF calls a format (`ggml_type` in ggml.h, `llama_ftype` in llama.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +62,15 @@ macro_rules! formats {
 // its implementation. Programs make their lists from it.
 formats! {
     /// 32-bit floating point (llama2.c's v0 and v1, GGUF).
-    F32, "f32", 0, 0, 1, f32::F32;
+    F32, "f32", 0, 0, 1, crate::f32::F32;
     /// 16-bit floating point (IEEE 754 binary16).
-    F16, "f16", 1, 1, 1, f16::F16;
+    F16, "f16", 1, 1, 1, crate::f16::F16;
     /// The upper 16 bits of 32-bit floating point.
-    Bf16, "bf16", 30, 32, 1, bf16::Bf16;
+    Bf16, "bf16", 30, 32, 1, crate::bf16::Bf16;
     /// 8-bit integers in blocks of 32 along a row, each block with an `f16` scale.
-    Q8_0, "q8_0", 8, 7, blocks::VALUES, q8_0::Q8_0;
+    Q8_0, "q8_0", 8, 7, blocks::VALUES, crate::q8_0::Q8_0;
     /// 4-bit integers in blocks of 32 along a row, each block with an `f16` scale.
-    Q4_0, "q4_0", 2, 2, blocks::VALUES, q4_0::Q4_0;
+    Q4_0, "q4_0", 2, 2, blocks::VALUES, crate::q4_0::Q4_0;
 }
 
 impl Encoding {

@@ -409,7 +409,7 @@ fn every_instruction_set_of_this_cpu_passes_the_self_test() {
 #[test]
 fn matrices_that_share_an_input_may_differ_in_format() {
     let weights: Vec<f32> = (0..64 * 32).map(|i| (i % 13) as f32 - 6.0).collect();
-    // Of these, halves come out: int8 rounds them away from zero, Q8_0 to the even neighbour.
+    // Quantized they are ties: int8 rounds them away from zero, Q8_0 to the even neighbour.
     let x: Vec<f32> = (0..32).map(|i| if i == 0 { 127.0 } else { i as f32 * 0.5 - 8.0 }).collect();
     let int8 = |group| Encoding::Int8 { group };
     let encodings = [int8(4), Encoding::F32, int8(32), Encoding::Q8_0, Encoding::F16];

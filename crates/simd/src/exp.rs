@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn error_stays_within_its_bound() {
-        // A prime step, so that all low bits come up.
+        // A prime step, so that all low bits occur.
         assert!(largest_error(4001) <= 0.502);
     }
 

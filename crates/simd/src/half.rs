@@ -138,7 +138,7 @@ mod tests {
                 assert_eq!(bf16_from_f32(f32::from_bits(middle.to_bits() + 1)), bits + 1);
             }
         }
-        // A NaN whose bits all lie in the lower half stays one.
+        // A NaN stays one even if its bits are all in the lower half.
         assert!(bf16_to_f32(bf16_from_f32(f32::from_bits(0x7f80_0001))).is_nan());
     }
 }

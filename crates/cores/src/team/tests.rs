@@ -16,7 +16,7 @@ use std::vec::Vec;
 /// Sizes of teams.
 pub(crate) const CORES: [usize; 5] = [1, 2, 3, 5, 8];
 
-/// Sleeps on a condition variable after so many turns.
+/// Sleeps on a condition variable after `TURNS` turns.
 #[derive(Default)]
 struct Naps<const TURNS: u32> {
     mutex: Mutex<()>,
