@@ -31,7 +31,7 @@ fn weights(mut bytes: &[u8]) -> Vec<(Part, usize, Vec<u32>)> {
         let mut values = Vec::new();
         let mut row = vec![0.0f32; tensor.shape.columns];
         for_each_row(&mut bytes, tensor, &mut Default::default(), |_, planes| {
-            tensor.shape.encoding.format().decode_row(&tensor.shape, planes, &mut row);
+            tensor.shape.decode_row(planes, &mut row);
             values.extend(row.iter().map(|value| value.to_bits()));
             Ok::<_, bootllm_model_file::RowError>(())
         })
@@ -55,7 +55,7 @@ fn to(weights: Encoding) -> Target<'static> {
 #[test]
 fn a_written_file_is_read_as_it_was_meant() {
     for model in MODELS.map(|model| model()) {
-        for weights in Encoding::IN_GGUF {
+        for weights in Encoding::writable() {
             let bytes = model.gguf(weights);
             let file = read(&mut bytes.as_slice()).unwrap();
             assert_eq!(file.config, model.config);
@@ -64,7 +64,7 @@ fn a_written_file_is_read_as_it_was_meant() {
             for tensor in file.tensors() {
                 let expected = match weights {
                     _ if tensor.part.is_norm() => Encoding::F32,
-                    _ if tensor.shape.columns % weights.group() != 0 => Encoding::F16,
+                    _ if tensor.shape.columns % weights.block_len() != 0 => Encoding::F16,
                     weights => weights,
                 };
                 assert_eq!(tensor.shape.encoding, expected, "{tensor}");
@@ -141,7 +141,7 @@ fn formats_convert_into_each_other() {
         assert!(converted(&f32, Version::V0) == model.file(Version::V0));
         assert!(converted(&f32, to(Encoding::F32)).len() == f32.len());
         // From any of llama2.c's formats, and by way of GGUF, it is the same.
-        for weights in Encoding::IN_GGUF {
+        for weights in Encoding::writable() {
             let direct = converted(&v1, Target::Gguf { weights, tokens });
             assert!(
                 Gguf::parse(&converted(&f32, to(weights))).tensors == Gguf::parse(&direct).tensors

@@ -100,7 +100,7 @@ impl Table {
                 tensor.to_string(),
                 tensor.shape.rows,
                 tensor.shape.columns,
-                tensor.shape.encoding.format().name(),
+                tensor.shape.encoding.name(),
                 tensor.planes[0].offset
             ));
         }

@@ -81,11 +81,10 @@ impl Parameters {
         for (part, layer) in parameters.tensors() {
             let tensor = file.tensor(part, layer).context("a tensor is missing")?;
             let columns = tensor.shape.columns;
-            let format = tensor.shape.encoding.format();
             let values = parameters.part_mut(part, layer);
             for_each_row(source, tensor, &mut chunk, |row, planes| {
                 let values = &mut values[row * columns..][..columns];
-                format.decode_row(&tensor.shape, planes, values);
+                tensor.shape.decode_row(planes, values);
                 Ok::<_, RowError>(())
             })?;
             if !values.iter().all(|value| value.is_finite()) {

@@ -6,7 +6,7 @@
 
 use crate::kv_cache::{Cells, Eighth, Full, Half, KvFormat, TILE};
 use bootllm_cores::Columns;
-use bootllm_simd::{LANES, Registers, Simd, TOGETHER, softmax_scores};
+use bootllm_simd::{LANES, SUMS_AT_ONCE, Simd, VectorWidth, softmax_scores};
 
 /// The queries of some consecutive tokens in one head, and the keys and values that they see.
 pub(crate) struct Head<'a> {
@@ -31,7 +31,7 @@ pub(crate) struct Head<'a> {
 impl Head<'_> {
     /// Scores that [`attend`] needs room for, with a context of `context` positions.
     pub(crate) fn scores(context: usize) -> usize {
-        TOGETHER * context.next_multiple_of(TILE)
+        SUMS_AT_ONCE * context.next_multiple_of(TILE)
     }
 }
 
@@ -60,11 +60,11 @@ fn attend_with<S: Simd, C: Cells>(
 ) {
     let mut token = 0;
     while token < output.rows() {
-        let tokens = (output.rows() - token).min(TOGETHER);
+        let tokens = (output.rows() - token).min(SUMS_AT_ONCE);
         if tokens == 1 {
             attend_together::<S, C, 1>(simd, head, (token, 1), scores, output);
         } else {
-            attend_together::<S, C, TOGETHER>(simd, head, (token, tokens), scores, output);
+            attend_together::<S, C, SUMS_AT_ONCE>(simd, head, (token, tokens), scores, output);
         }
         token += tokens;
     }
@@ -79,7 +79,7 @@ fn attend_together<S: Simd, C: Cells, const T: usize>(
     scores: &mut [f32],
     output: &mut Columns<'_, f32>,
 ) {
-    let room = scores.len() / TOGETHER;
+    let room = scores.len() / SUMS_AT_ONCE;
     let scores = &mut scores[..T * room];
     // What the first of them sees; each of the others sees one position more.
     let seen = head.position + first + 1;
@@ -96,7 +96,7 @@ fn attend_together<S: Simd, C: Cells, const T: usize>(
             (1, 4..) => mix::<S, C, 1, 4>(simd, head, (first, 1), scores, at, output),
             (1, 3) => mix::<S, C, 1, 3>(simd, head, (first, 1), scores, at, output),
             (1, 2) => mix::<S, C, 1, 2>(simd, head, (first, 1), scores, at, output),
-            (_, 4..) if S::REGISTERS == Registers::Wide => {
+            (_, 4..) if S::WIDTH == VectorWidth::V512 => {
                 mix::<S, C, T, 4>(simd, head, (first, tokens), scores, at, output)
             }
             _ => mix::<S, C, T, 1>(simd, head, (first, tokens), scores, at, output),

@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Columns, OneCore, split_together};
 use bootllm_model_file::Config;
-use bootllm_simd::{Cpu, ForSimd, Isa, RopeTable, Simd, add, rms_norm, silu_times, with};
+use bootllm_simd::{Cpu, Isa, RopeTable, Simd, SimdOp, add, dispatch, rms_norm, silu_times};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What a forward pass does beside its products. Each function is that of `bootllm-simd` with the
@@ -23,7 +23,7 @@ pub(crate) trait Kernels: Send + Sync {
 
 /// The kernels for the widest instruction set that is to be used.
 pub(crate) fn kernels(cpu: Cpu) -> Box<dyn Kernels> {
-    match cpu.widest_first().find_map(|isa| with(cpu, isa, Maker)) {
+    match cpu.widest_first().find_map(|isa| dispatch(cpu, isa, Maker)) {
         Some(kernels) => kernels,
         None => unreachable!("plain Rust is for every CPU"),
     }
@@ -31,10 +31,10 @@ pub(crate) fn kernels(cpu: Cpu) -> Box<dyn Kernels> {
 
 struct Maker;
 
-impl ForSimd for Maker {
-    type Made = Box<dyn Kernels>;
+impl SimdOp for Maker {
+    type Output = Box<dyn Kernels>;
 
-    fn make<S: Simd>(self, simd: S) -> Box<dyn Kernels> {
+    fn eval<S: Simd>(self, simd: S) -> Box<dyn Kernels> {
         Box::new(Vectorized(simd))
     }
 }
@@ -108,7 +108,7 @@ pub fn checked(cpu: Cpu) -> Cpu {
 fn agrees(cpu: Cpu, isa: Isa) -> bool {
     let plain = || sample(&*kernels(cpu.only(Isa::Scalar)));
     isa == Isa::Scalar
-        || bootllm_quant::agrees(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
+        || bootllm_quant::self_test(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
 }
 
 /// A number that stands for the bits that kernels make of small vectors, of lengths that fill
@@ -154,7 +154,7 @@ fn sample(kernels: &dyn Kernels) -> u64 {
                     let (start, position) = (number * size, POSITION);
                     let head =
                         Head { queries, stride: dim, start, size, format, keys, values, position };
-                    kernels.attend(&head, &mut scores, &mut output.part(start, size));
+                    kernels.attend(&head, &mut scores, &mut output.slice(start, size));
                 }
             });
             keep(&output);

@@ -178,9 +178,8 @@ fn norm(tensor: &Tensor, file: &mut dyn ReadAt, chunk: &mut Chunk) -> Result<Vec
     let columns = tensor.shape.columns;
     let mut weights = crate::kv_cache::zeros(columns)
         .map_err(|_| out_of_memory(tensor, columns * size_of::<f32>()))?;
-    let format = tensor.shape.encoding.format();
     for_each_row(file, tensor, chunk, |_, planes| {
-        format.decode_row(&tensor.shape, planes, &mut weights);
+        tensor.shape.decode_row(planes, &mut weights);
         Ok::<_, RowError>(())
     })?;
     Ok(weights)

@@ -23,7 +23,7 @@ impl FileFormat {
     pub fn name(self) -> String {
         match self {
             FileFormat::Llama2c(version) => version.name().into(),
-            FileFormat::Gguf { weights } => format!("GGUF ({})", weights.format().name()),
+            FileFormat::Gguf { weights } => format!("GGUF ({})", weights.name()),
         }
     }
 }

@@ -66,7 +66,7 @@ impl ModelFile {
                 }
                 let ((rows, columns), (encoding, offsets)) = (part.shape(&config), place(part));
                 let shape = Shape { rows, columns, encoding };
-                let bytes = encoding.format().plane_bytes(&shape).unwrap_or_default();
+                let bytes = shape.plane_bytes().unwrap_or_default();
                 let plane =
                     |plane: usize| Plane { offset: offsets[plane], row_bytes: bytes[plane] };
                 tensors.push(Tensor { part, layer, shape, planes: [plane(0), plane(1)] });

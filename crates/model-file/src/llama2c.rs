@@ -276,7 +276,7 @@ fn layers_of(part: Part, config: &Config) -> usize {
 
 /// Bytes of a row in each plane. A row has less than 2^31 values, so the numbers fit.
 fn row_bytes(shape: &Shape) -> PlaneBytes {
-    shape.encoding.format().plane_bytes(shape).unwrap_or([u64::MAX, 0])
+    shape.plane_bytes().unwrap_or([u64::MAX, 0])
 }
 
 /// Bytes that a file of this shape has. The numbers of a header are below 2^31, so no sum of 12

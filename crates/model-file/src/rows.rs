@@ -144,14 +144,14 @@ pub fn for_each_row<E: From<RowError>>(
     chunk: &mut Chunk,
     mut each: impl FnMut(usize, [&[u8]; 2]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let format = tensor.shape.encoding.format();
     for piece in Piece::all_of(tensor) {
         chunk.read(file, &piece)?;
         let (planes, row_bytes) = (chunk.planes(), chunk.planes.map(|bytes| bytes / piece.rows));
         for row in 0..piece.rows {
             let own = |plane: usize| &planes[plane][row * row_bytes[plane]..][..row_bytes[plane]];
             let (row, own) = (piece.first + row, [own(0), own(1)]);
-            format
+            tensor
+                .shape
                 .check_row(own)
                 .map_err(|error| RowError::not_finite(tensor, BadRow { row, error }))?;
             each(row, own)?;

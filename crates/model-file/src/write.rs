@@ -46,6 +46,9 @@ pub enum WriteError {
         /// The name of the format.
         format: &'static str,
     },
+    /// The format can be read but not written.
+    #[error("{0} files can be read but not written; choose another format")]
+    ReadOnly(&'static str),
     /// The sink could not take the bytes.
     #[error("writing: {0}")]
     Sink(String),
@@ -92,14 +95,14 @@ fn write_tensor(
     sink: &mut dyn Sink,
 ) -> Result<(), WriteError> {
     let shape = version.shape(config, part);
-    let format = shape.encoding.format();
-    let [first, second] = format.plane_bytes(&shape).unwrap_or_default().map(|n| n as usize);
+    let encoder = shape.encoder().ok_or(WriteError::ReadOnly(shape.encoding.name()))?;
+    let [first, second] = shape.plane_bytes().unwrap_or_default().map(|n| n as usize);
     let mut values = vec![0; first];
     let mut scales = Vec::new();
     rows(part, layer, &mut |row| {
         let start = scales.len();
         scales.resize(start + second, 0);
-        format.encode_row(&shape, row, [&mut values, &mut scales[start..]]);
+        encoder.encode_row(row, [&mut values, &mut scales[start..]]);
         sink.write(&values).map_err(WriteError::Sink)
     })?;
     sink.write(&scales).map_err(WriteError::Sink)
@@ -183,7 +186,7 @@ fn with_rows(
         let tensor = model.tensor(part, layer).ok_or(WriteError::Missing(part, layer))?;
         values.resize(tensor.shape.columns, 0.0);
         for_each_row(file, tensor, &mut chunk, |_, planes| {
-            tensor.shape.encoding.format().decode_row(&tensor.shape, planes, &mut values);
+            tensor.shape.decode_row(planes, &mut values);
             each(&values)
         })?;
         done += tensor.bytes();

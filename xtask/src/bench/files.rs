@@ -78,7 +78,7 @@ impl Source {
         };
         let (format, container) = match models::describe(path)?.format {
             FileFormat::Gguf { weights } => {
-                let name = weights.format().name();
+                let name = weights.name();
                 let known = Format::ALL.into_iter().find(|format| format.name() == name);
                 (known.with_context(|| format!("{name} is not known here"))?, Some(Container::Gguf))
             }

@@ -105,7 +105,7 @@ impl Llama {
                     values,
                     position,
                 };
-                kernels.attend(&head, scores, &mut output.part(number * size, size));
+                kernels.attend(&head, scores, &mut output.slice(number * size, size));
             }
         });
     }

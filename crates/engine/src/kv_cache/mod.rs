@@ -75,7 +75,7 @@ impl KvCache {
         let bytes = bytes.unwrap_or(usize::MAX);
         // No token is to wait for memory.
         let (keys, values) =
-            (AlignedBytes::zeroed_at_once(bytes)?, AlignedBytes::zeroed_at_once(bytes)?);
+            (AlignedBytes::zeroed_and_touched(bytes)?, AlignedBytes::zeroed_and_touched(bytes)?);
         Ok(KvCache { format, keys, values, head_size, kv_heads, positions })
     }
 

@@ -79,7 +79,7 @@ impl Info {
             *dimension = cursor.u64()?;
         }
         let number = cursor.u32()?;
-        let encoding = encoding_of(number)
+        let encoding = Encoding::with_ggml_type(number)
             .ok_or_else(|| GgufError::TensorType { tensor: shown(), found: type_name(number) })?;
         Ok(Info { part, layer, dimensions, encoding, offset: cursor.u64()? })
     }
@@ -180,9 +180,8 @@ fn place_one(
         .into());
     }
     let shape = Shape { rows, columns, encoding };
-    let format = encoding.format();
-    if columns % encoding.group() != 0 {
-        let (name, group) = (format.name(), encoding.group());
+    if columns % encoding.block_len() != 0 {
+        let (name, group) = (encoding.name(), encoding.block_len());
         return Err(GgufError::TensorShape {
             tensor: info.name(),
             found: format!("{columns} x {rows}"),
@@ -196,7 +195,7 @@ fn place_one(
     }
     let offset = start.checked_add(offset).ok_or(wrong("far beyond the end of the file"))?;
     // A row has less than 2^31 values, so this fits.
-    let [row_bytes, none] = format.plane_bytes(&shape).unwrap_or([u64::MAX, 0]);
+    let [row_bytes, none] = shape.plane_bytes().unwrap_or([u64::MAX, 0]);
     let planes = [Plane { offset, row_bytes }, Plane { offset, row_bytes: none }];
     Ok(Tensor { part, layer, shape, planes })
 }
@@ -245,13 +244,6 @@ fn what_is(name: &str) -> &'static str {
         _ if has("_q_norm") || has("_k_norm") => "norms of queries and keys",
         _ => "a tensor that is none of a Llama model",
     }
-}
-
-fn encoding_of(number: u32) -> Option<Encoding> {
-    let is = |encoding: &Encoding| {
-        encoding.format().gguf_type().is_some_and(|gguf_type| gguf_type.tensor == number)
-    };
-    Encoding::IN_GGUF.into_iter().find(is)
 }
 
 fn type_name(number: u32) -> String {

@@ -88,7 +88,7 @@ impl Writer<'_> {
         values: &mut Values,
         tokens: Option<&dyn Tokens>,
     ) -> Result<(), WriteError> {
-        let file_type = self.weights.format().gguf_type().map_or(0, |gguf_type| gguf_type.file);
+        let file_type = self.weights.gguf_type().map_or(0, |gguf_type| gguf_type.file);
         values.u32(keys::ALIGNMENT, ALIGNMENT as u32);
         values.u32(keys::FILE_TYPE, file_type);
         values.u32(keys::QUANTIZATION_VERSION, QUANTIZATION_VERSION);
@@ -141,7 +141,7 @@ impl Writer<'_> {
             let dimensions = &dimensions[..if part.is_norm() { 1 } else { 2 }];
             info.bytes.extend((dimensions.len() as u32).to_le_bytes());
             info.bytes.extend(dimensions.iter().flat_map(|dimension| dimension.to_le_bytes()));
-            let gguf_type = shape.encoding.format().gguf_type();
+            let gguf_type = shape.encoding.gguf_type();
             let number = gguf_type.map_or(0, |gguf_type| gguf_type.tensor);
             info.bytes.extend(number.to_le_bytes());
             info.bytes.extend(offset.to_le_bytes());
@@ -160,13 +160,13 @@ impl Writer<'_> {
 
     fn tensor(&mut self, part: Part, layer: usize, rows: &mut Rows<'_>) -> Result<(), WriteError> {
         let shape = self.shape(part);
-        let format = shape.encoding.format();
+        let encoder = shape.encoder().ok_or(WriteError::ReadOnly(shape.encoding.name()))?;
         let mut row = vec![0; plane_bytes(&shape)[0] as usize];
         rows(part, layer, &mut |values| {
-            format.encode_row(&shape, values, [&mut row, &mut []]);
-            format.check_row([&row, &[]]).map_err(|_| WriteError::TooLarge {
+            encoder.encode_row(values, [&mut row, &mut []]);
+            shape.check_row([&row, &[]]).map_err(|_| WriteError::TooLarge {
                 tensor: part.name_in(layer).to_string(),
-                format: format.name(),
+                format: shape.encoding.name(),
             })?;
             self.put(&row)
         })
@@ -188,7 +188,7 @@ impl Writer<'_> {
         let (rows, columns) = part.shape(self.config);
         let encoding = match self.weights {
             _ if part.is_norm() => Encoding::F32,
-            weights if !columns.is_multiple_of(weights.group()) => Encoding::F16,
+            weights if !columns.is_multiple_of(weights.block_len()) => Encoding::F16,
             weights => weights,
         };
         Shape { rows, columns, encoding }
@@ -220,7 +220,7 @@ impl Writer<'_> {
 
 /// Bytes of a row. A row has less than 2^31 values, so the number fits.
 fn plane_bytes(shape: &Shape) -> PlaneBytes {
-    shape.encoding.format().plane_bytes(shape).unwrap_or_default()
+    shape.plane_bytes().unwrap_or_default()
 }
 
 /// Values that take little memory, as the file has them.
