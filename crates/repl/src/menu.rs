@@ -34,7 +34,7 @@ pub(crate) fn choose(world: &mut World<'_>, catalog: &mut Catalog, automatic: bo
     if let ([only], true) = (catalog.models.as_slice(), automatic) {
         return Choice::Model(Box::new(only.clone()));
     }
-    world.cores.rest();
+    world.cores.park();
     let mut selected = 0;
     let mut drawn = 0;
     if catalog.models.is_empty() {

@@ -86,7 +86,7 @@ impl<'a> Prompt<'a> {
     /// Reads lines and does what they say.
     pub(crate) fn run(&mut self, world: &mut World<'_>) -> After {
         loop {
-            world.cores.rest();
+            world.cores.park();
             let line = match world.terminal.line(&mut self.editor, PROMPT) {
                 Typed::Line(line) => line,
                 Typed::Cancelled => continue,

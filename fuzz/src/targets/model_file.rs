@@ -233,7 +233,7 @@ fn check_conversions(file: &ModelFile, mut bytes: &[u8]) {
             (FileFormat::Llama2c(version), config.clone())
         );
     }
-    for weights in Encoding::IN_GGUF {
+    for weights in Encoding::writable() {
         let mut output = Vec::new();
         let format = OutputFormat::Gguf(weights);
         match convert(file, &mut bytes, format, None, &mut output, &mut |_| {}) {

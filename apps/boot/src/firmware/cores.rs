@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_cores::{Cores, Idle, OneCore, Resting, Signal, Team};
+use bootllm_cores::{Cores, Idle, OneCore, Parked, Signal, Team};
 use bootllm_platform::Clock;
 use bootllm_units as units;
 use core::ffi::c_void;
@@ -61,15 +61,15 @@ impl FirmwareCores {
         // SAFETY: the event has no function that the firmware would call.
         let back = unsafe { boot::create_event(EventType::empty(), Tpl::CALLBACK, None, None) };
         let Ok(back) = back else { return Self { team: None, fact } };
-        let resting = if cpu::can_watch() { Resting::Asleep } else { Resting::Away };
-        fact += match resting {
-            Resting::Asleep => "; the others rest by MWAIT",
-            Resting::Away => "; the others rest in the firmware",
+        let parked = if cpu::can_watch() { Parked::Asleep } else { Parked::Returned };
+        fact += match parked {
+            Parked::Asleep => "; the others rest by MWAIT",
+            Parked::Returned => "; the others rest in the firmware",
         };
         let idle = Processors {
             services,
             places,
-            resting,
+            parked,
             seldom_pauses: cpu::is_virtual(),
             clock,
             back,
@@ -167,7 +167,7 @@ struct Processors {
     services: *const MpServices,
     /// Each processor's place in the team, by the firmware's numbers.
     places: Vec<Option<usize>>,
-    resting: Resting,
+    parked: Parked,
     /// In an emulator, a core that pauses all the time slows down the others.
     seldom_pauses: bool,
     clock: TickClock,
@@ -215,14 +215,14 @@ impl Idle for Processors {
     }
 
     fn sleep(&self, signal: &Signal<'_>) {
-        match self.resting {
+        match self.parked {
             // SAFETY: processors rest asleep only where `can_watch` is true, and the signal that is
             // borrowed here is mapped.
-            Resting::Asleep => unsafe { cpu::watch(signal.address(), || signal.is_given()) },
+            Parked::Asleep => unsafe { cpu::watch(signal.address(), || signal.is_set()) },
             // It is not time to rest, so they stay.
-            Resting::Away => (0..Self::TURNS)
-                .take_while(|_| !signal.is_given())
-                .for_each(|turn| self.pause(turn)),
+            Parked::Returned => {
+                (0..Self::TURNS).take_while(|_| !signal.is_set()).for_each(|turn| self.pause(turn))
+            }
         }
     }
 
@@ -249,11 +249,11 @@ impl Idle for Processors {
         }
     }
 
-    fn rest(&self) -> Resting {
-        if self.resting == Resting::Away {
+    fn park(&self) -> Parked {
+        if self.parked == Parked::Returned {
             self.away.store(true, Ordering::Relaxed);
         }
-        self.resting
+        self.parked
     }
 }
 
