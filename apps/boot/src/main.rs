@@ -20,6 +20,7 @@ extern crate alloc;
 mod firmware;
 
 mod boot_sector;
+mod core_limit;
 mod file_info;
 mod free_list;
 #[cfg(target_arch = "x86_64")]

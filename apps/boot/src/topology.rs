@@ -62,6 +62,13 @@ pub fn places(processors: &[Processor], threads: Threads) -> Vec<Option<usize>> 
     processors.iter().map(place).collect()
 }
 
+/// Takes the places from `cores` on away.
+pub fn limit(places: &mut [Option<usize>], cores: usize) {
+    for place in places {
+        *place = place.filter(|&place| place < cores);
+    }
+}
+
 fn core(processor: &Processor) -> [u32; 2] {
     let [package, core, _] = processor.location;
     [package, core]
@@ -129,6 +136,15 @@ mod tests {
         threads[1].usable = false;
         threads[3].usable = false;
         assert_eq!(places(&threads, Threads::AsLocated), [Some(0), None, Some(1), None]);
+    }
+
+    #[test]
+    fn the_last_places_go_first() {
+        let mut all = [Some(1), None, Some(0), Some(2)];
+        limit(&mut all, 2);
+        assert_eq!(all, [Some(1), None, Some(0), None]);
+        limit(&mut all, 1);
+        assert_eq!(all, [None, None, Some(0), None]);
     }
 
     #[test]

@@ -19,16 +19,23 @@ mod storage;
 #[cfg(windows)]
 mod symbols;
 
+use crate::core_limit;
+use alloc::format;
+use bootllm_platform::{Clock, Console};
 use bootllm_repl::{Leave, Platform, Start};
 use clock::TickClock;
 use console::FirmwareConsole;
+use core::ptr;
+use core::time::Duration;
 use cores::FirmwareCores;
 use entropy::MixedEntropy;
 use machine::FirmwareMachine;
 use storage::BootStorage;
 use uefi::prelude::entry;
+use uefi::proto::console::text::Input;
 use uefi::runtime::{self, ResetType};
 use uefi::{Handle, Status, boot, table};
+use uefi_raw::protocol::console::{InputKey, SimpleTextInputProtocol};
 use uefi_raw::table::system::SystemTable;
 
 #[entry]
@@ -40,11 +47,19 @@ fn main() -> Status {
     cpu::prepare();
 
     let clock = TickClock::measure();
-    let mut console = FirmwareConsole::open(&clock);
     let mut storage = BootStorage::find();
-    let cores = FirmwareCores::find(clock);
+    let mut boot_volume = storage.boot_volume();
+    let options = boot_volume.read_text(core_limit::OPTIONS_FILE);
+    let marker = boot_volume.remove(core_limit::MARKER_FILE);
+    // The console drops the keys from before.
+    let limit = core_limit::choose(options.as_deref(), is_held(core_limit::KEY, &clock), marker);
+    let mut console = FirmwareConsole::open(&clock);
+    let cores = FirmwareCores::wake(clock, limit, &mut boot_volume);
+    if let Some(warning) = cores.warning() {
+        console.write(&format!("{warning}\n"));
+    }
     let mut machine =
-        FirmwareMachine::new(storage.boot_volume(), &clock, cores.fact().into(), console.facts());
+        FirmwareMachine::new(boot_volume, &clock, cores.fact().into(), console.facts());
     let platform = Platform {
         console: &mut console,
         storage: &mut storage,
@@ -68,6 +83,38 @@ fn main() -> Status {
             Status::SUCCESS
         }
     }
+}
+
+/// How long a key that is held takes to come: keyboards repeat it 10 to 50 times a second, and the
+/// firmware looks at serial lines every 20 ms.
+const HELD: Duration = Duration::from_millis(100);
+
+/// Whether a key is held. Other keys are dropped.
+fn is_held(key: char, clock: &TickClock) -> bool {
+    let Some(device) = console_in() else { return false };
+    let next = || {
+        protocol::with::<Input, _>(device, |keys| {
+            // Some firmware waits in a read for a key that it has not announced.
+            let event = keys.wait_for_key_event().ok()?;
+            boot::check_event(&event).ok().filter(|&pressed| pressed)?;
+            let keys = ptr::from_mut(keys).cast::<SimpleTextInputProtocol>();
+            let mut data = InputKey::default();
+            // SAFETY: `Input` is a transparent wrapper of the protocol, which the firmware gave;
+            // `data` is ours to write.
+            let status = unsafe { ((*keys).read_key_stroke)(keys, &mut data) };
+            (status == Status::SUCCESS).then_some(data.unicode_char)
+        })
+    };
+    let deadline = clock.now() + HELD;
+    while clock.now() < deadline {
+        match next() {
+            Ok(Some(unit)) if u32::from(unit) == u32::from(key) => return true,
+            Ok(Some(_)) => {}
+            Ok(None) => boot::stall(Duration::from_millis(5)),
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// What the firmware gave the program to begin with.
