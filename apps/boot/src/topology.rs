@@ -19,6 +19,7 @@ pub enum Threads {
     /// Firmware can know: its locations count.
     AsLocated,
     /// The CPU has one thread per core, whatever the firmware makes of it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "others have no such CPUs"))]
     None,
 }
 
@@ -28,6 +29,7 @@ pub enum Threads {
 /// CPUID.4:EAX\[31:26\] + 1, the addressable cores per package, or 1 where the CPU has no leaf 4
 /// (SDM 3, "Identifying Topological Relationships in a MP System"). Both are rounded up to powers of
 /// two before they are compared, as the widths of fields in an APIC ID are.
+#[cfg(any(target_arch = "x86_64", test))]
 pub fn threads_without_leaf_b(logical: u32, cores: u32) -> Threads {
     if logical.max(1).next_power_of_two() > cores.max(1).next_power_of_two() {
         Threads::AsLocated
