@@ -1,13 +1,13 @@
-//! How many cores may be woken at this start.
+//! The number of cores that this start may wake.
 //!
-//! There are PCs whose firmware hangs when it wakes the other cores, or whose cores never come back.
-//! They stay usable: by a line in a file, by a key held at the start, and by a marker file that is
-//! there while cores are woken, so that one which is found at the next start tells of a hang.
+//! There are PCs whose firmware hangs when it wakes the other cores, or whose cores never come
+//! back. They stay usable: by a line in a file, by a key held at the start, and by a marker file
+//! that is there while cores are woken: the next start that finds it knows that the last one hung.
 
 use core::fmt;
 
-/// The file with options, in the root folder of the boot volume. Its lines are `name = value`; those
-/// that begin with `#` are comments.
+/// The file with options, in the root folder of the boot volume. Its lines are `name = value`;
+/// those that begin with `#` are comments.
 pub const OPTIONS_FILE: &str = "bootllm.txt";
 /// The file that is there while cores are woken.
 pub const MARKER_FILE: &str = "bootllm.try";

@@ -25,10 +25,10 @@ pub enum Threads {
 
 /// Tells whether an Intel CPU without CPUID leaf 0xB has several threads per core.
 ///
-/// `logical` is CPUID.1:EBX\[23:16\], the addressable logical processors per package, and `cores` is
-/// CPUID.4:EAX\[31:26\] + 1, the addressable cores per package, or 1 where the CPU has no leaf 4
-/// (SDM 3, "Identifying Topological Relationships in a MP System"). Both are rounded up to powers of
-/// two before they are compared, as the widths of fields in an APIC ID are.
+/// `logical` is CPUID.1:EBX\[23:16\], the addressable logical processors per package, and `cores`
+/// is CPUID.4:EAX\[31:26\] + 1, the addressable cores per package, or 1 where the CPU has no leaf 4
+/// (SDM 3, "Identifying Topological Relationships in a MP System"). Both are rounded up to powers
+/// of two before they are compared, as the widths of fields in an APIC ID are.
 #[cfg(any(target_arch = "x86_64", test))]
 pub fn threads_without_leaf_b(logical: u32, cores: u32) -> Threads {
     if logical.max(1).next_power_of_two() > cores.max(1).next_power_of_two() {
@@ -38,8 +38,8 @@ pub fn threads_without_leaf_b(logical: u32, cores: u32) -> Threads {
     }
 }
 
-/// Assigns each processor, by the firmware's number, its place in the team. Place 0 is the processor
-/// that boots; a processor without a place does not compute.
+/// Assigns each processor, by the firmware's number, its place in the team. Place 0 is the
+/// processor that boots; a processor without a place does not compute.
 ///
 /// One thread of each core computes, because the threads of a core share its arithmetic units.
 /// Firmware that reports one location for two processors does not know the cores, and firmware that

@@ -1,15 +1,15 @@
 //! The processors that compute: the boot core, and the application processors that MP Services of
 //! the firmware start (Platform Initialization specification, volume 2, "MP Services Protocol").
 //!
-//! Application processors come up with interrupts off and a small stack. They switch on their vector
-//! registers and work in the [`Team`] until they are dismissed; they do not allocate, print or call
-//! the firmware. They are woken once at the start, to see which of them come, and are not waited for
-//! later: firmware that starts none, or not all, leaves their share to the others.
+//! Application processors come up with interrupts off and a small stack. They switch on their
+//! vector registers and work in the [`Team`] until they are dismissed; they do not allocate, print
+//! or call the firmware. They are woken once at the start, to see which of them come, and are not
+//! waited for later: firmware that starts none, or not all, leaves their share to the others.
 //!
-//! Between replies they sleep, in one of two ways. Where the CPU can watch memory (MONITOR and MWAIT
-//! on x86), they stay in the team and watch for work. In a virtual machine such watching is missing
-//! or no sleep, and with interrupts off nothing else wakes a halted processor: there they go back to
-//! the firmware, which lets them sleep in its own way, and are started again.
+//! Between replies they sleep, in one of two ways. Where the CPU can watch memory (MONITOR and
+//! MWAIT on x86), they stay in the team and watch for work. In a virtual machine such watching is
+//! missing or no sleep, and with interrupts off nothing else wakes a halted processor: there they
+//! go back to the firmware, which lets them sleep in its own way, and are started again.
 
 use super::clock::TickClock;
 use super::storage::Volume;
@@ -31,16 +31,17 @@ use uefi::boot::{self, EventType, Tpl};
 use uefi::proto::pi::mp::MpServices;
 use uefi::{Event, ResultExt, Status};
 
-/// Between two tries to start processors that the firmware has not seen coming back yet.
+/// Pause between two attempts to start processors that the firmware has not seen returning yet.
 const BETWEEN_STARTS: Duration = Duration::from_millis(10);
-/// How long processors may take to go back to the firmware. It looks every 100 ms (edk2's
+/// Time limit for processors to return to the firmware, which looks every 100 ms (edk2's
 /// DxeMpLib).
 const RETURN: Duration = Duration::from_secs(2);
 
-/// How long processors may take to come. It takes 20 ms where it works (edk2's MpInitLib).
+/// Time limit for processors to come after they were started. It takes 20 ms where it works (edk2's
+/// MpInitLib).
 const COMING: Duration = Duration::from_secs(2);
 
-/// The team, for who has no other way to it: a processor that panics.
+/// The team, for a processor that panics.
 static TEAM: AtomicPtr<Team<Processors>> = AtomicPtr::new(ptr::null_mut());
 /// Which processor is the boot core.
 static BOOT_CORE: AtomicU64 = AtomicU64::new(0);
@@ -117,7 +118,7 @@ impl FirmwareCores {
         Self { team: Some(team), together: came > 1, fact, warning }
     }
 
-    /// What is to be told at the start.
+    /// A message for the user, if not all cores compute.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
@@ -130,13 +131,13 @@ impl FirmwareCores {
         }
     }
 
-    /// What there is, in words.
+    /// Describes the cores.
     pub fn fact(&self) -> &str {
         &self.fact
     }
 
-    /// Sends all processors back to the firmware. False if some have not gone after a while: this
-    /// program must stay in memory then.
+    /// Sends all processors back to the firmware. Returns false if some have not left in time: then
+    /// this program must stay in memory.
     #[must_use]
     pub fn dismiss(&self) -> bool {
         let Some(team) = self.team else { return true };
@@ -182,7 +183,7 @@ pub fn stop_this_processor() -> ! {
     }
 }
 
-/// MP Services, and what processors they know.
+/// Returns MP Services and the processors that they know.
 fn processors() -> Option<(*const MpServices, Vec<Processor>)> {
     let device = protocol::first_device::<MpServices>()?;
     protocol::with::<MpServices, _>(device, |services| {
@@ -227,13 +228,13 @@ struct Processors {
     away: AtomicBool,
     /// Whether the firmware has refused to start them together.
     one_by_one: AtomicBool,
-    /// When to try next, in nanoseconds of the clock.
+    /// Time of the next attempt, in nanoseconds of the clock.
     next_start: AtomicU64,
 }
 
-// SAFETY: the events are used on the boot core alone, by those methods of `Idle` that the team calls
-// there, for only the boot core calls `run`, `rest` and `dismiss`. Application processors make of
-// `services` the one call that is allowed to them. The rest is plain data.
+// SAFETY: the events are used on the boot core alone, by those methods of `Idle` that the team
+// calls there, for only the boot core calls `run`, `rest` and `dismiss`. Application processors
+// make of `services` the one call that is allowed to them. The rest is plain data.
 unsafe impl Sync for Processors {}
 
 impl Processors {

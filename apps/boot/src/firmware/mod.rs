@@ -85,8 +85,8 @@ fn main() -> Status {
     }
 }
 
-/// How long a key that is held takes to come: keyboards repeat it 10 to 50 times a second, and the
-/// firmware looks at serial lines every 20 ms.
+/// Longest time between two reports of a key that is held: keyboards repeat it 10 to 50 times a
+/// second, and the firmware looks at serial lines every 20 ms.
 const HELD: Duration = Duration::from_millis(100);
 
 /// Whether a key is held. Other keys are dropped.
@@ -117,20 +117,20 @@ fn is_held(key: char, clock: &TickClock) -> bool {
     false
 }
 
-/// What the firmware gave the program to begin with.
+/// The system table, which the firmware passes to the program.
 fn system_table() -> Option<&'static SystemTable> {
     // SAFETY: the firmware keeps the table for the life of the program, and all it changes in it
     // while boot services are on is the list of configuration tables, which is not looked at here.
     table::system_table_raw().map(|table| unsafe { table.as_ref() })
 }
 
-/// The device that keys come from.
+/// The firmware's console input.
 fn console_in() -> Option<Handle> {
     // SAFETY: what is called a handle there is one, or null.
     unsafe { Handle::from_ptr(system_table()?.stdin_handle) }
 }
 
-/// The device that the firmware shows text on.
+/// The firmware's console output.
 fn console_out() -> Option<Handle> {
     // SAFETY: as above.
     unsafe { Handle::from_ptr(system_table()?.stdout_handle) }

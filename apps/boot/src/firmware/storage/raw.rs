@@ -31,8 +31,8 @@ impl OpenFile {
         let opened = protocol::with::<SimpleFileSystem, _>(device, |volume| {
             let volume = ptr::from_mut(volume).cast::<SimpleFileSystemProtocol>();
             let mut root = ptr::null_mut();
-            // SAFETY: `SimpleFileSystem` is a transparent wrapper of the protocol, which the firmware
-            // gave; `root` is ours to write.
+            // SAFETY: `SimpleFileSystem` is a transparent wrapper of the protocol, which the
+            // firmware gave; `root` is ours to write.
             let status = unsafe { ((*volume).open_volume)(volume, &mut root) };
             Self::opened(status, root)
         });
@@ -61,8 +61,8 @@ impl OpenFile {
         name.push(0);
         let file = self.0.as_ptr();
         let mut opened = ptr::null_mut();
-        // SAFETY: the file is open until it is dropped; `name` ends with its only zero, and `opened`
-        // is ours to write.
+        // SAFETY: the file is open until it is dropped; `name` ends with its only zero, and
+        // `opened` is ours to write.
         let status = unsafe {
             ((*file).open)(file, &mut opened, name.as_ptr(), mode, FileAttribute::empty())
         };
@@ -109,7 +109,7 @@ impl OpenFile {
         let file = self.0.as_ptr();
         // Deleting closes the file, whether it succeeds or not (UEFI specification 2.10, 13.5).
         mem::forget(self);
-        // SAFETY: the file is open, and nobody uses it after this.
+        // SAFETY: the file is open, and this is its last use.
         match unsafe { ((*file).delete)(file) } {
             Status::SUCCESS => Ok(()),
             status => Err(status),
@@ -126,7 +126,7 @@ impl OpenFile {
         }
     }
 
-    /// What the file system says of this file or folder.
+    /// Returns name, size and attributes of this file or folder.
     pub fn info(&mut self) -> Result<FileInfo, Status> {
         let bytes = self.get_info(&RawFileInfo::ID)?;
         FileInfo::parse(&bytes).ok_or(Status::VOLUME_CORRUPTED)
@@ -163,7 +163,7 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let file = self.0.as_ptr();
-        // SAFETY: it is open, and nobody uses it after this. Closing always succeeds (UEFI
+        // SAFETY: it is open, and this is its last use. Closing always succeeds (UEFI
         // specification 2.10, 13.5).
         let _ = unsafe { ((*file).close)(file) };
     }

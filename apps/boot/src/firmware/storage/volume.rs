@@ -17,8 +17,8 @@ use uefi::proto::media::block::BlockIO;
 use uefi::proto::media::fs::SimpleFileSystem;
 use uefi::{Handle, Status, boot};
 
-/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time to
-/// time, but not while it reads.
+/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time
+/// to time, but not while it reads.
 const UNPLUGGED: Duration = Duration::from_secs(1);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
