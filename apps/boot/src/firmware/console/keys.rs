@@ -43,7 +43,7 @@ impl Keyboard {
     pub fn open() -> Self {
         let uart = (DeviceType::MESSAGING, DeviceSubType::MESSAGING_UART);
         let mut serial = protocol::devices::<text::InputEx>();
-        serial.retain(|&device| protocol::leads_through(device, uart));
+        serial.retain(|&device| protocol::path_contains(device, uart));
         // SAFETY: the event has no function that the firmware would call.
         let timer = unsafe { boot::create_event(EventType::TIMER, Tpl::APPLICATION, None, None) };
         let mut keyboard = Self {
