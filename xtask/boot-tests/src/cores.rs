@@ -5,16 +5,16 @@ use std::fs;
 use xtask::disk::Entry;
 use xtask::machine::Machine;
 
-use crate::bench::{Transcript, bench};
+use crate::fixture::{Transcript, fixture};
 
 /// A machine with two processors and a file on its disk.
 fn machine_with(test: &str, name: &str, text: &str) -> Machine {
-    let bench = bench();
-    let file = bench.file(name);
+    let fixture = fixture();
+    let file = fixture.file(name);
     fs::write(&file, text).unwrap();
-    let mut entries = bench.entries(&[&bench.small]);
+    let mut entries = fixture.entries(&[&fixture.small]);
     entries.push(Entry::new(name, file).unwrap());
-    let mut machine = bench.machine(test, &entries);
+    let mut machine = fixture.machine(test, &entries);
     machine.cpus = 2;
     machine
 }
@@ -28,7 +28,7 @@ fn computes_with(transcript: &Transcript, cores: &str) -> bool {
 #[ignore = "boots a machine"]
 fn a_file_limits_the_cores() {
     let machine = machine_with("cores-file", "bootllm.txt", "# one\r\ncores = 1\r\n");
-    let transcript = bench().play(&machine, "/diag\n");
+    let transcript = fixture().play(&machine, "/diag\n");
     assert!(computes_with(&transcript, "1 core,"), "{}", transcript.0);
 }
 
@@ -39,7 +39,7 @@ fn a_file_limits_the_cores() {
 fn a_start_that_stopped_is_remembered_once() {
     let machine = machine_with("cores-marker", "bootllm.try", "");
     for cores in ["1 core,", "2 cores,"] {
-        let transcript = bench().play(&machine, "/diag\n");
+        let transcript = fixture().play(&machine, "/diag\n");
         assert!(computes_with(&transcript, cores), "{}", transcript.0);
     }
 }
