@@ -1,9 +1,10 @@
 //! Loading a model and its tokenizer.
 
 use crate::World;
-use crate::catalog::Found;
+use crate::catalog::CatalogEntry;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use bootllm_chat::report;
 use bootllm_engine::{KvFormat, Loading, Memory, Model, checked};
 use bootllm_model_file::ModelFile;
@@ -14,7 +15,7 @@ use core::time::Duration;
 /// A model that is ready to run.
 pub(crate) struct Loaded {
     pub(crate) name: String,
-    pub(crate) file: ModelFile,
+    pub(crate) file: Arc<ModelFile>,
     pub(crate) model: Model,
     /// In which form keys and values are kept at first.
     pub(crate) kv: KvFormat,
@@ -28,13 +29,13 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 /// What went wrong and what to do, in a sentence.
-pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, String> {
+pub(crate) fn load(world: &mut World<'_>, entry: &CatalogEntry) -> Result<Loaded, String> {
     let begun = world.clock.now();
-    let (tokenizer_name, tokenizer) = load_tokenizer(world, found)?;
-    let context = found.file.config.context;
+    let (tokenizer_name, tokenizer) = load_tokenizer(world, entry)?;
+    let context = entry.file.config.context;
     let free = world.machine.memory_free();
-    let kv = kv_that_fits(world, found, free)?;
-    let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
+    let kv = kv_that_fits(world, entry, free)?;
+    let mut source = world.storage.open(&entry.name).map_err(|error| error.to_string())?;
     let (terminal, clock, cores) = (&mut world.terminal, world.clock, world.cores);
     let mut shown = begun;
     let cpu = checked(world.start.cpu.unwrap_or_else(Cpu::detect));
@@ -47,29 +48,33 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
             let line = report::progress("loading", loading.done, loading.total, time, columns);
             terminal.write(&format!("\r{line}\x1b[K"));
         }
-        terminal.go_on()
+        terminal.poll_cancel()
     };
-    let model = Model::load_for(cpu, cores, &found.file, &mut *source, context, &mut progress);
+    let model = Model::load_for(cpu, cores, &entry.file, &mut *source, context, &mut progress);
     terminal.write("\r\x1b[K");
     let model = model.map_err(|error| error.to_string())?;
     let time = clock.now().saturating_sub(begun);
     terminal.quiet(&format!(
         "{}: {} parameters, {} loaded in {}, {}/s\n",
-        found.name,
-        report::count(found.file.parameters()),
-        report::bytes(found.file.size),
+        entry.name,
+        report::count(entry.file.parameters()),
+        report::bytes(entry.file.size),
         report::duration(time),
-        report::bytes(report::rate(found.file.size as f64, time) as u64)
+        report::bytes(report::rate(entry.file.size as f64, time) as u64)
     ));
-    let (name, file) = (found.name.clone(), found.file.clone());
+    let (name, file) = (entry.name.clone(), entry.file.clone());
     Ok(Loaded { name, file, model, kv, tokenizer_name, tokenizer, time })
 }
 
 /// In which form keys and values are kept: as it was asked for, or in the least memory that it takes
 /// to fit, which the person is told, for the text is a little different then.
-fn kv_that_fits(world: &mut World<'_>, found: &Found, free: u64) -> Result<KvFormat, String> {
-    let wanted = world.start.kv;
-    let needed = |kv| Memory::needed_with(&found.file, found.file.config.context, kv).total();
+fn kv_that_fits(
+    world: &mut World<'_>,
+    entry: &CatalogEntry,
+    free: u64,
+) -> Result<KvFormat, String> {
+    let wanted = world.settings.kv;
+    let needed = |kv| Memory::needed_with(&entry.file, entry.file.config.context, kv).total();
     let mut narrower = KvFormat::ALL.into_iter().skip_while(|&kv| kv != wanted);
     let Some(fits) = narrower.find(|&kv| needed(kv) <= free) else {
         return Err(format!(
@@ -91,19 +96,22 @@ fn kv_that_fits(world: &mut World<'_>, found: &Found, free: u64) -> Result<KvFor
 }
 
 /// What is inside the model, else the file beside it; with the name of the file it is in.
-fn load_tokenizer(world: &mut World<'_>, found: &Found) -> Result<(String, Tokenizer), String> {
+fn load_tokenizer(
+    world: &mut World<'_>,
+    entry: &CatalogEntry,
+) -> Result<(String, Tokenizer), String> {
     let mut open =
         |name: &str| world.storage.open(name).map_err(|error| format!("{name}: {error}"));
-    if let Some(vocabulary) = &found.file.vocabulary {
-        let tokenizer = Tokenizer::inside(vocabulary, &mut *open(&found.name)?);
-        return Ok((found.name.clone(), tokenizer.map_err(|error| error.to_string())?));
+    if let Some(vocabulary) = &entry.file.vocabulary {
+        let tokenizer = Tokenizer::inside(vocabulary, &mut *open(&entry.name)?);
+        return Ok((entry.name.clone(), tokenizer.map_err(|error| error.to_string())?));
     }
-    let Some(name) = &found.tokenizer else {
-        let [own, common] = names_beside(&found.name);
+    let Some(name) = &entry.tokenizer else {
+        let [own, common] = names_beside(&entry.name);
         return Err(format!(
             "it has no tokenizer; copy its tokenizer beside it as {own} or {common}"
         ));
     };
-    let tokenizer = Tokenizer::open(&mut *open(name)?, found.file.config.vocab_size);
+    let tokenizer = Tokenizer::open(&mut *open(name)?, entry.file.config.vocab_size);
     Ok((name.clone(), tokenizer.map_err(|error| format!("its tokenizer {name}: {error}"))?))
 }

@@ -37,7 +37,7 @@ impl<'w, 't> Waiting<'w, 't> {
             let line = report::tokens_progress(self.what, done, all);
             self.terminal.write(&format!("\r{line}\x1b[K"));
         }
-        self.terminal.go_on()
+        self.terminal.poll_cancel()
     }
 
     /// Takes the line away again.
