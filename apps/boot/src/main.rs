@@ -27,7 +27,7 @@ mod free_list;
 mod mem;
 mod screen_mode;
 mod topology;
-mod tree_walk;
+mod uefi_keys;
 mod volume_name;
 mod words;
 

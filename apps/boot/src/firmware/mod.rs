@@ -69,7 +69,8 @@ fn main() -> Status {
         cores: cores.cores(),
     };
     // The counter began at reset.
-    let start = Start { firmware_time: Some(clock.at(begun)), ..Start::default() };
+    let firmware_time = Some(clock.at(begun));
+    let start = Start { firmware_time, owns_machine: true, ..Start::default() };
     match bootllm_repl::run(platform, &start) {
         Leave::PowerOff => runtime::reset(ResetType::SHUTDOWN, Status::SUCCESS, None),
         Leave::Firmware => {

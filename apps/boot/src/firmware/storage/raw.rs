@@ -3,11 +3,12 @@
 //! The `uefi` crate's own types take and return names as `CStr16`, which is UCS-2: a name with a
 //! character beyond the BMP, which FAT may hold, cannot be one. Here names are UTF-16.
 
-use crate::file_info::FileInfo;
+use crate::file_info;
 use crate::firmware::protocol;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use bootllm_platform::FileInfo;
 use core::mem;
 use core::ptr::{self, NonNull};
 use uefi::proto::media::fs::SimpleFileSystem;
@@ -129,7 +130,7 @@ impl OpenFile {
     /// Returns name, size and attributes of this file or folder.
     pub fn info(&mut self) -> Result<FileInfo, Status> {
         let bytes = self.get_info(&RawFileInfo::ID)?;
-        FileInfo::parse(&bytes).ok_or(Status::VOLUME_CORRUPTED)
+        file_info::parse(&bytes).ok_or(Status::VOLUME_CORRUPTED)
     }
 
     /// The label of the volume that this file lies on.
@@ -150,7 +151,7 @@ impl OpenFile {
         if bytes.is_empty() {
             return Ok(None);
         }
-        FileInfo::parse(&bytes).map(Some).ok_or(Status::VOLUME_CORRUPTED)
+        file_info::parse(&bytes).map(Some).ok_or(Status::VOLUME_CORRUPTED)
     }
 
     fn get_info(&mut self, kind: &Guid) -> Result<Vec<u8>, Status> {

@@ -2,14 +2,12 @@
 
 use super::raw::OpenFile;
 use super::with_code;
-use crate::file_info::FileInfo;
 use crate::firmware::protocol;
-use crate::tree_walk::Tree;
 use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
-use bootllm_platform::StorageError;
+use bootllm_platform::{FileInfo, StorageError, Tree};
 use core::time::Duration;
 use uefi::proto::device_path::DevicePath;
 use uefi::proto::loaded_image::LoadedImage;

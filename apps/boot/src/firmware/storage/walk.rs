@@ -3,13 +3,12 @@
 use super::volume::Volume;
 use super::{Volumes, block};
 use crate::firmware::protocol;
-use crate::tree_walk::TreeWalk;
 use crate::volume_name;
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_platform::{Entry, SkipReason, Skipped, StorageError, Walk};
+use bootllm_platform::{Entry, SkipReason, Skipped, StorageError, TreeWalk, Walk};
 use uefi::proto::media::fs::SimpleFileSystem;
 
 /// The walk.
