@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Synthesize(arguments) => synthesize::run(&arguments),
-        Command::Bench(arguments) => bench::run_command(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ impl ProgressBar {
     }
 
     /// Goes over to something else. That is shown at once, for how far it is may be known late.
-    pub fn go_over_to(&mut self, what: String, time: Duration) {
+    pub fn switch_to(&mut self, what: String, time: Duration) {
         self.what = what;
         if time >= MOMENT {
             self.write(time, str::to_owned);
