@@ -206,6 +206,7 @@ fn bad_arguments_are_refused_with_the_reason() {
         ("run {} -p 1.5", "it must be a number from 0 to 1"),
         ("run {} -p -0.1", "it must be a number from 0 to 1"),
         ("run {} -p nan", "it must be a number from 0 to 1"),
+        ("run {} one two", "'two'"),
         ("run {} -s x", "it must be a whole number"),
         ("run {} -s 1.5", "it must be a whole number"),
         ("run {} -s 18446744073709551616", "it must be a whole number"),
@@ -238,14 +239,14 @@ fn bad_arguments_are_refused_with_the_reason() {
         assert!(outcome.err.contains(expected), "{words}: {expected:?} is not in {outcome:?}");
     }
     let cases = [
-        ("run {} --context 0", "the context can have 1 to 100 tokens, not 0"),
-        ("run {} --context 101", "the context can have 1 to 100 tokens, not 101"),
+        ("run {} --context 0", "1 to 100 tokens, not 0"),
+        ("run {} --context 101", "1 to 100 tokens, not 101"),
         ("run {} --context 3 -i Once", "the prompt has 5 tokens, the context of this model only 3"),
         ("logits {} -n 101", "the context of this model has 100 positions, not 101"),
-        ("convert {} {} --to v1 --group 8", "only v2 has groups"),
-        ("convert {} {} --to v2 --group 7", "groups of 7 values do not divide rows of 48"),
-        ("convert {} {} --to v2 --group 0", "a group has 0 values"),
-        ("convert {} {} --to v2 --group 4294967297", "a group has 4294967297 values"),
+        ("convert {} {} -f --to v1 --group 8", "only v2 has groups"),
+        ("convert {} {} -f --to v2 --group 7", "groups of 7 values do not divide rows of 48"),
+        ("convert {} {} -f --to v2 --group 0", "a group has 0 values"),
+        ("convert {} {} -f --to v2 --group 4294967297", "a group has 4294967297 values"),
         ("logits {} --compare {}", "14 bytes are not the logits of a model with 325 tokens"),
     ];
     for (words, expected) in cases {
@@ -317,7 +318,8 @@ fn a_failed_conversion_loses_nothing() {
     let roundabout = folder.path().join("../").join(folder.path().file_name().unwrap());
     let roundabout = roundabout.join("story.bin");
     bootllm("convert {} {} --to v1", &[&model, &roundabout]).assert_refused("its own file");
-    bootllm("convert {} {} --to v2", &[&bad, &output]).assert_refused("not a number");
+    bootllm("convert {} {} --to v2 -f", &[&bad, &output]).assert_refused("not a number");
+    bootllm("convert {} {} --to v1 -f", &[&model, &model]).assert_refused("into its own file");
     let nowhere = folder.path().join("no/folder.bin");
     bootllm("convert {} {} --to v1", &[&model, &nowhere]).assert_refused("No such file");
     bootllm("convert {} {} --to v1", &[&model, folder.path()]).assert_refused("is a folder");
@@ -335,6 +337,7 @@ fn a_failed_conversion_loses_nothing() {
     let other = folder.path().join("other.bin");
     let outcome = bootllm("convert {} {} --to v1", &[&part, &other]);
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(!folder.names().contains(&"other.tokenizer.bin".into()), "there is none beside it");
     assert!(std::fs::read(&part).unwrap() == original);
     assert!(std::fs::read(&other).unwrap() == original);
 }
@@ -348,6 +351,7 @@ fn a_closed_or_full_output_is_no_panic() {
     for command in commands {
         let mut child = Program::get()
             .command(arguments(command, &[&model]))
+            .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
@@ -366,6 +370,6 @@ fn a_closed_or_full_output_is_no_panic() {
     }
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = Program::get().command(arguments("run {} -t 0", &[&model]));
-    let output = command.stderr(full).output().unwrap();
+    let output = command.stderr(full).stdin(std::process::Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "figures that nobody can read are no error");
 }

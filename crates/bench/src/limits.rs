@@ -112,7 +112,7 @@ fn shortest(
             break;
         }
     }
-    Ok((!best.is_zero()).then(|| best.as_secs_f64()))
+    Ok((!best.is_zero()).then_some(best.as_secs_f64()))
 }
 
 /// Adds up words, in four streams.
