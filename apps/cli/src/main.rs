@@ -15,6 +15,7 @@ mod repl;
 mod run;
 mod stop;
 mod synthesize;
+mod windows;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
