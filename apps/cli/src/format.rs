@@ -39,7 +39,7 @@ impl TargetFormat {
             let what = match encoding.group() {
                 1 => format!("GGUF, matrices in {name}"),
                 block => {
-                    format!("GGUF, matrices in {name}; rows that {block} does not divide in f16")
+                    format!("GGUF, matrices in {name}, or f16 where {block} does not divide a row")
                 }
             };
             PossibleValue::new(name).help(what)

@@ -30,10 +30,10 @@ pub struct Arguments {
     /// The beginning of the text; in a chat, the first question
     #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
     text: Option<String>,
-    /// 0 always takes the likeliest token, 1 draws from the model's probabilities, more is bolder
+    /// 0 always takes the most likely token, 1 draws from the model's probabilities, more is bolder
     #[arg(short, long, default_value_t = 1.0, value_parser = not_negative, allow_hyphen_values = true)]
     temperature: f32,
-    /// Draw among the likeliest tokens that together have this probability; 0 or 1: among all
+    /// Draw among the most likely tokens that together have this probability; 0 or 1: among all
     #[arg(short = 'p', long, default_value_t = 0.9, value_parser = share, allow_hyphen_values = true)]
     top_p: f32,
     /// The same seed writes the same text; 0: another seed every time
