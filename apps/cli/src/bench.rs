@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let all = json!({
             "model": subject.name,
             "parameters": subject.plan.file().parameters(),
-            "weight_bytes_a_token": subject.plan.weight_bytes_per_token(),
+            "weight_bytes_per_token": subject.plan.weight_bytes_per_token(),
             "instructions": cpu.widest().name(),
             "kv_cache": kv_format.name(),
             "prefill_tokens": prefill,
@@ -175,20 +175,20 @@ fn as_json(run: &BenchRun, plan: &Plan) -> Value {
     json!({
         "threads": cores,
         "load_seconds": load,
-        "load_bytes_a_second": load.map(|seconds| plan.file().tensor_bytes() as f64 / seconds),
-        "read_bytes_a_second": limits.bandwidth,
-        "integer_products_a_second": limits.throughput,
-        "prefill_tokens_a_second": prefill,
+        "load_bytes_per_second": load.map(|seconds| plan.file().tensor_bytes() as f64 / seconds),
+        "read_bytes_per_second": limits.bandwidth,
+        "integer_products_per_second": limits.throughput,
+        "prefill_tokens_per_second": prefill,
         "prefill_deviation": speeds.prefill.deviation(),
-        "decode_tokens_a_second": speeds.decode.mean(),
+        "decode_tokens_per_second": speeds.decode.mean(),
         "decode_deviation": speeds.decode.deviation(),
         "decode_share_of_bandwidth": run.bandwidth_share(plan),
-        "prefill_products_a_second":
+        "prefill_products_per_second":
             prefill.map(|speed| speed * plan.products_per_prompt_token() as f64),
         "prefill_share_of_peak": run.throughput_share(plan),
         "prefill_all": speeds.prefill.0,
         "decode_all": speeds.decode.0,
-        "decode_ticks_a_token": speeds.decode_ticks.mean(),
+        "decode_ticks_per_token": speeds.decode_ticks.mean(),
         "prefill_stages": stages(&speeds.prefill_times),
         "decode_stages": stages(&speeds.decode_times),
     })
