@@ -1,7 +1,7 @@
 //! What is allocated, and when: everything before the first token, and no more than was announced;
 //! and what is done where there is too little.
 
-use bootllm_bench::{Limits, Progress, Work, memory_needed, run};
+use bootllm_bench::{BenchProgress, Limits, Workload, measure_speed, memory_needed};
 use bootllm_cores::OneCore;
 use bootllm_engine::{KvFormat, Model, Session};
 use bootllm_host::Threads;
@@ -142,8 +142,8 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
     let (mut begun, mut tokens) = (0, 0);
     let watch = &mut |progress| {
         match progress {
-            Progress::Begun { .. } => begun = COUNT.get().calls,
-            Progress::Fed { .. } => {
+            BenchProgress::Begun { .. } => begun = COUNT.get().calls,
+            BenchProgress::Fed { .. } => {
                 tokens += 1;
                 assert_eq!(COUNT.get().calls, begun);
             }
@@ -151,10 +151,11 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
         ControlFlow::Continue(())
     };
     let kv_format = KvFormat::default();
-    let work = Work { prefill: 20, decode: 20, times: 3, enough: Duration::MAX, kv_format };
+    let enough = Duration::MAX;
+    let workload = Workload { prefill: 20, decode: 20, repetitions: 3, enough, kv_format };
     let ((), _, peak) = counted(|| {
         Limits::measure(threads.cores(), Cpu::detect(), &NoClock, watch).unwrap();
-        run(&model, threads.cores(), &NoClock, work, watch).unwrap();
+        measure_speed(&model, threads.cores(), &NoClock, workload, watch).unwrap();
     });
     // A prompt is fed at once.
     assert_eq!(tokens, 4 * (1 + 20));

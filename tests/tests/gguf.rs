@@ -674,11 +674,9 @@ fn the_program_tells_the_same_text_from_every_file_of_a_model() {
     assert_eq!(bootllm("run {} -t 0 -n 60 -i Once -z {}", &[&v1, &f32]).out, expected);
     assert_eq!(bootllm("perplexity {} {}", &[&f32, &tokenizer]).status, Some(1));
 
-    bootllm("convert {} {} --to q8_0 -z {}", &[&f32, &v0, &tokenizer])
+    bootllm("convert {} {} -f --to q8_0 -z {}", &[&f32, &v0, &tokenizer])
         .assert_refused("the model has its tokenizer inside, which stays there");
-    bootllm("convert {} {} --to v1 -z {}", &[&v1, &v0, &tokenizer])
-        .assert_refused("only a GGUF file can have its tokenizer inside");
-    bootllm("convert {} {} --to q8_0 --group 32", &[&f32, &v0]).assert_refused("only v2 has");
+    bootllm("convert {} {} -f --to q8_0 --group 32", &[&f32, &v0]).assert_refused("only v2 has");
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            bootllm_host::remark(&format!("bootllm-train: {error:#}"));
+            bootllm_host::eprint_line(&format!("bootllm-train: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,10 @@
 use crate::World;
 use crate::prompt::Prompt;
 use alloc::format;
-use bootllm_bench::{Limits, MeasureError, Progress, Report, Run, Watch, Work, memory_needed, run};
+use bootllm_bench::{
+    BenchProgress, BenchReport, BenchRun, Limits, MeasureError, OnProgress, Workload,
+    measure_speed, memory_needed,
+};
 use bootllm_cores::{Cores, OneCore};
 use bootllm_simd::Cpu;
 use bootllm_units::{bytes, cores_phrase};
@@ -36,19 +39,23 @@ pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
     }
     let (name, plan, isa) = (loaded.name.as_str(), &**loaded.model.plan(), loaded.model.isa());
     let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
-    let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
-    let report = Report { name, plan, isa, work };
+    let workload = Workload { prefill, decode, repetitions: TIMES, enough: ENOUGH, kv_format };
+    let report = BenchReport { name, plan, isa, workload };
     world.terminal.quiet("Esc or Ctrl+C stops it.\n");
     world.terminal.write(&format!("{report}"));
     let cores: &[&dyn Cores] =
         if world.cores.count() == 1 { &[&OneCore] } else { &[&OneCore, world.cores] };
+    let mut last = None;
     for &cores in cores {
-        let measured = measure(prompt, world, cores, work);
+        let measured = measure(prompt, world, cores, workload);
         world.terminal.write("\r\x1b[K");
         match measured {
-            Ok(run) => world.terminal.write(&format!("{}", report.of(&run))),
+            Ok(run) => world.terminal.write(&format!("{}", report.row(last.insert(run)))),
             Err(error) => return world.terminal.problem(&format!("{error}")),
         }
+    }
+    if let Some(run) = &last {
+        world.terminal.write(&format!("{}", report.details(run)));
     }
 }
 
@@ -57,21 +64,22 @@ fn measure(
     prompt: &Prompt<'_>,
     world: &mut World<'_>,
     cores: &dyn Cores,
-    work: Work,
-) -> Result<Run, MeasureError> {
+    workload: Workload,
+) -> Result<BenchRun, MeasureError> {
     let model = &prompt.loaded.model;
     let count = cores.count();
     let of_cores = cores_phrase(count);
     let (terminal, clock) = (&mut world.terminal, world.clock);
     let mut dots = 0;
-    let watch: Watch<'_> = &mut |progress| {
+    let on_progress: OnProgress<'_> = &mut |progress| {
         match progress {
-            Progress::Begun { part, time, times } => {
+            BenchProgress::Begun { phase, repetition, repetitions } => {
                 dots = 0;
-                terminal.write(&format!("\r{of_cores}: {part}, {time} of {times} \x1b[K"));
+                let of = format!("{repetition} of {repetitions}");
+                terminal.write(&format!("\r{of_cores}: {phase}, {of} \x1b[K"));
             }
             // Written without allocating.
-            Progress::Fed { done, total } => {
+            BenchProgress::Fed { done, total } => {
                 while dots < DOTS * done / total {
                     dots += 1;
                     terminal.write(".");
@@ -81,9 +89,9 @@ fn measure(
         terminal.poll_cancel()
     };
     let cpu = Cpu::detect().limited_to(model.isa());
-    let limits = Limits::measure(cores, cpu, clock, watch)?;
-    let measured = run(model, cores, clock, work, watch)?;
+    let limits = Limits::measure(cores, cpu, clock, on_progress)?;
+    let speeds = measure_speed(model, cores, clock, workload, on_progress)?;
     // All cores loaded it together.
     let load = (count == world.cores.count()).then_some(prompt.loaded.time);
-    Ok(Run { cores: count, load, limits, measured })
+    Ok(BenchRun { cores: count, load, limits, speeds })
 }

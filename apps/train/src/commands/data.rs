@@ -1,7 +1,7 @@
 //! `bootllm-train data`: a corpus from texts.
 
 use anyhow::{Result, bail, ensure};
-use bootllm_host::{ProgressBar, StdClock, print_line, remark};
+use bootllm_host::{ProgressBar, StdClock, eprint_line, print_line};
 use bootllm_platform::Clock;
 use bootllm_train::corpus::{
     Corpus, Counts, HELD_OUT, KNOWN, Settings, Source, TRAIN, known, prepare, text_files,
@@ -58,7 +58,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     corpus.write(&arguments.folder, &about)?;
     print_line(about.trim_end())?;
     if corpus.held_out.is_empty() {
-        remark("Nothing is held out, so how well a model does on new text cannot be measured.");
+        eprint_line(
+            "Nothing is held out, so how well a model does on new text cannot be measured.",
+        );
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `bootllm-train export`: a run's model for `bootllm`, the disk image, and llama2.c.
 
 use anyhow::{Context, Result};
-use bootllm_host::{open, remark, write_whole};
+use bootllm_host::{eprint_line, open, write_whole};
 use bootllm_model_file::{Config, Version, largest_group};
 use bootllm_tokenizer::names_beside;
 use bootllm_train::fit::BEST;
@@ -44,11 +44,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let size = opened.convert(version.into(), None, output)?;
-    remark(&format!("{}: {version}, {}", output.display(), bytes(size)));
+    eprint_line(&format!("{}: {version}, {}", output.display(), bytes(size)));
     let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let [own, _] = names_beside(&name);
     let path = output.with_file_name(own);
     let size = write_whole(&path, |sink| Ok(sink.write_all(&tokenizer.write())?))?;
-    remark(&format!("{}: its tokenizer, {}", path.display(), bytes(size)));
+    eprint_line(&format!("{}: its tokenizer, {}", path.display(), bytes(size)));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `bootllm-train fit`: train a model.
 
 use anyhow::{Context, Result, bail, ensure};
-use bootllm_host::{open, remark};
+use bootllm_host::{eprint_line, open};
 use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
 use bootllm_train::backend::Device;
@@ -333,7 +333,7 @@ fn encoded(corpus: &Corpus, tokenizer: &Tokenizer) -> (Documents, Documents) {
 fn describe(run: &Run) {
     let settings = run.settings();
     let shape = &settings.shape;
-    remark(&format!(
+    eprint_line(&format!(
         "{} parameters: dim {}, {} layers, {} heads, {} kv heads, hidden {}, vocabulary {}, context {}",
         bootllm_units::count(count(&shape.config()) as u64),
         shape.dim,
@@ -344,7 +344,7 @@ fn describe(run: &Run) {
         shape.vocab_size,
         shape.context
     ));
-    remark(&format!(
+    eprint_line(&format!(
         "step {} of {}, {} tokens a step, on {}",
         run.progress().step,
         settings.steps,
@@ -395,13 +395,13 @@ impl Teller {
             Event::Evaluation(entry, sample) => {
                 self.clear();
                 if let Some(held_out) = entry.held_out {
-                    remark(&format!(
+                    eprint_line(&format!(
                         "step {}: held-out loss {:.4}, {:.4} bits a byte",
                         entry.step, held_out.loss, held_out.bits
                     ));
                 }
                 let sample: String = sample.chars().take(400).collect();
-                remark(&format!("  {}", sample.trim().replace('\n', "\n  ")));
+                eprint_line(&format!("  {}", sample.trim().replace('\n', "\n  ")));
             }
         }
     }
@@ -412,7 +412,7 @@ impl Teller {
             let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
             self.shown = Some(Instant::now());
         } else if !self.is_terminal && since(self.lasting) > Duration::from_secs(30) {
-            remark(line);
+            eprint_line(line);
             self.lasting = Instant::now();
         }
     }

@@ -1,7 +1,7 @@
 //! `bootllm-train plot`: a chart of how runs went.
 
 use anyhow::{Context, Result, bail};
-use bootllm_host::{remark, write_whole};
+use bootllm_host::{eprint_line, write_whole};
 use bootllm_train::log;
 use bootllm_train::plot::{Axis, Measure, Run, draw};
 use clap::{Args, ValueEnum};
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("{}: the chart would replace the log", output.display());
     }
     let size = write_whole(output, |sink| Ok(sink.write_all(svg.as_bytes())?))?;
-    remark(&format!("{}: {}", output.display(), bootllm_units::bytes(size)));
+    eprint_line(&format!("{}: {}", output.display(), bootllm_units::bytes(size)));
     Ok(())
 }
 

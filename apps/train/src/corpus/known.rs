@@ -2,7 +2,7 @@
 
 use super::Source;
 use anyhow::{Context, Result, bail};
-use bootllm_host::remark;
+use bootllm_host::eprint_line;
 use bootllm_units as units;
 use std::env;
 use std::path::Path;
@@ -61,7 +61,7 @@ impl Known {
             let hint = "; --megabytes N takes only the first N of them";
             let hint = if first.is_none() && self.bytes > 1_000_000_000 { hint } else { "" };
             let size = units::bytes(first.unwrap_or(self.bytes));
-            remark(&format!("fetching {}: about {size}{hint}", self.name));
+            eprint_line(&format!("fetching {}: about {size}{hint}", self.name));
             self.download(&file, first)?;
         }
         let source =
