@@ -54,6 +54,10 @@ pub struct Settings {
     pub evaluate_every: u64,
     /// What samples begin with.
     pub prompt: String,
+    /// Evaluations in a row without a lower held-out loss after which the run stops. `None` runs
+    /// all steps; so do runs that were begun before this setting existed.
+    #[serde(default)]
+    pub patience: Option<u64>,
 }
 
 /// How far a run has come.
@@ -67,16 +71,40 @@ pub struct Progress {
     pub position: Position,
     /// The lowest loss on the held-out part so far.
     pub best: Option<f64>,
+    /// The step after which [`BEST`] was written. `None` before the first evaluation, and in runs
+    /// that were begun before this was recorded, until they improve.
+    #[serde(default)]
+    pub best_step: Option<u64>,
+    /// Evaluations since then, none of which had a lower loss.
+    #[serde(default)]
+    pub evaluations_since_best: u64,
     /// Which documents the run is about.
     pub fingerprint: u64,
 }
 
-/// What is told while a run goes on.
+/// What [`Run::run`] reports.
 pub enum Event<'a> {
-    /// A step was made; the time that is left is an estimate.
+    /// A step is done, and about how long the remaining ones take.
     Step(&'a Entry, Option<Duration>),
-    /// The held-out part was measured, and this was written.
-    Evaluation(&'a Entry, &'a str),
+    /// The held-out part was evaluated.
+    Evaluation {
+        /// The step and its losses.
+        entry: &'a Entry,
+        /// The run's state, with the best evaluation so far: this one if
+        /// `progress.best_step == Some(entry.step)`.
+        progress: &'a Progress,
+        /// A text that the model wrote.
+        sample: &'a str,
+    },
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All steps are done.
+    AllSteps,
+    /// The held-out loss has not improved in as many evaluations as [`Settings::patience`] says.
+    NoImprovement,
 }
 
 /// A run in its folder.
@@ -179,6 +207,16 @@ impl Run {
         &self.settings
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The documents to train on, and those held out.
+    pub fn documents(&self) -> (&Documents, &Documents) {
+        (&self.train, &self.held_out)
+    }
+
     /// How far it has come.
     pub fn progress(&self) -> &Progress {
         &self.progress
@@ -194,8 +232,14 @@ impl Run {
         self.backend.weights()
     }
 
-    /// Trains until the last step.
-    pub fn run(&mut self, tell: &mut dyn FnMut(Event)) -> Result<()> {
+    /// Whether the held-out loss has not improved for as long as the run is to wait for it.
+    fn out_of_patience(&self) -> bool {
+        let waited = self.progress.evaluations_since_best;
+        self.settings.patience.is_some_and(|patience| waited >= patience)
+    }
+
+    /// Trains until the last step, or until the held-out loss no longer improves.
+    pub fn run(&mut self, tell: &mut dyn FnMut(Event)) -> Result<End> {
         let settings = self.settings.clone();
         let train = std::mem::replace(&mut self.train, Documents::new(&[], &self.tokenizer));
         let context = settings.shape.context;
@@ -211,7 +255,7 @@ impl Run {
                  checkpoint"
             )
         };
-        while steps < settings.steps {
+        while steps < settings.steps && !self.out_of_patience() {
             let start = Instant::now();
             let mut entry = self.step(&mut feed)?;
             entry.tokens_per_second /= start.elapsed().as_secs_f64();
@@ -221,7 +265,11 @@ impl Run {
                 let start = Instant::now();
                 let sample = self.evaluate(&mut entry).with_context(stopped)?;
                 spent_evaluating += start.elapsed();
-                tell(Event::Evaluation(&entry, &sample));
+                tell(Event::Evaluation {
+                    entry: &entry,
+                    progress: &self.progress,
+                    sample: &sample,
+                });
             }
             self.write_log(&entry).with_context(stopped)?;
             if due || kept.elapsed() > CHECKPOINT_EVERY {
@@ -232,7 +280,8 @@ impl Run {
             let left = per_step.mul_f64((settings.steps - steps) as f64);
             tell(Event::Step(&entry, (steps - first > 5).then_some(left)));
         }
-        Ok(())
+        self.train = train;
+        Ok(if steps < settings.steps { End::NoImprovement } else { End::AllSteps })
     }
 
     /// One update of the weights. The entry's speed is the number of tokens.
@@ -278,8 +327,12 @@ impl Run {
         let weights = self.backend.weights()?;
         if entry.held_out.is_none_or(|held_out| best.is_none_or(|best| held_out.loss < best)) {
             self.progress.best = entry.held_out.map(|held_out| held_out.loss);
+            self.progress.best_step = Some(entry.step);
+            self.progress.evaluations_since_best = 0;
             let path = self.folder.join(BEST);
             write_whole(&path, |sink| weights.write(Version::V0, sink))?;
+        } else {
+            self.progress.evaluations_since_best += 1;
         }
         let Settings { ref prompt, seed, .. } = self.settings;
         let sample = sample::write(&weights, &self.tokenizer, prompt, seed)?;

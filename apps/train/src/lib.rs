@@ -10,6 +10,7 @@
 //! [`optimizer`] and [`fit`].
 
 pub mod backend;
+pub mod budget;
 pub mod checkpoint;
 pub mod corpus;
 pub mod feed;

@@ -3,7 +3,7 @@
 mod common;
 
 use bootllm_train::log::HEADER;
-use common::{Folder, program};
+use common::{Folder, names, program};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -41,6 +41,17 @@ fn runs_are_called_by_their_folders() {
     assert!(plot(&svg, &[&second, &same]).status.success());
     let text = std::fs::read_to_string(&svg).unwrap();
     assert!(text.contains("y/large, 7.0000") && text.contains("z/large, 7.0000"), "{text}");
+}
+
+#[test]
+fn a_chart_is_written_beside_the_first_log() {
+    let folder = Folder::new("plot-place");
+    let (first, second) = (run(&folder, "first", &log()), run(&folder, "second", &log()));
+    let output = program().current_dir(folder.path()).arg("plot").args([&first, &second]).output();
+    assert!(output.unwrap().status.success());
+    assert_eq!(names(folder.path()), ["first", "second"]);
+    assert_eq!(names(&first), ["log.csv", "loss.svg"]);
+    assert_eq!(names(&second), ["log.csv"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
 use bootllm_train::backend::Device;
 use bootllm_train::feed::Documents;
-use bootllm_train::fit::{BEST, Event, Run, Settings, TOKENIZER};
+use bootllm_train::fit::{BEST, End, Event, Run, Settings, TOKENIZER};
 use bootllm_train::network::{Batch, Network};
 use bootllm_train::parameters::{Parameters, Random};
 use bootllm_train::shape::Shape;
@@ -75,6 +75,7 @@ fn settings(tokenizer: &Tokenizer) -> Settings {
         seed: 3,
         evaluate_every: 8,
         prompt: String::from("the"),
+        patience: None,
     }
 }
 
@@ -121,7 +122,7 @@ fn a_run_learns_and_leaves_a_model_that_the_engine_loads() {
     let (mut first, mut last, mut samples) = (f64::NAN, f64::NAN, 0);
     run.run(&mut |event| match event {
         Event::Step(entry, _) if entry.step == 1 => first = entry.loss,
-        Event::Evaluation(entry, sample) => {
+        Event::Evaluation { entry, sample, .. } => {
             last = entry.held_out.unwrap().loss;
             assert!(sample.starts_with("the"), "{sample}");
             samples += 1;
@@ -167,6 +168,140 @@ fn an_interrupted_run_ends_in_the_same_weights() {
     assert_eq!(entries(&whole), entries(&parts));
     let bytes = |folder: &Folder, name| std::fs::read(folder.join(name)).unwrap();
     assert!(bytes(&whole, BEST) == bytes(&parts, BEST));
+}
+
+/// Letters in random order: a model can only learn the training documents by heart, and the worse
+/// it then predicts the held-out ones.
+fn noise() -> (Documents, Documents) {
+    let mut random = Random::new(7);
+    let mut text = || (0..40).map(|_| ['a', 'e', 's', 't'][random.below(4)]).collect::<String>();
+    let mut documents =
+        |count| Documents::new(&(0..count).map(|_| text()).collect::<Vec<_>>(), &tokenizer());
+    (documents(4), documents(4))
+}
+
+fn overfitting(patience: Option<u64>) -> Settings {
+    let optimizer = settings(&tokenizer()).optimizer;
+    Settings {
+        steps: 240,
+        dropout: 0.0,
+        accumulate: 1,
+        evaluate_every: 8,
+        optimizer: optimizer::Settings { decay: 0.0, ..optimizer },
+        patience,
+        ..settings(&tokenizer())
+    }
+}
+
+fn begin_overfitting(folder: &Path, patience: Option<u64>) -> Run {
+    let settings = overfitting(patience);
+    let weights = Parameters::random(&settings.shape.config(), settings.seed);
+    Run::begin(folder, settings, Device::Cpu, weights, tokenizer(), noise()).unwrap()
+}
+
+fn resume_overfitting(folder: &Path, patience: Option<u64>) -> Run {
+    let mut checkpoint = checkpoint::read(&folder.join(checkpoint::NAME)).unwrap();
+    checkpoint.settings.patience = patience;
+    Run::resume(folder, Device::Cpu, checkpoint, tokenizer(), noise()).unwrap()
+}
+
+/// The step and the held-out loss of every evaluation in a run's log.
+fn evaluations(folder: &Folder) -> Vec<(u64, f64)> {
+    let entries = log::read(&folder.join(log::NAME)).unwrap();
+    entries.iter().filter_map(|entry| Some((entry.step, entry.held_out?.loss))).collect()
+}
+
+#[test]
+fn a_run_stops_when_the_held_out_loss_rises_and_keeps_the_best_weights() {
+    let (stopped, whole) = (Folder::new("training-stopped"), Folder::new("training-patient"));
+    let mut run = begin_overfitting(stopped.path(), Some(3));
+    let mut best = Vec::new();
+    let end = run.run(&mut |event| {
+        if let Event::Evaluation { entry, progress, .. } = event
+            && progress.best_step == Some(entry.step)
+        {
+            best.push(entry.step);
+        }
+    });
+    assert_eq!(end.unwrap(), End::NoImprovement);
+    let losses = evaluations(&stopped);
+    let &(step, loss) = losses.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let progress = *run.progress();
+    assert_eq!(progress.step, step + 3 * 8);
+    assert!(progress.step < 240, "it never stopped");
+    assert_eq!((progress.best_step, progress.evaluations_since_best), (Some(step), 3));
+    assert_eq!(best.last(), Some(&step));
+    assert!((progress.best.unwrap() - loss).abs() < 1e-5);
+    // What is kept is the model of that step, not the last one.
+    let mut model = bootllm_host::open(&stopped.join(BEST)).unwrap();
+    let kept = Parameters::read(&model.file, &mut model.source).unwrap();
+    let mut network = Network::new(kept.config()).unwrap();
+    let batches = noise().1.batches(48, 200);
+    let tokens: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
+    let sum: f64 = batches.iter().map(|batch| network.loss(&kept, batch)).sum();
+    assert!((sum / tokens as f64 - loss).abs() < 1e-5);
+
+    // Without patience it runs all steps; and a stopped run that is told to ends in the same bits.
+    let mut patient = begin_overfitting(whole.path(), None);
+    assert_eq!(patient.run(&mut |_| {}).unwrap(), End::AllSteps);
+    assert_eq!(
+        resume_overfitting(stopped.path(), Some(3)).run(&mut |_| {}).unwrap(),
+        End::NoImprovement
+    );
+    assert_eq!(evaluations(&stopped), losses);
+    let mut resumed = resume_overfitting(stopped.path(), None);
+    assert_eq!(resumed.run(&mut |_| {}).unwrap(), End::AllSteps);
+    assert_eq!(patient.progress(), resumed.progress());
+    assert!(patient.weights().unwrap().values() == resumed.weights().unwrap().values());
+    assert_eq!(evaluations(&whole), evaluations(&stopped));
+}
+
+#[test]
+fn an_interrupted_run_stops_at_the_same_step() {
+    let (whole, parts) = (Folder::new("training-stops"), Folder::new("training-killed-stops"));
+    let mut run = begin_overfitting(whole.path(), Some(3));
+    assert_eq!(run.run(&mut |_| {}).unwrap(), End::NoImprovement);
+    // Killed among the evaluations that do not improve, whose number must not be lost.
+    let mut other = begin_overfitting(parts.path(), Some(3));
+    kill(&mut other, run.progress().step - 3);
+    let mut other = resume_overfitting(parts.path(), Some(3));
+    assert_eq!(other.progress().evaluations_since_best, 2);
+    assert_eq!(other.run(&mut |_| {}).unwrap(), End::NoImprovement);
+    assert_eq!(run.progress(), other.progress());
+    assert!(run.weights().unwrap().values() == other.weights().unwrap().values());
+    let best = |folder: &Folder| std::fs::read(folder.join(BEST)).unwrap();
+    assert!(best(&whole) == best(&parts));
+}
+
+/// A checkpoint as it was written before runs could stop early.
+#[test]
+fn an_older_checkpoint_resumes_and_runs_all_its_steps() {
+    let folder = Folder::new("training-older");
+    let mut run = begin_overfitting(folder.path(), Some(1));
+    kill(&mut run, 9);
+    let path = folder.join(checkpoint::NAME);
+    let bytes = std::fs::read(&path).unwrap();
+    let title = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let (length, rest) = bytes[title..bytes.len() - 32].split_first_chunk::<8>().unwrap();
+    let (header, weights) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    assert!(header["settings"].as_object_mut().unwrap().remove("patience").is_some());
+    let progress = header["progress"].as_object_mut().unwrap();
+    for key in ["best_step", "evaluations_since_best"] {
+        assert!(progress.remove(key).is_some(), "{key}");
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    let mut older = [&bytes[..title], &length, &header, weights].concat();
+    older.extend(Sha256::digest(&older));
+    std::fs::write(&path, older).unwrap();
+
+    let checkpoint = checkpoint::read(&path).unwrap();
+    assert_eq!(checkpoint.settings, Settings { patience: None, ..overfitting(None) });
+    assert_eq!((checkpoint.progress.step, checkpoint.progress.best_step), (8, None));
+    let mut run = resume_overfitting(folder.path(), None);
+    assert_eq!(run.run(&mut |_| {}).unwrap(), End::AllSteps);
+    assert_eq!(run.progress().step, 240);
 }
 
 #[test]

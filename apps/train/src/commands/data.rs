@@ -1,13 +1,15 @@
 //! `bootllm-train data`: a corpus from texts.
 
+use crate::commands::next;
 use anyhow::{Result, bail, ensure};
 use bootllm_host::{ProgressBar, StdClock, print_line, remark};
 use bootllm_platform::Clock;
 use bootllm_train::corpus::{
-    Corpus, Counts, HELD_OUT, KNOWN, Settings, Source, TRAIN, known, prepare, text_files,
+    ABOUT, Corpus, Counts, HELD_OUT, KNOWN, Settings, Source, TRAIN, known, prepare, text_files,
 };
 use bootllm_units as units;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -56,11 +58,34 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (corpus, counts) = prepared?;
     let about = about(&corpus, &counts, &settings)?;
     corpus.write(&arguments.folder, &about)?;
-    print_line(about.trim_end())?;
+    print_line(&summary(&arguments.folder, &corpus, &counts))?;
     if corpus.held_out.is_empty() {
-        remark("Nothing is held out, so how well a model does on new text cannot be measured.");
+        remark("Nothing is held out, so training can neither measure nor stop overfitting.");
     }
+    next::show(&[next::own("tokenizer --vocab-size 512", &[&arguments.folder])]);
     Ok(())
+}
+
+/// What was written, in a few lines; [`about`] has the details.
+fn summary(folder: &Path, corpus: &Corpus, counts: &Counts) -> String {
+    let file = |(name, part): (&str, &Vec<String>)| {
+        let bytes = part.iter().map(String::len).sum::<usize>();
+        let (path, size) = (folder.join(name), units::bytes(bytes as u64));
+        format!("{}: {} documents, {size}", path.display(), part.len())
+    };
+    let licences: BTreeSet<&str> = counts
+        .sources
+        .iter()
+        .map(|source| source.licence.unwrap_or("not known, check before you publish a model"))
+        .collect();
+    let licences: Vec<&str> = licences.into_iter().collect();
+    [
+        file((TRAIN, &corpus.train)),
+        file((HELD_OUT, &corpus.held_out)),
+        format!("licence: {}", licences.join("; ")),
+        format!("details: {}", folder.join(ABOUT).display()),
+    ]
+    .join("\n")
 }
 
 /// Reads what is meant: a corpus with a name, a file, or a folder.

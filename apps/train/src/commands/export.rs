@@ -1,5 +1,6 @@
 //! `bootllm-train export`: a run's model for `bootllm`, the disk image, and llama2.c.
 
+use crate::commands::next;
 use anyhow::{Context, Result};
 use bootllm_host::{open, remark, write_whole};
 use bootllm_model_file::{Config, Version, largest_group};
@@ -50,5 +51,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let path = output.with_file_name(own);
     let size = write_whole(&path, |sink| Ok(sink.write_all(&tokenizer.write())?))?;
     remark(&format!("{}: its tokenizer, {}", path.display(), bytes(size)));
+    next::show(&[next::line("cargo xtask run --model", &[output])]);
     Ok(())
 }

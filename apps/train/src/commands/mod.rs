@@ -4,5 +4,6 @@ pub mod bench;
 pub mod data;
 pub mod export;
 pub mod fit;
+mod next;
 pub mod plot;
 pub mod tokenizer;

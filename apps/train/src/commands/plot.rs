@@ -14,9 +14,9 @@ pub struct Arguments {
     /// Folders of runs, or their logs
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// The SVG to write
-    #[arg(short, long, default_value = "loss.svg")]
-    output: PathBuf,
+    /// The SVG to write [default: loss.svg beside the log of the first run]
+    #[arg(short, long)]
+    output: Option<PathBuf>,
     /// The held-out text in bits a byte, which compares runs with different tokenizers
     #[arg(long)]
     bits: bool,
@@ -55,7 +55,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let measure = if arguments.bits { Measure::Bits } else { Measure::Loss };
     let svg = draw(&runs, axis, measure)?;
 
-    let output = &arguments.output;
+    let output = &match (&arguments.output, logs.first()) {
+        (Some(output), _) => output.clone(),
+        (None, log) => log.context("no run is named")?.with_file_name("loss.svg"),
+    };
     let exists = output.canonicalize().ok();
     if exists.is_some() && logs.iter().any(|log| log.canonicalize().ok() == exists) {
         bail!("{}: the chart would replace the log", output.display());

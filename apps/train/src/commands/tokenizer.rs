@@ -1,5 +1,6 @@
 //! `bootllm-train tokenizer`: a vocabulary for a corpus.
 
+use crate::commands::next;
 use anyhow::Result;
 use bootllm_host::{ProgressBar, StdClock, print_line, write_whole};
 use bootllm_platform::Clock;
@@ -43,8 +44,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     print_line(&format!("{name}: {} tokens", trained.tokenizer.len()))?;
     for (part, documents) in [("trained on", &corpus.train), ("held out", &corpus.held_out)] {
         if let Some(ratio) = bytes_per_token(&trained, documents) {
-            print_line(&format!("{part}: {ratio:.2} bytes a token"))?;
+            print_line(&format!("{part}: {ratio:.2} bytes per token"))?;
         }
+    }
+    if arguments.output.is_none() {
+        let run = arguments.corpus.with_file_name("run");
+        next::show(&[next::own("fit", &[&arguments.corpus, &run])]);
     }
     Ok(())
 }
