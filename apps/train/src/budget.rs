@@ -30,7 +30,7 @@ pub struct Budget {
 
 /// How a model fits its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum DataFit {
     /// There are enough tokens.
     Enough,
     /// More text or a smaller model would predict better.
@@ -51,14 +51,14 @@ impl Budget {
     }
 
     /// How a model of this many parameters fits.
-    pub fn fit(&self, parameters: u64) -> Fit {
+    pub fn fit(&self, parameters: u64) -> DataFit {
         let supported = self.parameters();
         if parameters <= supported {
-            Fit::Enough
+            DataFit::Enough
         } else if parameters <= supported.saturating_mul(FAR_TOO_LARGE) {
-            Fit::Little
+            DataFit::Little
         } else {
-            Fit::FarTooLittle
+            DataFit::FarTooLittle
         }
     }
 
@@ -90,17 +90,17 @@ mod tests {
         assert_eq!(budget(0).parameters(), 0);
         assert_eq!(Budget::tokens_for(200_000), 1_000_000);
         for parameters in [1, 171_456, 171_457] {
-            assert_eq!(budget(Budget::tokens_for(parameters)).fit(parameters), Fit::Enough);
-            assert_ne!(budget(Budget::tokens_for(parameters) - 1).fit(parameters), Fit::Enough);
+            assert_eq!(budget(Budget::tokens_for(parameters)).fit(parameters), DataFit::Enough);
+            assert_ne!(budget(Budget::tokens_for(parameters) - 1).fit(parameters), DataFit::Enough);
         }
     }
 
     #[test]
     fn fifty_kilobytes_are_far_too_little_for_nano_and_two_megabytes_are_enough() {
         // `nano` has 171,456 parameters; 50 kB are about 22,000 tokens of a vocabulary of 512.
-        assert_eq!(budget(22_000).fit(171_456), Fit::FarTooLittle);
-        assert_eq!(budget(300_000).fit(171_456), Fit::Little);
-        assert_eq!(budget(920_000).fit(171_456), Fit::Enough);
+        assert_eq!(budget(22_000).fit(171_456), DataFit::FarTooLittle);
+        assert_eq!(budget(300_000).fit(171_456), DataFit::Little);
+        assert_eq!(budget(920_000).fit(171_456), DataFit::Enough);
     }
 
     #[test]

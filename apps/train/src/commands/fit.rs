@@ -4,7 +4,7 @@ mod advice;
 mod progress;
 
 use crate::commands::next;
-use advice::Plan;
+use advice::DataAdvice;
 use progress::ProgressDisplay;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,13 +12,15 @@ use bootllm_host::{open, remark};
 use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
 use bootllm_train::backend::Device;
+use bootllm_train::checkpoint;
 use bootllm_train::corpus::Corpus;
-use bootllm_train::feed::{Documents, Feed, Position};
-use bootllm_train::fit::{BEST, End, Run, Settings, TOKENIZER};
+use bootllm_train::data_loader::{DataLoader, Documents, LoaderPosition};
+use bootllm_train::error::TrainError;
+use bootllm_train::fit::{BEST, Run, RunEnd, RunSettings, TOKENIZER};
 use bootllm_train::network::Network;
+use bootllm_train::optimizer::{self, OptimizerSettings};
 use bootllm_train::parameters::{Parameters, count};
 use bootllm_train::shape::{PRESETS, Preset, Shape};
-use bootllm_train::{checkpoint, optimizer};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -160,7 +162,7 @@ impl ShapeArguments {
         let found = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(&self.preset));
         found.with_context(|| {
             let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-            format!("there is no preset \"{}\"; there are {}", self.preset, names.join(", "))
+            TrainError::UnknownPreset { name: self.preset.clone(), known: names.join(", ") }
         })
     }
 
@@ -192,7 +194,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     describe(&run);
     if arguments.resume.is_none() && arguments.from.is_none() {
-        Plan::new(run.settings(), run.documents().0).show();
+        DataAdvice::new(run.settings(), run.documents().0).show();
     }
     let mut display = ProgressDisplay::new(run.settings(), run.folder());
     let end = run.run(&mut |event| display.show(&event));
@@ -202,9 +204,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Says why the run ended, which model is the best, and what to do with it.
-fn conclude(run: &Run, end: End) {
+fn conclude(run: &Run, end: RunEnd) {
     let (settings, progress, folder) = (run.settings(), run.progress(), run.folder());
-    if end == End::NoImprovement {
+    if end == RunEnd::NoImprovement {
         let resume = next::own("fit --patience 0 --resume", &[folder]);
         remark(&format!(
             "Stopped after step {} of {}: {} evaluations without a lower held-out loss. To run the \
@@ -237,8 +239,7 @@ fn exported(folder: &Path) -> PathBuf {
 
 fn resume(folder: &Path, arguments: &Arguments) -> Result<Run> {
     let path = folder.join(checkpoint::NAME);
-    let name = folder.display();
-    ensure!(path.exists(), "{name}: there is no run in it; `fit CORPUS {name}` begins one");
+    ensure!(path.exists(), TrainError::NoRun(folder.to_owned()));
     let mut checkpoint = checkpoint::read(&path)?;
     if let Some(patience) = arguments.patience {
         checkpoint.settings.patience = limit(patience);
@@ -263,17 +264,17 @@ fn begin(arguments: &Arguments) -> Result<Run> {
     let documents = encoded(&texts, &tokenizer);
     let Arguments { batch_tokens, accumulate, seed, epochs, .. } = *arguments;
     let steps = arguments.steps.unwrap_or_else(|| {
-        let start = Position::default();
-        let feed = Feed::new(&documents.0, shape.context, batch_tokens, seed, start);
-        feed.batches_in(epochs).div_ceil(accumulate)
+        let start = LoaderPosition::default();
+        let loader = DataLoader::new(&documents.0, shape.context, batch_tokens, seed, start);
+        loader.batches_in(epochs).div_ceil(accumulate)
     });
-    let settings = Settings {
+    let settings = RunSettings {
         shape,
         corpus: corpus.canonicalize()?,
         steps,
         batch_tokens,
         accumulate,
-        optimizer: optimizer::Settings {
+        optimizer: OptimizerSettings {
             method: arguments.optimizer.method(),
             rate: arguments.rate,
             warm_up: arguments.warm_up,
@@ -297,26 +298,38 @@ fn limit(patience: u64) -> Option<u64> {
     (patience > 0).then_some(patience)
 }
 
-/// Refuses numbers with which nothing can be trained.
+/// Checks the ranges of the options.
 fn check(arguments: &Arguments) -> Result<()> {
     let unit = 0.0..1.0;
-    ensure!(unit.contains(&arguments.dropout), "--dropout is a share, at least 0 and below 1");
-    ensure!(unit.contains(&arguments.beta1), "--beta1 is at least 0 and below 1");
-    ensure!(unit.contains(&arguments.beta2), "--beta2 is at least 0 and below 1");
-    ensure!((0.0..=1.0).contains(&arguments.final_rate), "--final-rate is a share, 0 to 1");
+    ensure!(
+        unit.contains(&arguments.dropout),
+        TrainError::option("dropout", "at least 0 and below 1")
+    );
+    ensure!(unit.contains(&arguments.beta1), TrainError::option("beta1", "at least 0 and below 1"));
+    ensure!(unit.contains(&arguments.beta2), TrainError::option("beta2", "at least 0 and below 1"));
+    ensure!(
+        (0.0..=1.0).contains(&arguments.final_rate),
+        TrainError::option("final-rate", "from 0 to 1")
+    );
     for (name, value) in [("rate", arguments.rate), ("clip", arguments.clip)] {
-        ensure!(value > 0.0 && value.is_finite(), "--{name} is a number above 0");
+        ensure!(value > 0.0 && value.is_finite(), TrainError::option(name, "above 0"));
     }
-    ensure!(arguments.decay >= 0.0 && arguments.decay.is_finite(), "--decay is not below 0");
+    ensure!(
+        arguments.decay >= 0.0 && arguments.decay.is_finite(),
+        TrainError::option("decay", "at least 0")
+    );
     let epochs = arguments.epochs;
-    ensure!(epochs > 0.0 && epochs <= 1000.0, "--epochs is a number above 0, at most 1000");
+    ensure!(
+        epochs > 0.0 && epochs <= 1000.0,
+        TrainError::option("epochs", "above 0 and at most 1000")
+    );
     for (name, value) in [
         ("batch-tokens", arguments.batch_tokens as u64),
         ("accumulate", arguments.accumulate),
         ("steps", arguments.steps.unwrap_or(1)),
         ("evaluate-every", arguments.evaluate_every),
     ] {
-        ensure!(value > 0, "--{name} is at least 1");
+        ensure!(value > 0, TrainError::option(name, "at least 1"));
     }
     Ok(())
 }
@@ -325,9 +338,9 @@ fn check(arguments: &Arguments) -> Result<()> {
 fn fresh(arguments: &Arguments, corpus: &Path) -> Result<(Shape, Parameters, Tokenizer)> {
     let own = corpus.join("tokenizer.bin");
     let path = arguments.tokenizer.as_deref().unwrap_or(&own);
-    let bytes = std::fs::read(path).with_context(|| {
-        let corpus = corpus.display();
-        format!("{}: no tokenizer; `bootllm-train tokenizer {corpus}` makes one", path.display())
+    let bytes = std::fs::read(path).with_context(|| TrainError::NoTokenizer {
+        path: path.to_owned(),
+        corpus: corpus.to_owned(),
     })?;
     let tokenizer = Tokenizer::read(&bytes).with_context(|| path.display().to_string())?;
     let shape = arguments.shape.shape(tokenizer.len())?;
@@ -342,15 +355,13 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
     let config = Config::of(&opened.file)?;
     let mut shape = Shape::from(&config);
-    ensure!(
-        shape.config() == config,
-        "{}: it has another RMSNorm epsilon or RoPE base than llama2.c, which is all that this \
-         program trains",
-        name()
-    );
+    ensure!(shape.config() == config, TrainError::NotLlama2c(model.to_owned()));
     tokenizer.check_llama2c().with_context(name)?;
     if let Some(context) = arguments.shape.context {
-        ensure!(context <= shape.context, "{}: its context is {}", name(), shape.context);
+        ensure!(
+            context <= shape.context,
+            TrainError::ContextTooLong { path: model.to_owned(), context: shape.context }
+        );
         shape.context = context;
     }
     checked(&shape, arguments)?;
@@ -374,13 +385,7 @@ fn checked(shape: &Shape, arguments: &Arguments) -> Result<Config> {
     let needed = weights.saturating_add(network);
     let available = bootllm_host::memory_available().unwrap_or(u64::MAX);
     if needed > available {
-        use bootllm_units::bytes;
-        let (needed, available) = (bytes(needed), bytes(available));
-        bail!(
-            "training this model with {batch_tokens} tokens per batch needs {needed} of memory, \
-             {available} are free; take a smaller model, or fewer --batch-tokens and more \
-             --accumulate"
-        );
+        bail!(TrainError::OutOfMemory { batch_tokens, needed, available });
     }
     Ok(config)
 }

@@ -1,4 +1,4 @@
-//! The commands, one file each: what the command line says, and what it does.
+//! The commands, one file each: arguments, and what they do.
 
 pub mod bench;
 pub mod data;

@@ -1,14 +1,14 @@
 //! What a user should know about the size of the data before a run begins.
 
 use bootllm_host::remark;
-use bootllm_train::budget::{Budget, Fit, TOKENS_PER_PARAMETER, USEFUL_EPOCHS};
-use bootllm_train::feed::Documents;
-use bootllm_train::fit::Settings;
+use bootllm_train::budget::{Budget, DataFit, TOKENS_PER_PARAMETER, USEFUL_EPOCHS};
+use bootllm_train::data_loader::Documents;
+use bootllm_train::fit::RunSettings;
 use bootllm_train::parameters::count;
 use bootllm_units as units;
 
 /// A new run as the advice sees it.
-pub struct Plan {
+pub struct DataAdvice {
     budget: Budget,
     /// The model's parameters, and its vocabulary.
     parameters: u64,
@@ -17,11 +17,11 @@ pub struct Plan {
     bytes_per_token: f64,
 }
 
-impl Plan {
+impl DataAdvice {
     /// The data, the model and the length of a run that starts from random weights.
-    pub fn new(settings: &Settings, train: &Documents) -> Self {
+    pub fn new(settings: &RunSettings, train: &Documents) -> Self {
         let tokens = train.tokens() as u64;
-        Plan {
+        DataAdvice {
             budget: Budget { tokens, steps: settings.steps },
             parameters: count(&settings.shape.config()) as u64,
             vocab_size: settings.shape.vocab_size,
@@ -32,7 +32,7 @@ impl Plan {
 
     /// Prints what size of model the data supports, and what to do if this one is larger.
     pub fn show(&self) {
-        let Plan { budget, parameters, .. } = self;
+        let DataAdvice { budget, parameters, .. } = self;
         let supported = units::count(budget.parameters());
         remark(&format!(
             "Rule of thumb: {TOKENS_PER_PARAMETER} tokens per parameter, each read up to \
@@ -47,11 +47,11 @@ impl Plan {
             None => String::from("make the model smaller (--dim, --layers, --hidden)"),
         };
         match budget.fit(*parameters) {
-            Fit::Enough => {}
-            Fit::Little => remark(&format!(
+            DataFit::Enough => {}
+            DataFit::Little => remark(&format!(
                 "It will overfit. For better text, train on about {bytes}, or {smaller}."
             )),
-            Fit::FarTooLittle => remark(&format!(
+            DataFit::FarTooLittle => remark(&format!(
                 "Expect letters and short words, no sentences. Train on about {bytes} of text, or \
                  teach your text to a model that already writes: --from models/bedtime-stories.bin"
             )),

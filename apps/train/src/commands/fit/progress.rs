@@ -2,8 +2,8 @@
 //! permanent one now and then.
 
 use bootllm_host::remark;
-use bootllm_train::fit::{BEST, Event, Progress, Settings};
-use bootllm_train::log::Entry;
+use bootllm_train::fit::{BEST, RunEvent, RunProgress, RunSettings};
+use bootllm_train::log::LogEntry;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub struct ProgressDisplay {
 
 impl ProgressDisplay {
     /// Nothing is shown yet.
-    pub fn new(settings: &Settings, folder: &Path) -> Self {
+    pub fn new(settings: &RunSettings, folder: &Path) -> Self {
         ProgressDisplay {
             steps: settings.steps,
             patience: settings.patience,
@@ -43,9 +43,9 @@ impl ProgressDisplay {
     }
 
     /// Shows an event.
-    pub fn show(&mut self, event: &Event) {
+    pub fn show(&mut self, event: &RunEvent) {
         match event {
-            Event::Step(entry, left) => {
+            RunEvent::Step(entry, left) => {
                 // The loss of a single step is noisy.
                 let loss = self.loss.map_or(entry.loss, |loss| 0.95 * loss + 0.05 * entry.loss);
                 self.loss = Some(loss);
@@ -55,7 +55,7 @@ impl ProgressDisplay {
                     entry.step, self.steps, entry.epoch, entry.tokens_per_second
                 ));
             }
-            Event::Evaluation { entry, progress, sample } => {
+            RunEvent::Evaluation { entry, progress, sample } => {
                 self.clear();
                 self.evaluation(entry, progress);
                 let sample: String = sample.chars().take(SAMPLE_CHARACTERS).collect();
@@ -65,7 +65,7 @@ impl ProgressDisplay {
     }
 
     /// The held-out loss, and how it compares with the best.
-    fn evaluation(&self, entry: &Entry, progress: &Progress) {
+    fn evaluation(&self, entry: &LogEntry, progress: &RunProgress) {
         let Some(held_out) = entry.held_out else { return };
         let standing = match (progress.best, progress.best_step) {
             (_, Some(step)) if step == entry.step => {
