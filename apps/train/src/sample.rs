@@ -1,4 +1,4 @@
-//! What a model writes, by the product's own engine.
+//! Generates samples with the product's own engine.
 
 use crate::parameters::Parameters;
 use anyhow::Result;
@@ -12,7 +12,7 @@ use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// The model as the engine loads it, from the bytes of a file.
+/// Loads weights into the engine, through the bytes of a model file.
 pub fn load(weights: &Parameters) -> Result<Arc<Model>> {
     let mut bytes = Vec::new();
     weights.write(Version::V0, &mut bytes)?;
@@ -23,8 +23,8 @@ pub fn load(weights: &Parameters) -> Result<Arc<Model>> {
     Ok(Model::load(&plan, &mut source, &OneCore, context, go_on)?)
 }
 
-/// A text of up to 200 tokens that begins with the prompt.
-pub fn write(
+/// Generates a text of up to 200 tokens, which begins with the prompt.
+pub fn generate(
     weights: &Parameters,
     tokenizer: &Arc<Tokenizer>,
     prompt: &str,
