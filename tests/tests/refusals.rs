@@ -84,10 +84,10 @@ impl Problem {
     }
 }
 
-/// A name, a file, and whether the problem is the one that it has.
-type BadModel = (&'static str, Vec<u8>, fn(&Problem) -> bool);
+/// A name, a file, and a check that an error is the one that the file has.
+type BadFile<Error> = (&'static str, Vec<u8>, fn(&Error) -> bool);
 
-fn files_that_are_no_models() -> Vec<BadModel> {
+fn files_that_are_no_models() -> Vec<BadFile<Problem>> {
     let good = model_with(|_| {});
     let v0 = SmallModel::tied_embeddings().file(Version::V0);
     let swapped: Vec<u8> =
@@ -124,7 +124,7 @@ fn files_that_are_no_models() -> Vec<BadModel> {
     ]
 }
 
-fn headers_that_make_no_sense() -> Vec<BadModel> {
+fn headers_that_make_no_sense() -> Vec<BadFile<Problem>> {
     vec![
         ("flag 7", model_with(|b| b[36] = 7), |p| p.is_config(ConfigError::TiedFlag { found: 7 })),
         ("no heads", model_with(set_number(3, 0)), |p| {
@@ -171,7 +171,7 @@ fn headers_that_make_no_sense() -> Vec<BadModel> {
     ]
 }
 
-fn weights_that_are_not_finite() -> Vec<BadModel> {
+fn weights_that_are_not_finite() -> Vec<BadFile<Problem>> {
     let float = |value: f32| move |bytes: &mut Vec<u8>| set(bytes, 256, value.to_le_bytes());
     vec![
         ("NaN in a norm", model_with(float(f32::NAN)), |p| {
@@ -248,7 +248,7 @@ fn bad_tokenizers_are_refused_with_the_reason() {
         bytes
     };
     let is_no_tokenizer = |e: &FileError| matches!(e, FileError::LongestPiece { .. });
-    let cases: Vec<(&str, Vec<u8>, fn(&FileError) -> bool)> = vec![
+    let cases: Vec<BadFile<FileError>> = vec![
         ("empty", vec![], |e| *e == FileError::Empty),
         ("truncated", good[..good.len() - 1].into(), |e| *e == FileError::CutShort { token: 324 }),
         ("half", good[..good.len() / 2].into(), |e| matches!(e, FileError::CutShort { .. })),

@@ -48,6 +48,8 @@ pub fn clean_up_on_signals() -> std::io::Result<()> {
             }
             let _ = crossterm::terminal::disable_raw_mode();
             let _ = signal_hook::low_level::emulate_default_handler(signal);
+            // Where that fails: as shells report a program that a signal ended.
+            std::process::exit(128 + signal);
         }
     })?;
     Ok(())
