@@ -32,15 +32,17 @@ pub(super) const KINDS: &str = "tokenizer.ggml.token_type";
 pub(super) const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
 pub(super) const BOS: &str = "tokenizer.ggml.bos_token_id";
 pub(super) const EOS: &str = "tokenizer.ggml.eos_token_id";
+pub(super) const EOT: &str = "tokenizer.ggml.eot_token_id";
+pub(super) const EOM: &str = "tokenizer.ggml.eom_token_id";
 pub(super) const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
 pub(super) const ADD_SPACE: &str = "tokenizer.ggml.add_space_prefix";
 
 /// Those of a vocabulary.
-pub(super) const VOCABULARY: [&str; 9] =
-    [TOKENIZER_MODEL, TOKENS, SCORES, KINDS, UNKNOWN, BOS, EOS, ADD_BOS, ADD_SPACE];
+pub(super) const VOCABULARY: [&str; 11] =
+    [TOKENIZER_MODEL, TOKENS, SCORES, KINDS, UNKNOWN, BOS, EOS, EOT, EOM, ADD_BOS, ADD_SPACE];
 
 /// Those of a model and its vocabulary.
-pub(super) const MODEL: [&str; 28] = [
+pub(super) const MODEL: [&str; 30] = [
     ARCHITECTURE,
     ALIGNMENT,
     SPLIT_COUNT,
@@ -67,6 +69,8 @@ pub(super) const MODEL: [&str; 28] = [
     UNKNOWN,
     BOS,
     EOS,
+    EOT,
+    EOM,
     ADD_BOS,
     ADD_SPACE,
 ];
