@@ -2,7 +2,9 @@
 
 use bootllm_model_file::{Config, ReadError, Version};
 use bootllm_quant::Encoding;
-use bootllm_tests::{Gguf, SmallModel, VERSIONS, string, value, vocabulary, vocabulary_of};
+use bootllm_tests::{
+    Gguf, GgufTensor, SmallModel, VERSIONS, qwen2, string, value, vocabulary, vocabulary_of,
+};
 
 /// Numbers of files, and the beginnings of files of other kinds.
 pub const NUMBERS: &[&[u8]] = &[
@@ -136,10 +138,10 @@ pub fn model_files() -> Vec<(String, Vec<u8>)> {
         kv_heads: 2,
         vocab_size: 11,
         context: 37,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..SmallModel::smallest().config
     };
-    let shared = Config { heads: 2, shared_classifier: true, ..small };
+    let shared = Config { heads: 2, tied_embeddings: true, ..small };
     let smallest = SmallModel::smallest().config;
     let mut seeds = Vec::new();
     let mut add = |name: &str, bytes: Vec<u8>| seeds.push((name.into(), bytes));
@@ -209,7 +211,7 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
         kv_heads: 2,
         vocab_size: 11,
         context: 37,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..SmallModel::smallest().config
     };
     let mut seeds = Vec::new();
@@ -235,6 +237,16 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
         add(&format!("huge-{name}"), parts().with(&key, value::u32(u32::MAX)).bytes());
         add(&format!("no-{name}"), parts().without(&key).bytes());
     }
+    add("qwen2", qwen2(&SmallModel { config, seed: 9 }, Encoding::Q8_0));
+    add("rope-factors", {
+        let factors = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|factor| factor.to_le_bytes());
+        let (name, bytes) = ("rope_freqs.weight".into(), factors.collect());
+        let factors = GgufTensor { name, dimensions: vec![4], kind: 0, bytes };
+        Gguf::parse(&SmallModel { config, seed: 9 }.gguf(Encoding::F32))
+            .tensors(|all| all.push(factors))
+            .bytes()
+    });
+    add("unknown-format", parts().tensors(|all| all[1].kind = 24).bytes());
     let nested = value::array(9, 1, &[])[4..].repeat(3);
     let nested = [9u32.to_le_bytes().as_slice(), &nested, &value::u32(7)[..4], &[0; 8]].concat();
     add("nested", parts().with("some.arrays", nested).bytes());

@@ -2,7 +2,9 @@
 
 use crate::script::{Script, ScriptedConsole};
 use bootllm_host::Threads;
-use bootllm_platform::{Clock, Entropy, Entry, Fact, Machine, ReadAt, Size, Storage, StorageError};
+use bootllm_platform::{
+    Clock, Entropy, Entry, Fact, Machine, ReadAt, Size, Skipped, Storage, StorageError, Walk,
+};
 use bootllm_repl::{Leave, Platform, Start};
 use bootllm_terminal::Screen;
 use core::cell::Cell;
@@ -173,15 +175,16 @@ struct MemoryFile {
 }
 
 impl Storage for Volume {
-    fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
-        if let Some(reason) = &self.broken {
-            return Err(StorageError::Volume { reason: reason.clone() });
-        }
+    fn walk(&mut self) -> Box<dyn Walk> {
         let entry = |(name, file): (&String, &MemoryFile)| Entry {
             name: name.clone(),
             size: file.bytes.len() as u64,
         };
-        Ok(self.files.iter().map(entry).collect())
+        let step = match &self.broken {
+            Some(reason) => Err(StorageError::Volume { reason: reason.clone() }),
+            None => Ok(self.files.iter().map(entry).collect()),
+        };
+        Box::new(OneStep(Some(step)))
     }
 
     fn open(&mut self, name: &str) -> Result<Box<dyn ReadAt>, StorageError> {
@@ -189,6 +192,23 @@ impl Storage for Volume {
             Some(file) if file.fault != Some(Fault::Gone) => Ok(Box::new(file.clone())),
             _ => Err(StorageError::NotFound { name: name.into() }),
         }
+    }
+}
+
+/// A walk that finds everything in one step.
+struct OneStep(Option<Result<Vec<Entry>, StorageError>>);
+
+impl Walk for OneStep {
+    fn folder(&self) -> &str {
+        ""
+    }
+
+    fn step(&mut self) -> Option<Result<Vec<Entry>, StorageError>> {
+        self.0.take()
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        &[]
     }
 }
 

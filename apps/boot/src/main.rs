@@ -20,11 +20,14 @@ extern crate alloc;
 mod firmware;
 
 mod boot_sector;
+mod file_info;
 mod free_list;
 #[cfg(target_arch = "x86_64")]
 mod mem;
 mod screen_mode;
 mod topology;
+mod tree_walk;
+mod volume_name;
 mod words;
 
 /// On any other target this package is a reminder of what it is.

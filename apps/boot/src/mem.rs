@@ -1,33 +1,38 @@
-//! Copying, filling and comparing memory: what compiled code expects of a C library.
+//! `memcpy`, `memmove`, `memset`, `memcmp` and `strlen`.
 //!
-//! The compiler calls `memcpy` and its siblings for assignments and slices. On Windows they come
-//! with Microsoft's C runtime, which is not here, so they are these. Their loops are assembly
-//! because the compiler would recognise a loop in Rust for what it is and replace it by a call of
-//! the very function it stands in.
+//! The compiler emits calls of them for assignments and slices. On Windows they come from
+//! Microsoft's C runtime, which UEFI does not have. The loops are assembly because the compiler
+//! would recognise a loop written in Rust and replace it by a call of the function that it is in.
 //!
-//! Ends are moved as two pieces that may overlap: 23 bytes are the first 16 and the last 16.
+//! The ends of a block are moved as two pieces that may overlap: 23 bytes are the first 16 and the
+//! last 16. Bytes are moved as [`MaybeUninit`], because the padding of a structure that is copied
+//! is not initialized.
 
 use core::arch::asm;
-use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_set1_epi8, _mm_storeu_si128};
+use core::arch::x86_64::{__m128i, _mm_set1_epi8, _mm_storeu_si128};
+use core::mem::MaybeUninit;
+
+/// The bytes of one vector register, initialized or not.
+type Register = MaybeUninit<__m128i>;
 
 /// Bytes in a register.
-const STEP: usize = 16;
+const STEP: usize = size_of::<Register>();
 
-/// Copies `n` bytes upwards. Right where the areas do not overlap, or `dest` is below `src`.
+/// Copies `n` bytes in ascending order, for blocks that do not overlap or where `dest < src`.
 ///
 /// # Safety
 ///
-/// `src` can be read and `dest` be written for `n` bytes.
+/// `src` is valid for reads and `dest` for writes of `n` bytes.
 pub unsafe fn copy_up(dest: *mut u8, src: *const u8, n: usize) {
     if n < 2 * STEP {
-        // SAFETY: the caller's promise, unchanged.
+        // SAFETY: the caller guarantees both blocks; `n` is below 32.
         return unsafe { copy_short(dest, src, n) };
     }
-    // SAFETY: the loop moves 16 bytes at offsets below n - 16, the tail ends at n, so all of it
-    // lies in the areas that the caller vouches for.
+    // SAFETY: the loop moves 16 bytes at offsets below n - 16 and the tail ends at n, so every
+    // access lies in the blocks that the caller guarantees. The registers are unaligned.
     unsafe {
         // Read before the loop, which may overwrite it.
-        let tail = _mm_loadu_si128(src.add(n - STEP).cast());
+        let tail = src.add(n - STEP).cast::<Register>().read_unaligned();
         asm!(
             "2:",
             "movups {x}, [{src} + {i}]",
@@ -42,25 +47,25 @@ pub unsafe fn copy_up(dest: *mut u8, src: *const u8, n: usize) {
             end = in(reg) n - STEP,
             options(nostack),
         );
-        _mm_storeu_si128(dest.add(n - STEP).cast(), tail);
+        dest.add(n - STEP).cast::<Register>().write_unaligned(tail);
     }
 }
 
-/// Copies `n` bytes downwards. Right where `dest` is above `src`.
+/// Copies `n` bytes in descending order, for blocks where `dest > src`.
 ///
 /// # Safety
 ///
-/// `src` can be read and `dest` be written for `n` bytes.
+/// `src` is valid for reads and `dest` for writes of `n` bytes.
 pub unsafe fn copy_down(dest: *mut u8, src: *const u8, n: usize) {
     if n < 2 * STEP {
-        // SAFETY: the caller's promise, unchanged.
+        // SAFETY: the caller guarantees both blocks; `n` is below 32.
         return unsafe { copy_short(dest, src, n) };
     }
-    // SAFETY: the loop moves 16 bytes that end at offsets above 16, the head is the first 16
-    // bytes, so all of it lies in the areas that the caller vouches for.
+    // SAFETY: the loop moves 16 bytes that end at offsets above 16 and the head is the first 16
+    // bytes, so every access lies in the blocks that the caller guarantees.
     unsafe {
         // Read before the loop, which may overwrite it.
-        let head = _mm_loadu_si128(src.cast());
+        let head = src.cast::<Register>().read_unaligned();
         asm!(
             "2:",
             "movups {x}, [{src} + {i} - 16]",
@@ -74,50 +79,53 @@ pub unsafe fn copy_down(dest: *mut u8, src: *const u8, n: usize) {
             i = inout(reg) n => _,
             options(nostack),
         );
-        _mm_storeu_si128(dest.cast(), head);
+        dest.cast::<Register>().write_unaligned(head);
     }
 }
 
-/// Copies fewer than 32 bytes between areas that may overlap.
+/// Copies fewer than 32 bytes between blocks that may overlap.
 ///
 /// # Safety
 ///
-/// `src` can be read and `dest` be written for `n` bytes, and `n` is below 32.
+/// `src` is valid for reads and `dest` for writes of `n` bytes, and `n` is below 32.
 unsafe fn copy_short(dest: *mut u8, src: *const u8, n: usize) {
-    /// Moves the first and the last `T` of `n` bytes; both are read before one is written.
+    /// Moves the first and the last `T` of `n` bytes, reading both before writing either.
     ///
     /// # Safety
     ///
-    /// `n` is at least the size of a `T`, at most twice that, and the areas are `n` bytes.
+    /// `n` is at least `size_of::<T>()` and at most twice that; `src` is valid for reads and `dest`
+    /// for writes of `n` bytes.
     #[inline(always)]
-    unsafe fn ends<T>(dest: *mut u8, src: *const u8, n: usize) {
-        // SAFETY: both pieces lie within `n` bytes; no alignment is asked for.
+    unsafe fn move_ends<T>(dest: *mut u8, src: *const u8, n: usize) {
+        let (src, dest) = (src.cast::<MaybeUninit<T>>(), dest.cast::<MaybeUninit<T>>());
+        let last = n - size_of::<T>();
+        // SAFETY: both pieces lie within the `n` bytes that the caller guarantees, and the accesses
+        // are unaligned.
         unsafe {
-            let last = n - size_of::<T>();
-            let first_piece = src.cast::<T>().read_unaligned();
-            let last_piece = src.add(last).cast::<T>().read_unaligned();
-            dest.cast::<T>().write_unaligned(first_piece);
-            dest.add(last).cast::<T>().write_unaligned(last_piece);
+            let first_piece = src.read_unaligned();
+            let last_piece = src.byte_add(last).read_unaligned();
+            dest.write_unaligned(first_piece);
+            dest.byte_add(last).write_unaligned(last_piece);
         }
     }
-    // SAFETY: each arm takes the type whose size and twice that enclose `n`.
+    // SAFETY: `n` lies between the size of each arm's type and twice that.
     unsafe {
         match n {
-            16.. => ends::<__m128i>(dest, src, n),
-            8.. => ends::<u64>(dest, src, n),
-            4.. => ends::<u32>(dest, src, n),
-            2.. => ends::<u16>(dest, src, n),
-            1 => *dest = *src,
+            16.. => move_ends::<__m128i>(dest, src, n),
+            8.. => move_ends::<u64>(dest, src, n),
+            4.. => move_ends::<u32>(dest, src, n),
+            2.. => move_ends::<u16>(dest, src, n),
+            1 => move_ends::<u8>(dest, src, n),
             0 => {}
         }
     }
 }
 
-/// Fills `n` bytes.
+/// Sets `n` bytes to `byte`.
 ///
 /// # Safety
 ///
-/// `dest` can be written for `n` bytes.
+/// `dest` is valid for writes of `n` bytes.
 pub unsafe fn fill(dest: *mut u8, byte: u8, n: usize) {
     // SAFETY: below 16 bytes each arm writes two pieces within `n`; above, the loop writes 16
     // bytes at offsets below n - 16, and the tail ends at n.
@@ -160,11 +168,11 @@ pub unsafe fn fill(dest: *mut u8, byte: u8, n: usize) {
     }
 }
 
-/// The difference of the first two bytes that differ, or 0.
+/// Returns the difference of the first two bytes that differ, or 0.
 ///
 /// # Safety
 ///
-/// `a` and `b` can be read for `n` bytes.
+/// `a` and `b` are valid for reads of `n` initialized bytes.
 pub unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> i32 {
     let mut i = 0;
     // SAFETY: words are read where all eight bytes lie below `n`, single bytes below `n`.
@@ -183,25 +191,25 @@ pub unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> i32 {
     0
 }
 
-/// Eight bytes.
+/// Reads the eight bytes at offset `i`.
 ///
 /// # Safety
 ///
-/// `p` can be read for `i + 8` bytes.
+/// `p` is valid for reads of `i + 8` initialized bytes.
 #[inline(always)]
 unsafe fn word_at(p: *const u8, i: usize) -> u64 {
-    // SAFETY: the caller's promise, unchanged.
+    // SAFETY: the caller guarantees the bytes, and the read is unaligned.
     unsafe { p.add(i).cast::<u64>().read_unaligned() }
 }
 
-/// How many bytes come before the first zero.
+/// Counts the bytes before the first zero.
 ///
 /// # Safety
 ///
-/// `text` can be read up to and including a zero byte.
+/// `text` is valid for reads up to and including a zero byte.
 pub unsafe fn length(text: *const u8) -> usize {
     let length: usize;
-    // SAFETY: bytes are read up to the zero that the caller vouches for.
+    // SAFETY: bytes are read up to the zero that the caller guarantees.
     unsafe {
         asm!(
             "2:",
@@ -216,13 +224,13 @@ pub unsafe fn length(text: *const u8) -> usize {
     length
 }
 
-/// The names that compiled code calls.
+/// The symbols that compiled code calls.
 #[cfg(all(windows, not(test)))]
 mod exported {
     use core::ffi::c_int;
 
-    // SAFETY, for all of them: the compiler, who calls them, keeps C's rules for these functions,
-    // which are the promises asked for above.
+    // SAFETY, for all of them: C's rules for these functions, which their callers keep, are the
+    // preconditions of the functions above.
 
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, n: usize) -> *mut u8 {
@@ -284,6 +292,17 @@ mod tests {
                 assert_eq!(dest[16..16 + n], src[..], "{n} bytes");
                 assert!(dest[..16].iter().chain(&dest[16 + n..]).all(|&byte| byte == 0xEE));
             }
+        }
+    }
+
+    /// Run by Miri, which reports an uninitialized byte that is read as an integer.
+    #[test]
+    fn copies_bytes_that_are_not_initialized() {
+        for n in 0..2 * STEP {
+            let src = vec![MaybeUninit::<u8>::uninit(); n];
+            let mut dest = vec![0_u8; n];
+            // SAFETY: both vectors hold `n` bytes.
+            unsafe { copy_up(dest.as_mut_ptr(), src.as_ptr().cast(), n) };
         }
     }
 

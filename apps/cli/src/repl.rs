@@ -2,15 +2,16 @@
 
 use crate::arguments::{Arithmetic, ThreadCount};
 use anyhow::{Context, Result};
-use bootllm_chat::report::{self, bytes};
 use bootllm_host::{
     FileReader, StdClock, memory_available, memory_total, physical_cores, random_seed,
 };
 use bootllm_platform::{
-    Console, Entropy, Entry, Fact, Input, Key, Machine, ReadAt, Size, Storage, StorageError,
+    Console, Entropy, Entry, Fact, Input, Key, Machine, ReadAt, Size, Skipped, Storage,
+    StorageError, Walk,
 };
 use bootllm_repl::{Platform, Start};
 use bootllm_terminal::KeyDecoder;
+use bootllm_units::{bytes, cores};
 use clap::Args;
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -203,12 +204,8 @@ impl Folder {
 }
 
 impl Storage for Folder {
-    fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
-        let mut entries = Vec::new();
-        Self::collect(&self.0, "", DEPTH, &mut entries)
-            .map_err(|error| StorageError::Volume { reason: error.to_string() })?;
-        entries.sort();
-        Ok(entries)
+    fn walk(&mut self) -> Box<dyn Walk> {
+        Box::new(FolderWalk(Some(self.0.clone())))
     }
 
     fn open(&mut self, name: &str) -> Result<Box<dyn ReadAt>, StorageError> {
@@ -219,6 +216,28 @@ impl Storage for Folder {
             }
             Err(error) => Err(StorageError::Device { offset: 0, reason: error.to_string() }),
         }
+    }
+}
+
+/// A walk through a folder in one step.
+struct FolderWalk(Option<PathBuf>);
+
+impl Walk for FolderWalk {
+    fn folder(&self) -> &str {
+        ""
+    }
+
+    fn step(&mut self) -> Option<Result<Vec<Entry>, StorageError>> {
+        let mut entries = Vec::new();
+        let read = Folder::collect(&self.0.take()?, "", DEPTH, &mut entries);
+        Some(match read {
+            Ok(()) => Ok(entries),
+            Err(error) => Err(StorageError::Volume { reason: error.to_string() }),
+        })
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        &[]
     }
 }
 
@@ -247,7 +266,7 @@ impl Machine for Host {
         vec![
             Fact { label: "system", value: std::env::consts::OS.into() },
             Fact { label: "processor", value: processor() },
-            Fact { label: "cores", value: report::cores(physical_cores(), processors) },
+            Fact { label: "cores", value: cores(physical_cores(), processors) },
             Fact {
                 label: "memory",
                 value: format!(

@@ -1,8 +1,9 @@
 //! Models without a file.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use bootllm_model_file::{Config, FileFormat, ModelFile};
+use bootllm_model_file::{Config, ModelFile};
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_quant::{Encoding, Shape};
 
@@ -12,14 +13,15 @@ pub const SHAPES: [&str; 5] = ["260K", "15M", "42M", "110M", "1.1B"];
 /// The shape with this name. The figures are those of Karpathy's tinyllamas, and of TinyLlama 1.1B
 /// (P. Zhang et al., 2024).
 pub fn shape(name: &str) -> Option<Config> {
-    let (dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, shared) = match name {
-        "260K" => (64, 172, 5, 8, 4, 512, 512, true),
-        "15M" => (288, 768, 6, 6, 6, 32_000, 256, true),
-        "42M" => (512, 1376, 8, 8, 8, 32_000, 1024, true),
-        "110M" => (768, 2048, 12, 12, 12, 32_000, 1024, true),
-        "1.1B" => (2048, 5632, 22, 32, 4, 32_000, 2048, false),
-        _ => return None,
-    };
+    let (dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, tied_embeddings) =
+        match name {
+            "260K" => (64, 172, 5, 8, 4, 512, 512, true),
+            "15M" => (288, 768, 6, 6, 6, 32_000, 256, true),
+            "42M" => (512, 1376, 8, 8, 8, 32_000, 1024, true),
+            "110M" => (768, 2048, 12, 12, 12, 32_000, 1024, true),
+            "1.1B" => (2048, 5632, 22, 32, 4, 32_000, 2048, false),
+            _ => return None,
+        };
     Some(Config {
         dim,
         hidden_dim,
@@ -28,7 +30,7 @@ pub fn shape(name: &str) -> Option<Config> {
         kv_heads,
         vocab_size,
         context,
-        shared_classifier: shared,
+        tied_embeddings,
         norm_epsilon: Config::NORM_EPSILON,
         rope_base: Config::ROPE_BASE,
     })
@@ -37,7 +39,7 @@ pub fn shape(name: &str) -> Option<Config> {
 /// A file that nobody has written: the same small weights again and again.
 pub struct Synthetic {
     /// What it holds.
-    pub file: ModelFile,
+    pub file: Arc<ModelFile>,
     /// What is repeated, one run of bytes for each region of the file.
     regions: Vec<Vec<u8>>,
 }
@@ -50,13 +52,13 @@ const VALUES: usize = 32 * 1021;
 impl Synthetic {
     /// A model of this shape with weights in this format. A matrix whose rows the format's blocks
     /// do not divide is F16, as when a model is converted.
-    pub fn new(config: Config, encoding: Encoding) -> Self {
+    pub fn new(config: &Config, encoding: Encoding) -> Self {
         let mut regions = Vec::new();
         let mut known: Vec<(Encoding, u64)> = Vec::new();
-        let file = ModelFile::describe(FileFormat::Gguf { weights: encoding }, config, |part| {
-            let (_, columns) = part.shape(&config);
+        let file = ModelFile::describe(config, |role| {
+            let (_, columns) = role.shape(config);
             let encoding = match encoding {
-                _ if part.is_norm() => Encoding::F32,
+                _ if role.is_norm() => Encoding::F32,
                 encoding if columns.is_multiple_of(encoding.group()) => encoding,
                 _ => Encoding::F16,
             };
@@ -69,7 +71,7 @@ impl Synthetic {
             });
             (encoding, [first, first + 1].map(|region| region * REGION))
         });
-        Synthetic { file, regions }
+        Synthetic { file: Arc::new(file), regions }
     }
 }
 

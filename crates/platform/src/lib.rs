@@ -11,7 +11,7 @@ mod console;
 mod storage;
 
 pub use console::{Console, Input, Key, Size};
-pub use storage::{Entry, ReadAt, Storage, StorageError};
+pub use storage::{Entry, ReadAt, Retrying, SkipReason, Skipped, Storage, StorageError, Walk};
 
 use alloc::string::String;
 use alloc::vec::Vec;

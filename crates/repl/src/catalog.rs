@@ -1,8 +1,9 @@
 //! The models on the volume.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bootllm_model_file::{ModelFile, ReadError};
+use bootllm_engine::Plan;
 use bootllm_platform::{Storage, StorageError};
 use bootllm_tokenizer::names_beside;
 
@@ -10,7 +11,7 @@ use bootllm_tokenizer::names_beside;
 #[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) name: String,
-    pub(crate) file: ModelFile,
+    pub(crate) plan: Arc<Plan>,
     /// The file of its tokenizer, if one lies beside it.
     pub(crate) tokenizer: Option<String>,
 }
@@ -49,14 +50,14 @@ pub(crate) fn find(storage: &mut dyn Storage) -> Catalog {
             continue;
         }
         match read(storage, name) {
-            Ok(file) => {
+            Ok(plan) => {
                 let tokenizer = names_beside(name).into_iter().find_map(|tokenizer| {
                     names.iter().find(|name| name.eq_ignore_ascii_case(&tokenizer)).cloned()
                 });
-                catalog.models.push(Found { name: name.clone(), file, tokenizer });
+                catalog.models.push(Found { name: name.clone(), plan, tokenizer });
             }
             Err(error) if is_named_like_a_model(name) => {
-                catalog.unusable.push(Unusable { name: name.clone(), reason: error.to_string() });
+                catalog.unusable.push(Unusable { name: name.clone(), reason: error });
             }
             Err(_) => {}
         }
@@ -64,9 +65,10 @@ pub(crate) fn find(storage: &mut dyn Storage) -> Catalog {
     catalog
 }
 
-fn read(storage: &mut dyn Storage, name: &str) -> Result<ModelFile, ReadError> {
-    let mut file = storage.open(name)?;
-    bootllm_model_file::read(&mut *file)
+fn read(storage: &mut dyn Storage, name: &str) -> Result<Arc<Plan>, String> {
+    let mut file = storage.open(name).map_err(|error| error.to_string())?;
+    let file = bootllm_model_file::read(&mut *file).map_err(|error| error.to_string())?;
+    Plan::new(Arc::new(file)).map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// FAT keeps names in any case.

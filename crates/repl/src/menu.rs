@@ -5,9 +5,9 @@ use crate::{Leave, World};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use bootllm_chat::report::{bytes, count};
 use bootllm_platform::{Input, Key};
 use bootllm_terminal::char_width;
+use bootllm_units::{bytes, count};
 use core::time::Duration;
 
 /// How long the menu waits before the first model starts by itself.
@@ -144,9 +144,9 @@ fn draw(
 
 /// What the menu says about a model after its name.
 fn figures(found: &Found) -> String {
-    let file = &found.file;
+    let file = found.plan.file();
     let (size, parameters) = (bytes(file.size), count(file.parameters()));
-    format!("{size:>11}  {parameters} parameters, {}", file.format.name())
+    format!("{size:>11}  {parameters} parameters, {}", file.format_name())
 }
 
 /// Columns for the names: those of the longest, if every line still has room for its figures.

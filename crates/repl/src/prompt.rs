@@ -6,11 +6,12 @@ use crate::{After, Leave, StartUp, World, commands};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::{Command, Line, Report, Settings, generate, report, short_seed};
+use bootllm_chat::{Command, Generation, Line, Report, Settings, Step, report, short_seed};
 use bootllm_cores::Cores;
-use bootllm_engine::{LoadError, Memory, Session};
+use bootllm_engine::{LoadError, Session};
 use bootllm_sampling::Sampler;
 use bootllm_terminal::LineEditor;
+use bootllm_units as units;
 
 /// What the person sees when it is their turn.
 const PROMPT: &str = ">>> ";
@@ -27,7 +28,7 @@ pub(crate) struct Prompt<'a> {
 
 impl<'a> Prompt<'a> {
     pub(crate) fn new(cores: &'a dyn Cores, loaded: &'a Loaded) -> Result<Self, LoadError> {
-        let session = Session::with_cache(&loaded.model, cores, loaded.kv)?;
+        let session = Session::with_kv_format(&loaded.model, cores, loaded.kv)?;
         let settings = Settings { kv: loaded.kv, ..Settings::default() };
         let mut editor = LineEditor::new();
         let names: Vec<&str> = Command::ALL.iter().map(|info| info.names[0]).collect();
@@ -38,23 +39,23 @@ impl<'a> Prompt<'a> {
     /// Keeps keys and values as the settings say. If there is no memory for that, the settings say
     /// what is. `free`: bytes that the machine has beside what is taken so far.
     pub(crate) fn keep_as_set(&mut self, free: u64) -> Result<(), String> {
-        let (before, wanted) = (self.session.kv_format(), self.settings.kv);
+        let (before, wanted) = (self.session.sequence.kv_format(), self.settings.kv);
         if wanted == before {
             return Ok(());
         }
-        let (file, context) = (&self.loaded.file, self.loaded.model.context());
-        let needed = |kv| Memory::needed_with(file, context, kv).kv_cache;
+        let (plan, context) = (self.loaded.model.plan(), self.loaded.model.context());
+        let needed = |kv| plan.memory(context, kv).kv_cache;
         // Those of one form are given back before those of another are taken.
         let free = free.saturating_add(needed(before));
         let kept = if needed(wanted) > free {
             Err(format!(
                 "keys and values in {} need {} of memory, this machine has {} for them",
                 wanted.name(),
-                report::bytes(needed(wanted)),
-                report::bytes(free)
+                units::bytes(needed(wanted)),
+                units::bytes(free)
             ))
         } else {
-            self.session.keep_in(wanted).map_err(|error| format!("{error}"))
+            self.session.sequence.set_kv_format(wanted).map_err(|error| format!("{error}"))
         };
         kept.map_err(|problem| {
             self.settings.kv = before;
@@ -73,12 +74,12 @@ impl<'a> Prompt<'a> {
         };
         let StartUp { firmware, looking, loading } = start_up;
         let firmware =
-            firmware.map_or(String::new(), |time| format!("firmware {}, ", report::duration(time)));
+            firmware.map_or(String::new(), |time| format!("firmware {}, ", units::duration(time)));
         world.terminal.quiet(&format!(
             "to the first word: {firmware}looking for models {}, loading {}, first word {}\n",
-            report::duration(looking),
-            report::duration(loading),
-            report::duration(report.prompt_time)
+            units::duration(looking),
+            units::duration(loading),
+            units::duration(report.prompt_time)
         ));
     }
 
@@ -111,25 +112,13 @@ impl<'a> Prompt<'a> {
     fn tell(&mut self, world: &mut World<'_>, beginning: &str) {
         let tokenizer = &self.loaded.tokenizer;
         let seed = self.settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
-        let mut sampler = match Sampler::new(&self.settings.sampling, seed, tokenizer.len()) {
+        let sampler = match Sampler::new(&self.settings.sampling, seed, tokenizer.len()) {
             Ok(sampler) => sampler,
             Err(_) => return world.terminal.problem("there is no memory to choose tokens"),
         };
         let tokens = tokenizer.encode(beginning, true, false);
-        let terminal = &mut world.terminal;
-        let mut show = |text: &str| {
-            terminal.write(text);
-            terminal.go_on()
-        };
-        let report = generate(
-            &mut self.session,
-            tokenizer,
-            &mut sampler,
-            &tokens,
-            self.settings.length,
-            world.clock,
-            &mut show,
-        );
+        self.session.rewind(0);
+        let report = self.write_text(world, sampler, &tokens);
         world.terminal.write("\n");
         match report {
             Ok(report) => {
@@ -142,5 +131,32 @@ impl<'a> Prompt<'a> {
             }
             Err(error) => world.terminal.problem(&format!("{error}")),
         }
+    }
+
+    fn write_text(
+        &mut self,
+        world: &mut World<'_>,
+        sampler: Sampler,
+        tokens: &[u32],
+    ) -> Result<Report, bootllm_chat::GenerateError> {
+        let (tokenizer, length) = (self.loaded.tokenizer.clone(), self.settings.length);
+        let Session { engine, sequence, .. } = &mut self.session;
+        let mut text = Generation::text(tokenizer, sampler, tokens, length, sequence)?;
+        world.terminal.write(text.prompt());
+        loop {
+            let never = &mut || core::ops::ControlFlow::Continue(());
+            match text.step(engine, sequence, world.clock, never)? {
+                Step::Reading { .. } => {}
+                Step::Text(piece) => world.terminal.write(piece),
+                Step::Done(_, rest) => {
+                    world.terminal.write(rest);
+                    break;
+                }
+            }
+            if world.terminal.go_on().is_break() {
+                break;
+            }
+        }
+        Ok(text.report())
     }
 }

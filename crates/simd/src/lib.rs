@@ -26,7 +26,7 @@ pub use exp::exp;
 pub use half::{bf16_to_f32, f16_to_f32};
 pub use isa::{Cpu, Isa};
 pub use register::*;
-pub use rope::RopeTable;
+pub use rope::{RopeTable, rope_frequencies};
 pub use ticks::ticks;
 pub use vector::{
     TOGETHER, add, rms_norm, round_half_away, round_half_even, saturate_i8, silu_times, softmax,

@@ -17,19 +17,22 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// A table for heads of `head_size` values (even), positions 0 to `context − 1` and the base
-    /// of the frequencies (10,000 in Llama 2).
+    /// A table for heads of `head_size` values (even), positions 0 to `context − 1` and the base of
+    /// the frequencies (10,000 in Llama 2).
     pub fn new(head_size: usize, context: usize, base: f32) -> Result<Self, TryReserveError> {
-        let pairs = head_size / 2;
-        let (mut frequencies, mut turns) = (Vec::new(), Vec::new());
+        let mut frequencies = Vec::new();
+        frequencies.try_reserve_exact(head_size / 2)?;
+        frequencies.extend(rope_frequencies(head_size, base));
+        RopeTable::with_frequencies(&frequencies, context)
+    }
+
+    /// A table for heads whose pairs rotate by these frequencies, in radians per position.
+    pub fn with_frequencies(frequencies: &[f32], context: usize) -> Result<Self, TryReserveError> {
+        let pairs = frequencies.len();
+        let mut turns = Vec::new();
         turns.try_reserve_exact(context.saturating_mul(pairs))?;
-        frequencies.try_reserve_exact(pairs)?;
-        for pair in 0..pairs {
-            let exponent = (2 * pair) as f32 / head_size as f32;
-            frequencies.push(1.0 / libm::pow(f64::from(base), f64::from(exponent)) as f32);
-        }
         for position in 0..context {
-            for frequency in &frequencies {
+            for frequency in frequencies {
                 let (sin, cos) = sin_cos(position as f32 * frequency);
                 turns.push((cos, sin));
             }
@@ -60,6 +63,14 @@ impl RopeTable {
             }
         }
     }
+}
+
+/// The frequencies of the pairs of a head, in radians per position: base^(−2·pair / head_size).
+pub fn rope_frequencies(head_size: usize, base: f32) -> impl Iterator<Item = f32> {
+    (0..head_size / 2).map(move |pair| {
+        let exponent = (2 * pair) as f32 / head_size as f32;
+        1.0 / libm::pow(f64::from(base), f64::from(exponent)) as f32
+    })
 }
 
 #[cfg(test)]

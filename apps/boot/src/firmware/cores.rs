@@ -18,9 +18,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::report;
 use bootllm_cores::{Cores, Idle, OneCore, Resting, Signal, Team};
 use bootllm_platform::Clock;
+use bootllm_units as units;
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -52,7 +52,7 @@ impl FirmwareCores {
         let Some((services, processors)) = processors() else {
             return Self { team: None, fact: "1 that the firmware tells of".into() };
         };
-        let places = topology::places(&processors);
+        let places = topology::places(&processors, cpu::threads());
         let cores = places.iter().flatten().count();
         let mut fact = in_words(&processors, cores);
         if cores < 2 {
@@ -154,7 +154,7 @@ fn processors() -> Option<(*const MpServices, Vec<Processor>)> {
 
 fn in_words(processors: &[Processor], cores: usize) -> String {
     let usable = processors.iter().filter(|processor| processor.usable).count();
-    let words = report::cores(cores, usable);
+    let words = units::cores(cores, usable);
     match processors.len() - usable {
         0 => words,
         disabled => format!("{words}, {disabled} more are disabled"),
@@ -216,7 +216,9 @@ impl Idle for Processors {
 
     fn sleep(&self, signal: &Signal<'_>) {
         match self.resting {
-            Resting::Asleep => cpu::watch(signal.address(), || signal.is_given()),
+            // SAFETY: processors rest asleep only where `can_watch` is true, and the signal that is
+            // borrowed here is mapped.
+            Resting::Asleep => unsafe { cpu::watch(signal.address(), || signal.is_given()) },
             // It is not time to rest, so they stay.
             Resting::Away => (0..Self::TURNS)
                 .take_while(|_| !signal.is_given())

@@ -44,7 +44,7 @@ fn main() -> Status {
     let mut storage = BootStorage::find();
     let cores = FirmwareCores::find(clock);
     let mut machine =
-        FirmwareMachine::new(storage.device(), &clock, cores.fact().into(), console.facts());
+        FirmwareMachine::new(storage.boot_volume(), &clock, cores.fact().into(), console.facts());
     let platform = Platform {
         console: &mut console,
         storage: &mut storage,

@@ -1,25 +1,47 @@
 //! Protocols of the firmware's drivers.
 
-use uefi::boot::{self, OpenProtocolAttributes, OpenProtocolParams};
+use super::cores;
+use core::sync::atomic::{AtomicBool, Ordering};
+use uefi::boot::{self, OpenProtocolAttributes, OpenProtocolParams, SearchType};
 use uefi::proto::ProtocolPointer;
 use uefi::proto::device_path::{DevicePath, DeviceSubType, DeviceType};
 use uefi::{Handle, Result, Status};
 
-/// Uses a protocol of a device.
+/// Whether a `use_it` of [`with`] is running.
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// Calls `use_it` with a protocol of a device.
 ///
-/// It is looked up anew for every use, which takes some microseconds: a device that was pulled out
-/// is an error then, not a dangling pointer. It is opened beside the firmware's own drivers,
-/// because opening it for us alone would stop those (the text console of a screen, the terminal
-/// of a serial port).
+/// The protocol is looked up for every use, which takes some microseconds: then a device that was
+/// unplugged is an error, not a dangling pointer. It is opened beside the firmware's own drivers,
+/// because an exclusive open would stop those (the text console of a screen, the terminal of a
+/// serial port).
+///
+/// # Errors
+/// `ACCESS_DENIED` on any processor but the boot core, which alone may call the firmware;
+/// `ALREADY_STARTED` inside another `use_it`; else what the firmware answers.
 pub fn with<P, R>(handle: Handle, use_it: impl FnOnce(&mut P) -> R) -> Result<R>
 where
     P: ProtocolPointer + ?Sized,
 {
+    /// Ends the use, also if it panics.
+    struct InUse;
+    impl Drop for InUse {
+        fn drop(&mut self) {
+            IN_USE.store(false, Ordering::Release);
+        }
+    }
+    if !cores::on_boot_core() {
+        return Err(Status::ACCESS_DENIED.into());
+    }
+    if IN_USE.swap(true, Ordering::Acquire) {
+        return Err(Status::ALREADY_STARTED.into());
+    }
+    let _in_use = InUse;
     let params = OpenProtocolParams { handle, agent: boot::image_handle(), controller: None };
-    // SAFETY: the firmware checks the handle and gives a protocol that is installed now. The
-    // reference does not outlive this call, so the caller cannot keep it; and while `use_it` runs
-    // nothing else in this program has another, because only the boot core comes here and `use_it`
-    // closures do not open what they were given.
+    // SAFETY: the firmware checks the handle and returns a protocol that is installed now. The
+    // reference is unique and ends with this call: `use_it` cannot return it, for its type says
+    // nothing of how long `P` lives, and `IN_USE` lets no second use begin before it ends.
     let mut protocol =
         unsafe { boot::open_protocol::<P>(params, OpenProtocolAttributes::GetProtocol)? };
     let protocol = protocol.get_mut().ok_or(Status::UNSUPPORTED)?;
@@ -31,23 +53,37 @@ pub fn has<P: ProtocolPointer + ?Sized>(handle: Handle) -> bool {
     with::<P, ()>(handle, |_| ()).is_ok()
 }
 
-/// Whether the path to a device leads through a node of this type.
+/// Whether the device path of a device has a node of this type.
 pub fn leads_through(device: Handle, node: (DeviceType, DeviceSubType)) -> bool {
     with::<DevicePath, _>(device, |path| path.node_iter().any(|other| other.full_type() == node))
         .unwrap_or(false)
 }
 
-/// All devices that have a protocol.
+/// Returns all devices that have a protocol.
 pub fn devices<P: ProtocolPointer + ?Sized>() -> alloc::vec::Vec<Handle> {
     boot::find_handles::<P>().unwrap_or_default()
 }
 
-/// The first device that has a protocol.
+/// Returns the first device that has a protocol.
 pub fn first_device<P: ProtocolPointer + ?Sized>() -> Option<Handle> {
     boot::get_handle_for_protocol::<P>().ok()
 }
 
-/// What a status means, in a few words.
+/// Has the firmware start its drivers for all devices.
+///
+/// Firmware that was told to boot fast, or that boots one entry of its list, connects only the
+/// devices on the way there. Statuses are ignored: some firmware returns garbage. This must be
+/// called outside of the firmware's own callbacks, as everything in this program is: some hangs
+/// otherwise.
+pub fn connect_all() {
+    for device in
+        boot::locate_handle_buffer(SearchType::AllHandles).iter().flat_map(|all| all.iter())
+    {
+        let _ = boot::connect_controller(*device, &[], None, true);
+    }
+}
+
+/// Explains a status in a few words.
 pub fn reason(status: Status) -> &'static str {
     match status {
         Status::NO_MEDIA => "there is no disk in the drive",

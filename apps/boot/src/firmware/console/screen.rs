@@ -1,6 +1,6 @@
 //! The screen: text drawn into memory, and what changed sent to the firmware's framebuffer.
 
-use crate::firmware::{console_out, protocol};
+use crate::firmware::{console_out, cpu, protocol};
 use crate::screen_mode;
 use alloc::format;
 use alloc::vec::Vec;
@@ -8,7 +8,7 @@ use bootllm_platform::{Fact, Size};
 use bootllm_terminal::{Painter, Screen, Update};
 use core::slice;
 use uefi::Handle;
-use uefi::proto::console::gop::{BltOp, BltPixel, BltRegion, GraphicsOutput};
+use uefi::proto::console::gop::{BltOp, BltPixel, BltRegion, GraphicsOutput, ModeInfo};
 
 /// A screen that pixels can be sent to.
 pub struct ScreenOutput {
@@ -80,11 +80,16 @@ fn resolution(device: Handle) -> Option<(usize, usize)> {
 /// Changes to a better mode if there is one. If that fails, the present one will do.
 fn choose_mode(screen: &mut GraphicsOutput) {
     let modes: Vec<_> = screen.modes().collect();
-    let resolutions: Vec<_> = modes.iter().map(|mode| mode.info().resolution()).collect();
-    let current = screen.current_mode_info().resolution();
-    if let Some(better) = screen_mode::better(current, &resolutions) {
+    let known: Vec<_> = modes.iter().map(|mode| described(mode.info())).collect();
+    let current = described(&screen.current_mode_info());
+    if let Some(better) = screen_mode::better(current, &known, cpu::is_virtual()) {
         let _ = screen.set_mode(&modes[better]);
     }
+}
+
+fn described(mode: &ModeInfo) -> screen_mode::Mode {
+    let (width, height) = mode.resolution();
+    screen_mode::Mode { width, height, pitch: mode.stride() }
 }
 
 /// Sends the changed pixels. False if the firmware refuses.

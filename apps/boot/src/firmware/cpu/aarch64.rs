@@ -1,5 +1,6 @@
 //! AArch64. The facts are from Arm's "Architecture Reference Manual" for A-profile.
 
+use crate::topology::Threads;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,6 +24,12 @@ pub fn id() -> u64 {
     id
 }
 
+/// Whether the firmware can know which processors share a core: it reads them from ACPI's tables or
+/// MPIDR.
+pub fn threads() -> Threads {
+    Threads::AsLocated
+}
+
 /// Whether this is a virtual machine: nothing tells.
 pub fn is_virtual() -> bool {
     false
@@ -35,7 +42,11 @@ pub fn can_watch() -> bool {
 }
 
 /// Waits until `is_given`.
-pub fn watch(_: *const (), is_given: impl Fn() -> bool) {
+///
+/// # Safety
+///
+/// None here: it is unsafe as on other architectures.
+pub unsafe fn watch(_: *const (), is_given: impl Fn() -> bool) {
     while !is_given() {
         core::hint::spin_loop();
     }

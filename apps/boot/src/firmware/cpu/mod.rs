@@ -8,6 +8,6 @@ mod this;
 mod this;
 
 pub use this::{
-    can_watch, described_ticks_per_second, facts, halt, id, is_virtual, prepare, random, ticks,
-    ticks_are_steady, watch,
+    can_watch, described_ticks_per_second, facts, halt, id, is_virtual, prepare, random, threads,
+    ticks, ticks_are_steady, watch,
 };

@@ -1,6 +1,7 @@
 //! x86-64. The facts are from Intel's "Software Developer's Manual" (SDM) and AMD's "Architecture
 //! Programmer's Manual", which agree on all of them.
 
+use crate::topology::{self, Threads};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -59,6 +60,24 @@ pub fn id() -> u64 {
     }
 }
 
+/// Whether the firmware can know which processors share a core.
+///
+/// CPUs without CPUID leaf 0xB are older than 2009, and edk2 gets their cores wrong.
+pub fn threads() -> Threads {
+    let (basic, topology) = (leaf(1, 0), leaf(0xB, 0));
+    if topology.ebx != 0 {
+        return Threads::AsLocated;
+    }
+    let intel = leaf(0, 0).ebx == u32::from_le_bytes(*b"Genu");
+    if !intel {
+        // AMD's first CPUs with several threads per core have leaf 0xB.
+        return Threads::None;
+    }
+    let multi_threading = basic.edx >> 28 & 1 == 1;
+    let logical = if multi_threading { basic.ebx >> 16 & 0xFF } else { 1 };
+    topology::threads_without_leaf_b(logical, (leaf(4, 0).eax >> 26) + 1)
+}
+
 /// Whether this is a virtual machine. (The bit is reserved for those who make one.)
 pub fn is_virtual() -> bool {
     leaf(1, 0).ecx & (1 << 31) != 0
@@ -71,13 +90,15 @@ pub fn can_watch() -> bool {
     leaf(1, 0).ecx & MONITOR != 0 && !is_virtual()
 }
 
-/// Sleeps until `is_given`, which changes by something being written near `address`.
+/// Sleeps until `is_given`, which a write near `address` changes.
 ///
-/// Only where [`can_watch`] says so.
-pub fn watch(address: *const (), is_given: impl Fn() -> bool) {
+/// # Safety
+///
+/// [`can_watch`] is true: the instructions are illegal on other CPUs. `address` is mapped.
+pub unsafe fn watch(address: *const (), is_given: impl Fn() -> bool) {
     while !is_given() {
-        // SAFETY: the CPU has both instructions, and ring 0 may use them; they read and write
-        // nothing. What was written between `is_given` and `monitor` is seen by the second look,
+        // SAFETY: the caller guarantees that the CPU has both instructions and that `address` is
+        // mapped. Ring 0 may use them; they read and write nothing. What was written between `is_given` and `monitor` is seen by the second look,
         // what is written after `monitor` ends `mwait`, or lets it not begin (SDM 3, 8.10.4). Zeros:
         // no extensions, and C1, the lightest sleep, which every such CPU has.
         unsafe {

@@ -4,7 +4,7 @@ use crate::firmware::heap;
 use crate::free_list::PAGE;
 use alloc::format;
 use alloc::string::String;
-use bootllm_chat::report;
+use bootllm_units as units;
 use uefi::boot::{self, MemoryType};
 use uefi::mem::memory_map::MemoryMap;
 
@@ -39,7 +39,7 @@ impl Memory {
     }
 
     pub fn in_words(&self) -> String {
-        let [total, free, largest] = [self.total, self.free, self.largest].map(report::bytes);
+        let [total, free, largest] = [self.total, self.free, self.largest].map(units::bytes);
         format!("{total}, {free} free, {largest} of it in one piece")
     }
 }

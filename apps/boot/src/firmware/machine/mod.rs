@@ -5,6 +5,7 @@ mod volumes;
 
 use super::clock::TickClock;
 use super::cpu;
+use super::storage::Volume;
 use crate::words;
 use alloc::format;
 use alloc::string::String;
@@ -12,11 +13,11 @@ use alloc::vec::Vec;
 use bootllm_platform::{Fact, Machine};
 use memory::Memory;
 use uefi::runtime::{self, VariableVendor};
-use uefi::{Handle, cstr16, system};
+use uefi::{cstr16, system};
 
 /// The machine as its firmware describes it.
 pub struct FirmwareMachine {
-    boot_device: Option<Handle>,
+    boot_volume: Volume,
     cores: String,
     /// What does not change while the program runs.
     fixed: Vec<Fact>,
@@ -24,15 +25,10 @@ pub struct FirmwareMachine {
 
 impl FirmwareMachine {
     /// Asks nothing yet; `others` are facts of the other parts, shown last.
-    pub fn new(
-        boot_device: Option<Handle>,
-        clock: &TickClock,
-        cores: String,
-        others: Vec<Fact>,
-    ) -> Self {
+    pub fn new(boot_volume: Volume, clock: &TickClock, cores: String, others: Vec<Fact>) -> Self {
         let mut fixed = others;
         fixed.push(clock.fact());
-        Self { boot_device, cores, fixed }
+        Self { boot_volume, cores, fixed }
     }
 }
 
@@ -53,7 +49,7 @@ impl Machine for FirmwareMachine {
         facts.extend(cpu::facts());
         facts.push(Fact { label: "cores", value: self.cores.clone() });
         facts.push(Fact { label: "memory", value: Memory::now().in_words() });
-        facts.extend(volumes::facts(self.boot_device));
+        facts.extend(volumes::facts(self.boot_volume.device()));
         facts.extend(self.fixed.iter().cloned());
         facts
     }

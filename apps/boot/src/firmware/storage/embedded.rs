@@ -4,13 +4,51 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use bootllm_platform::{Entry, Skipped, StorageError, Walk};
 
-/// A file that was put into the program when it was built.
+use super::walk::VolumeWalk;
+
+/// A file that was put into the program at build time.
 pub struct File {
     /// What it is called in the menu.
     pub name: String,
     /// What is in it.
     pub bytes: &'static [u8],
+}
+
+/// A walk that finds the files of the program, and then those of the volumes. The program works
+/// alone: errors of the volumes are left out, and a file of the same name is hidden.
+pub struct WithEmbedded {
+    inside: Option<Vec<File>>,
+    on_volumes: VolumeWalk,
+}
+
+impl WithEmbedded {
+    /// Starts with the files of the program.
+    pub fn new(on_volumes: VolumeWalk) -> Self {
+        Self { inside: Some(files()), on_volumes }
+    }
+}
+
+impl Walk for WithEmbedded {
+    fn folder(&self) -> &str {
+        self.on_volumes.folder()
+    }
+
+    fn step(&mut self) -> Option<Result<Vec<Entry>, StorageError>> {
+        let entry = |file: File| Entry { name: file.name, size: file.bytes.len() as u64 };
+        if let Some(inside) = self.inside.take() {
+            return Some(Ok(inside.into_iter().map(entry).collect()));
+        }
+        let mut found = self.on_volumes.step()?.unwrap_or_default();
+        let inside = files();
+        found.retain(|other| inside.iter().all(|file| file.name != other.name));
+        Some(Ok(found))
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        self.on_volumes.skipped()
+    }
 }
 
 static MODEL: &[u8] = include_bytes!(env!(

@@ -1,55 +1,57 @@
-//! The files of the volume that the program was started from, and those inside the program.
+//! The files of all volumes, and those inside the program.
 
+mod block;
 #[cfg(feature = "embed")]
 mod embedded;
 mod file;
+mod raw;
 mod volume;
+mod walk;
+
+pub use block::file_system;
+pub use volume::Volume;
 
 use super::protocol;
+use crate::volume_name;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_platform::{Entry, ReadAt, Storage, StorageError};
+use bootllm_platform::{ReadAt, Storage, StorageError, Walk};
+use core::cell::RefCell;
 use file::VolumeFile;
-use uefi::{Handle, Status};
-use volume::Volume;
+use uefi::Status;
+use walk::VolumeWalk;
 
 /// All files that the program can read.
 pub struct BootStorage {
-    volume: Volume,
+    volumes: Volumes,
+    /// Whether there was a walk before: then the user asks to look again.
+    walked: bool,
 }
 
 impl BootStorage {
     /// Finds the volume that the program was started from.
     pub fn find() -> Self {
-        Self { volume: Volume::of_this_program() }
+        Self { volumes: Volumes::new(Volume::of_this_program()), walked: false }
     }
 
-    /// The device that the program was started from.
-    pub fn device(&mut self) -> Option<Handle> {
-        self.volume.device()
+    /// The volume that the program was started from.
+    pub fn boot_volume(&self) -> Volume {
+        self.volumes.boot()
     }
 }
 
 impl Storage for BootStorage {
-    fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
-        let on_volume = self.volume.list();
+    fn walk(&mut self) -> Box<dyn Walk> {
+        let thoroughly = core::mem::replace(&mut self.walked, true);
+        let on_volumes = VolumeWalk::new(self.volumes.clone(), thoroughly);
         #[cfg(feature = "embed")]
-        {
-            // The program works alone: a volume that cannot be read only has no more to offer.
-            let inside = embedded::files();
-            let mut others = on_volume.unwrap_or_default();
-            others.retain(|other| inside.iter().all(|file| file.name != other.name));
-            let entry = |file: &embedded::File| Entry {
-                name: file.name.clone(),
-                size: file.bytes.len() as u64,
-            };
-            Ok(inside.iter().map(entry).chain(others).collect())
-        }
+        return Box::new(embedded::WithEmbedded::new(on_volumes));
         #[cfg(not(feature = "embed"))]
-        on_volume
+        Box::new(on_volumes)
     }
 
     fn open(&mut self, name: &str) -> Result<Box<dyn ReadAt>, StorageError> {
@@ -57,11 +59,55 @@ impl Storage for BootStorage {
         if let Some(file) = embedded::files().into_iter().find(|file| file.name == name) {
             return Ok(Box::new(file.bytes));
         }
-        Ok(Box::new(VolumeFile::open(self.volume.clone(), name.to_owned())?))
+        let (volume, path) = self.volumes.of_file(name);
+        Ok(Box::new(VolumeFile::open(volume, path.to_owned())?))
     }
 }
 
-/// What a status means, and its number for those who look it up.
+/// The volumes that are known, shared by the storage and its walks.
+#[derive(Clone)]
+struct Volumes(Rc<RefCell<Known>>);
+
+struct Known {
+    boot: Volume,
+    /// The others, with the names that their files begin with.
+    others: Vec<(String, Volume)>,
+}
+
+impl Volumes {
+    fn new(boot: Volume) -> Self {
+        Self(Rc::new(RefCell::new(Known { boot, others: Vec::new() })))
+    }
+
+    fn boot(&self) -> Volume {
+        self.0.borrow().boot.clone()
+    }
+
+    /// The name of a volume. It keeps the name that it had.
+    fn name(&self, volume: &Volume) -> String {
+        let mut known = self.0.borrow_mut();
+        let others = &mut known.others;
+        if let Some((name, _)) = others.iter().find(|(_, other)| other.is(volume)) {
+            return name.clone();
+        }
+        let taken = |name: &str| others.iter().any(|(other, _)| other == name);
+        let name = volume_name::unique(&volume.clone().label(), others.len() + 2, taken);
+        others.push((name.clone(), volume.clone()));
+        name
+    }
+
+    /// The volume of a file, and the file's path on it.
+    fn of_file<'a>(&self, name: &'a str) -> (Volume, &'a str) {
+        let known = self.0.borrow();
+        let other = volume_name::split(name).and_then(|(volume, path)| {
+            let (_, volume) = known.others.iter().find(|(name, _)| name == volume)?;
+            Some((volume.clone(), path))
+        });
+        other.unwrap_or_else(|| (known.boot.clone(), name))
+    }
+}
+
+/// Explains a status, with its number for those who look it up.
 fn with_code(status: Status) -> String {
     let reason = protocol::reason(status);
     match status {

@@ -1,32 +1,32 @@
-//! The volume that the program was started from.
+//! One volume: where it is, its folders and its files.
 
+use super::raw::OpenFile;
 use super::with_code;
+use crate::file_info::FileInfo;
 use crate::firmware::protocol;
-use crate::words;
+use crate::tree_walk::Tree;
 use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
-use bootllm_platform::{Entry, StorageError};
-use uefi::boot;
+use bootllm_platform::StorageError;
+use core::time::Duration;
 use uefi::proto::device_path::DevicePath;
 use uefi::proto::loaded_image::LoadedImage;
-use uefi::proto::media::file::{
-    Directory, File, FileAttribute, FileHandle, FileInfo, FileMode, FileType, RegularFile,
-};
+use uefi::proto::media::block::BlockIO;
 use uefi::proto::media::fs::SimpleFileSystem;
-use uefi::{CStr16, Handle, Status};
+use uefi::{Handle, Status, boot};
 
-/// Folders within folders that are looked into.
-const DEPTH: usize = 6;
-/// Files and folders that are looked at. A damaged file system may have no end.
-const ENTRIES: usize = 10_000;
+/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time to
+/// time, but not while it reads.
+const UNPLUGGED: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A volume: not the open device, but where it is.
 #[derive(Clone)]
 pub struct Volume {
     device: Option<Handle>,
-    /// Where the device is plugged in: it is found by this when it was pulled out and put back.
+    /// Where the device is plugged in. It identifies a device that was unplugged and is back.
     place: Option<Rc<DevicePath>>,
 }
 
@@ -34,14 +34,27 @@ impl Volume {
     /// The volume that this program was started from.
     pub fn of_this_program() -> Self {
         let device = protocol::with::<LoadedImage, _>(boot::image_handle(), |image| image.device());
-        let device = device.ok().flatten();
-        let place = device.and_then(|device| {
-            protocol::with::<DevicePath, _>(device, |path| Rc::from(path.to_boxed())).ok()
-        });
-        Self { device, place }
+        match device {
+            Ok(Some(device)) => Self::on(device),
+            _ => Self { device: None, place: None },
+        }
     }
 
-    /// The device, if it still is there or is there again.
+    /// The volume on a device.
+    pub fn on(device: Handle) -> Self {
+        let place = protocol::with::<DevicePath, _>(device, |path| Rc::from(path.to_boxed()));
+        Self { device: Some(device), place: place.ok() }
+    }
+
+    /// Whether both are in the same place.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self.place.as_deref(), other.place.as_deref()) {
+            (Some(a), Some(b)) => a.as_bytes() == b.as_bytes(),
+            _ => self.device == other.device,
+        }
+    }
+
+    /// The device, if it is there or is back.
     pub fn device(&mut self) -> Option<Handle> {
         if let Some(device) = self.device
             && protocol::has::<SimpleFileSystem>(device)
@@ -55,96 +68,73 @@ impl Volume {
         found.then_some(device).inspect(|&device| self.device = Some(device))
     }
 
-    fn root(&mut self) -> Result<Directory, StorageError> {
-        let device = self.device().ok_or_else(|| {
+    /// The device, after the firmware was told to start its drivers if it is not there: a device
+    /// that was unplugged and is back has none.
+    fn device_after_connecting(&mut self) -> Option<Handle> {
+        self.device().or_else(|| {
+            self.device?;
+            protocol::connect_all();
+            self.device()
+        })
+    }
+
+    /// Whether the volume is still there, after an error. It takes a second if it is.
+    pub fn is_still_present(&mut self) -> bool {
+        for _ in 0..UNPLUGGED.as_millis() / LOOK.as_millis() {
+            let medium = |device| {
+                protocol::with::<BlockIO, _>(device, |disk| disk.media().is_media_present())
+                    // Not every file system lies on a disk.
+                    .unwrap_or(true)
+            };
+            if !self.device().is_some_and(medium) {
+                return false;
+            }
+            boot::stall(LOOK);
+        }
+        true
+    }
+
+    fn root(&mut self) -> Result<OpenFile, StorageError> {
+        let device = self.device_after_connecting().ok_or_else(|| {
             let reason = if self.device.is_none() {
                 "the program was not started from a disk with files"
             } else {
-                "the disk that the program was started from is gone; put it back"
+                "its disk was unplugged; plug it in again"
             };
             StorageError::Volume { reason: reason.to_owned() }
         })?;
-        protocol::with::<SimpleFileSystem, _>(device, |files| files.open_volume())
-            .and_then(|root| root)
-            .map_err(|error| volume_error(error.status()))
+        OpenFile::root(device).map_err(volume_error)
     }
 
-    /// All files that may be models or belong to them, by name.
-    pub fn list(&mut self) -> Result<Vec<Entry>, StorageError> {
-        let root = self.root()?;
-        let mut found = Vec::new();
-        let mut seen = 0;
-        let mut folders = Vec::from([(root, String::new())]);
-        while let Some((mut folder, path)) = folders.pop() {
-            loop {
-                let info = match folder.read_entry_boxed() {
-                    Ok(Some(info)) => info,
-                    Ok(None) => break,
-                    Err(error) if path.is_empty() => return Err(volume_error(error.status())),
-                    // A folder that cannot be read does not hide the others.
-                    Err(_) => break,
-                };
-                seen += 1;
-                if seen > ENTRIES {
-                    break;
-                }
-                let Some(name) = shown_name(&info) else { continue };
-                let name = path.clone() + &name;
-                if !info.is_directory() {
-                    found.push(Entry { name, size: info.file_size() });
-                } else if name.matches('/').count() < DEPTH
-                    && let Ok(folder) = open_in(&mut folder, info.file_name())
-                    && let Ok(FileType::Dir(folder)) = folder.into_type()
-                {
-                    folders.push((folder, name + "/"));
-                }
-            }
-        }
-        found.sort();
-        Ok(found)
+    /// The label of the volume.
+    pub fn label(&mut self) -> String {
+        self.root().ok().and_then(|mut root| root.volume_label().ok()).unwrap_or_default()
     }
 
-    /// Opens a file, whose folders are parted by `/`. Gives its size as well.
-    pub fn open(&mut self, name: &str) -> Result<(RegularFile, u64), StorageError> {
+    /// Opens a file, whose folders are separated by `/`, and returns it with its size.
+    pub fn open_file(&mut self, name: &str) -> Result<(OpenFile, u64), StorageError> {
         let not_found = || StorageError::NotFound { name: name.to_owned() };
-        // The firmware wants UTF-16 and its own separator.
-        let mut path: Vec<u16> = name.replace('/', "\\").encode_utf16().collect();
-        if path.contains(&0) {
-            return Err(not_found());
-        }
-        path.push(0);
-        // SAFETY: the only zero is the last. Names with characters beyond the BMP hold surrogates,
-        // which a `CStr16` is not meant to; this one is only passed on to the firmware, whose file
-        // systems compare the units of a name and nothing more.
-        let path = unsafe { CStr16::from_u16_with_nul_unchecked(&path) };
-        let file = open_in(&mut self.root()?, path).map_err(|status| match status {
+        let mut file = self.root()?.open(name).map_err(|status| match status {
             // The second is for names that cannot be.
             Status::NOT_FOUND | Status::INVALID_PARAMETER => not_found(),
             _ => volume_error(status),
         })?;
-        let failed = |error: uefi::Error| volume_error(error.status());
-        match file.into_type().map_err(failed)? {
-            FileType::Regular(mut file) => {
-                let size = file.get_boxed_info::<FileInfo>().map_err(failed)?.file_size();
-                Ok((file, size))
-            }
-            FileType::Dir(_) => Err(not_found()),
-        }
+        let info = file.info().map_err(volume_error)?;
+        if info.is_folder { Err(not_found()) } else { Ok((file, info.size)) }
     }
 }
 
-fn open_in(folder: &mut Directory, name: &CStr16) -> Result<FileHandle, Status> {
-    folder.open(name, FileMode::Read, FileAttribute::empty()).map_err(|error| error.status())
-}
+impl Tree for Volume {
+    type Folder = OpenFile;
 
-/// The name of a file or folder that may hold a model; `None` for the firmware's and the system's
-/// own.
-fn shown_name(info: &FileInfo) -> Option<String> {
-    let name = words::utf16(info.file_name().to_u16_slice());
-    let own = info.attribute().intersects(FileAttribute::HIDDEN | FileAttribute::SYSTEM)
-        || name.starts_with('.')
-        || (info.is_directory() && name.eq_ignore_ascii_case("EFI"));
-    (!own).then_some(name)
+    fn open(&mut self, path: &str) -> Result<OpenFile, StorageError> {
+        let mut root = self.root()?;
+        if path.is_empty() { Ok(root) } else { root.open(path).map_err(volume_error) }
+    }
+
+    fn next(&mut self, folder: &mut OpenFile) -> Result<Option<FileInfo>, StorageError> {
+        folder.next_entry().map_err(volume_error)
+    }
 }
 
 fn volume_error(status: Status) -> StorageError {

@@ -1,22 +1,22 @@
-//! How the cache keeps numbers: as they are, in 16 bits, or in 8 with a scale a group.
+//! How the cache stores numbers: as they are, in 16 bits, or in 8 with a scale per group.
 //!
-//! A number that was kept is an `f32` again when it is used, and attention computes with it as with
-//! any other: what is kept decides the result, how it is read does not.
+//! A stored number becomes an `f32` again when it is used, and attention computes with it as with
+//! any other: the format decides the result, the way it is read does not.
 
-use super::TILE;
+use super::kv_cache::TILE;
 use bootllm_quant::{f16_from_f32, quantize_group};
 use bootllm_simd::{LANES, Simd, f16_to_f32, round_half_even};
 
-/// A way to keep the numbers of a head: keys in tiles of (element, position in the tile), values in
+/// A way to store the numbers of a head: keys in tiles of (element, position in the tile), values in
 /// rows of elements. A tile takes as many bytes as [`TILE`] rows.
 pub(crate) trait Cells {
     /// Bytes of the values of one position in a head of `size` elements.
     fn row_bytes(size: usize) -> usize;
 
-    /// Keeps the key of a position.
+    /// Stores the key of a position.
     fn store_key(tile: &mut [u8], position_in_tile: usize, key: &[f32]);
 
-    /// Keeps the value of a position.
+    /// Stores the value of a position.
     fn store_value(row: &mut [u8], value: &[f32]);
 
     /// Element `element` of half of the keys in a tile of heads of `size` elements.
@@ -29,7 +29,7 @@ pub(crate) trait Cells {
     fn value_at(row: &[u8], size: usize, element: usize) -> f32;
 }
 
-/// Bytes of a number.
+/// Bytes per number.
 const F32: usize = size_of::<f32>();
 const F16: usize = 2;
 
@@ -41,10 +41,10 @@ fn bytes<const N: usize>(bytes: &[u8], at: usize) -> &[u8; N] {
     }
 }
 
-/// 32 bits a number: nothing is lost.
-pub(crate) struct Full;
+/// 32 bits per number: nothing is lost.
+pub(crate) struct F32Cells;
 
-impl Cells for Full {
+impl Cells for F32Cells {
     fn row_bytes(size: usize) -> usize {
         size * F32
     }
@@ -77,17 +77,17 @@ impl Cells for Full {
     }
 }
 
-/// 16 bits a number (IEEE 754 binary16).
-pub(crate) struct Half;
+/// 16 bits per number (IEEE 754 binary16).
+pub(crate) struct F16Cells;
 
-/// The nearest number of binary16 that is finite, for not every instruction set reads others alike.
+/// The nearest finite number of binary16: instruction sets read infinities and NaN differently. The
+/// cache reports those before they come here.
 fn half(value: f32) -> [u8; F16] {
     const LARGEST: f32 = 65504.0;
-    let value = if value.is_nan() { 0.0 } else { value.clamp(-LARGEST, LARGEST) };
-    f16_from_f32(value).to_le_bytes()
+    f16_from_f32(value.clamp(-LARGEST, LARGEST)).to_le_bytes()
 }
 
-impl Cells for Half {
+impl Cells for F16Cells {
     fn row_bytes(size: usize) -> usize {
         size * F16
     }
@@ -120,20 +120,20 @@ impl Cells for Half {
     }
 }
 
-/// 8 bits a number, in groups with an `f32` scale: the largest power of two up to 32 that divides a
-/// head's size. Scales lie before the numbers, those of a tile as (group, position in the tile).
-pub(crate) struct Eighth;
+/// 8 bits per number, in groups with an `f32` scale: the largest power of two up to 32 that divides
+/// the head size. Scales lie before the numbers, those of a tile as (group, position in the tile).
+pub(crate) struct Q8Cells;
 
 /// The largest group.
 const GROUP: usize = 32;
 
-/// Values in a group.
+/// Values per group.
 #[inline(always)]
 fn group(size: usize) -> usize {
     1 << size.trailing_zeros().min(GROUP.trailing_zeros())
 }
 
-impl Cells for Eighth {
+impl Cells for Q8Cells {
     fn row_bytes(size: usize) -> usize {
         size / group(size) * F32 + size
     }

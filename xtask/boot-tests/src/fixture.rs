@@ -1,71 +1,81 @@
-//! What the boot tests share: the built programs, a model, machines and scripts.
+//! What the boot tests share: the built programs, models, machines and scripts.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bootllm_tests::{SmallModel, VERSIONS, vocabulary};
+use xtask::arch::X86_64;
 use xtask::disk::Entry;
 use xtask::guest::{Guest, Output};
 use xtask::machine::Machine;
 use xtask::models::Model;
-use xtask::program::{self, Program};
+use xtask::program::{self, Profile, Program};
 use xtask::project::Project;
 use xtask::setup::{self, Emulator};
-use xtask::target::{CoreFrom, Target};
+use xtask::target::{CoreSource, Target};
 use xtask::{image, process, script};
 
-/// Everything that is built once for all tests.
-pub struct Bench {
+/// What is built once for all tests.
+pub struct Fixture {
     pub project: Project,
     pub emulator: Emulator,
     pub target: Target,
     pub program: Program,
-    /// The program on this machine, which is to say the same.
+    /// `bootllm` for the host, whose output is the expected one.
     host: PathBuf,
-    /// A real model where there is one, else the small one.
+    /// A real model if `../shared` has it, else the small one.
     pub model: Model,
-    /// A model that the tests make themselves.
+    /// A model with random weights.
     pub small: Model,
     folder: PathBuf,
 }
 
-/// The bench; made when it is first needed.
-pub fn bench() -> &'static Bench {
-    static BENCH: OnceLock<Bench> = OnceLock::new();
-    BENCH.get_or_init(|| {
-        // Its path as the other tasks have it, so that what they built need not be built again.
+/// The fixture, which the first test makes.
+pub fn fixture() -> &'static Fixture {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
+        // The same path as that of the other tasks, so that cargo reuses what they built.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let project = Project::at(root).unwrap();
-        let emulator = setup::emulator(None).unwrap();
-        let target = setup::target(&project, CoreFrom::Any).unwrap();
-        let program = program::build(&project, &target, None).unwrap();
+        let emulator = setup::emulator(&X86_64, None).unwrap();
+        let target = setup::target(&project, &X86_64, CoreSource::Any).unwrap();
+        let program = program::build(&project, &target, Profile::Release, None).unwrap();
         let host = program::build_host(&project).unwrap();
         let folder = project.boot().join("tests");
         fs::create_dir_all(&folder).unwrap();
         let small = small_model(&folder);
-        let model = match bootllm_tests::shared("booting a real model") {
-            Some(shared) => {
-                let file = |name: &str| shared.join("models").join(name);
-                Model::open(&file("stories260K.bin"), Some(&file("tok512.bin"))).unwrap()
-            }
-            None => small.clone(),
-        };
-        Bench { project, emulator, target, program, host, model, small, folder }
+        let model = real_model(root).unwrap_or_else(|| small.clone());
+        Fixture { project, emulator, target, program, host, model, small, folder }
     })
 }
 
+/// The model in `../shared`, if it is there. If not, the tests boot the small one, and what is not
+/// tested is reported as `cargo xtask test` collects it. (A write that does not go through `print!`
+/// is not captured.)
+fn real_model(root: &Path) -> Option<Model> {
+    let models = root.join("../shared/models");
+    let [model, tokenizer] = ["stories260K.bin", "tok512.bin"].map(|name| models.join(name));
+    if !model.is_file() {
+        let line = "ignored: boot tests with a real model: there is no ../shared/models";
+        let _ = writeln!(io::stdout(), "\n{line}");
+        return None;
+    }
+    Some(Model::open(&model, Some(&tokenizer)).unwrap())
+}
+
 fn small_model(folder: &Path) -> Model {
-    let small = SmallModel::shared_classifier();
+    let small = SmallModel::tied_embeddings();
     let file = folder.join("small.bin");
     fs::write(&file, small.file(VERSIONS[0](&small.config))).unwrap();
     fs::write(folder.join("small.tokenizer.bin"), vocabulary().write()).unwrap();
     Model::open(&file, None).unwrap()
 }
 
-impl Bench {
-    /// A file of the tests' own.
+impl Fixture {
+    /// A file in the directory of the tests.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -76,16 +86,16 @@ impl Bench {
         image::gather(&self.program, None, &models).unwrap().entries
     }
 
-    /// A machine with a disk of these files. `test` names the image, so that no two share one.
+    /// A machine with a disk of these files. `test` is the name of the image, one per test.
     pub fn machine(&self, test: &str, entries: &[Entry]) -> Machine {
         let file = self.file(&format!("{test}.img"));
-        image::write(&file, entries).unwrap();
+        image::write(&file, entries, None).unwrap();
         let mut machine = Machine::new(file);
         machine.monitor = true;
         machine
     }
 
-    /// Switches a machine on. Its transcript is collected in the second part.
+    /// Switches a machine on. Returns it with its transcript.
     pub fn start(&self, machine: &Machine) -> (Guest, Arc<Mutex<String>>) {
         let transcript = Arc::new(Mutex::new(String::new()));
         let copy = Arc::clone(&transcript);
@@ -94,7 +104,7 @@ impl Bench {
         (guest, transcript)
     }
 
-    /// Plays a script on a machine, which must switch itself off at the end.
+    /// Plays a script on a machine, which must power off at the end.
     pub fn play(&self, machine: &Machine, lines: &str) -> Transcript {
         let steps = script::parse(lines).unwrap();
         let (mut guest, transcript) = self.start(machine);
@@ -106,7 +116,7 @@ impl Bench {
         Transcript(text)
     }
 
-    /// What the program on this machine prints to standard output.
+    /// The standard output of a command of `bootllm` on the host.
     pub fn host(&self, verb: &str, model: &Model, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.host);
         command.arg(verb).arg(&model.model);
@@ -117,21 +127,21 @@ impl Bench {
     }
 }
 
-/// What a person would have read.
+/// What a user would have read.
 pub struct Transcript(pub String);
 
 impl Transcript {
-    /// What came between a line that was typed and the next prompt.
+    /// What was printed between a typed line and the next prompt.
     pub fn answer(&self, typed: &str) -> &str {
         let line = format!("\n>>> {typed}\n");
         let (_, after) = self
             .0
             .split_once(&line)
-            .unwrap_or_else(|| panic!("nobody typed {typed:?} in:\n{}", self.0));
+            .unwrap_or_else(|| panic!("{typed:?} was not typed in:\n{}", self.0));
         after.split("\n>>> ").next().unwrap()
     }
 
-    /// The text that was written on from what was typed, without the figures after it.
+    /// The text that continues the typed line, without the figures after it.
     pub fn text(&self, typed: &str) -> &str {
         let answer = self.answer(typed);
         let end = answer
