@@ -89,7 +89,7 @@ impl Tokenizer {
         }
         let TokenRules { unknown, bos, eos, eot, eom, add_bos, add_space } = self.rules();
         let in_order =
-            (FIRST_BYTE..).zip(0..=u8::MAX).all(|(n, byte)| self.table.byte_token(byte) == n);
+            (FIRST_BYTE..).zip(0..=u8::MAX).all(|(n, byte)| self.table.byte_token(byte) == Some(n));
         let problems = [
             (
                 (unknown, bos, eos, eot, eom) != (UNKNOWN, BOS, EOS, None, None),

@@ -36,9 +36,14 @@ pub(crate) struct TokenTable {
     /// Those of them that are matched as a whole, in the same order.
     user_defined: Vec<u32>,
     longest: usize,
-    /// The token of each byte.
-    byte_tokens: [u32; 256],
+    /// The token of each byte: where it has none of its own the unknown one, unless that controls.
+    byte_tokens: [Option<u32>; 256],
     rules: TokenRules,
+}
+
+/// The tokens at which a text, a turn or a message begins or ends.
+fn ends(rules: TokenRules) -> [Option<u32>; 4] {
+    [Some(rules.bos), Some(rules.eos), rules.eot, rules.eom]
 }
 
 impl TokenTable {
@@ -58,13 +63,14 @@ impl TokenTable {
         }
         let count = table.len();
         for (token, byte_token) in (FIRST_BYTE..).zip(&mut table.byte_tokens) {
-            *byte_token = if (token as usize) < count { token } else { UNKNOWN };
+            *byte_token = Some(if (token as usize) < count { token } else { UNKNOWN });
         }
         table.sort()
     }
 
     /// A table without tokens.
     pub(crate) fn empty(rules: TokenRules) -> Self {
+        let controls = ends(rules).contains(&Some(rules.unknown));
         TokenTable {
             bytes: Vec::new(),
             ends: Vec::new(),
@@ -73,7 +79,7 @@ impl TokenTable {
             sorted: Vec::new(),
             user_defined: Vec::new(),
             longest: 0,
-            byte_tokens: [rules.unknown; 256],
+            byte_tokens: [(!controls).then_some(rules.unknown); 256],
             rules,
         }
     }
@@ -90,8 +96,10 @@ impl TokenTable {
         self.push(token.piece, token.score);
         self.kinds.push(token.kind);
         let number = self.len() as u32 - 1;
-        if let Some(byte) = self.byte(number) {
-            self.byte_tokens[usize::from(byte)] = number;
+        if let Some(byte) = self.byte(number)
+            && !self.is_special(number)
+        {
+            self.byte_tokens[usize::from(byte)] = Some(number);
         }
     }
 
@@ -110,19 +118,17 @@ impl TokenTable {
         self
     }
 
-    /// Whether text can become this token. Text never becomes one that controls, however it is
-    /// spelled: users could otherwise end their own message and speak for the model.
+    /// Whether a token controls. Text never becomes such a token, however it is spelled: users could
+    /// otherwise end their own message and speak for the model.
+    fn is_special(&self, token: u32) -> bool {
+        ends(self.rules).contains(&Some(token))
+            || matches!(self.kind(token), TokenKind::Unknown | TokenKind::Control)
+    }
+
+    /// Whether a text's characters are merged into this token. A byte's token stands for what has
+    /// no token of its own; only llama2.c also finds `<0x0A>` in a text.
     fn is_text(&self, token: u32) -> bool {
-        let TokenRules { bos, eos, eot, eom, .. } = self.rules;
-        if token == bos || token == eos || [eot, eom].contains(&Some(token)) {
-            return false;
-        }
-        match self.kind(token) {
-            TokenKind::Normal | TokenKind::UserDefined | TokenKind::Unused => true,
-            TokenKind::Unknown | TokenKind::Control => false,
-            // llama2.c finds `<0x0A>` in a text.
-            TokenKind::Byte => self.is_llama2c(),
-        }
+        !self.is_special(token) && (self.kind(token) != TokenKind::Byte || self.is_llama2c())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -146,9 +152,8 @@ impl TokenTable {
     /// The tokens after which a generation is over. llama2.c's `run` ends a text at BOS and goes on
     /// after EOS.
     pub(crate) fn end_of_generation(&self) -> impl Iterator<Item = u32> {
-        let TokenRules { bos, eos, eot, eom, .. } = self.rules;
-        let eos = (!self.is_llama2c()).then_some(eos);
-        [Some(bos), eos, eot, eom].into_iter().flatten()
+        let goes_on = self.is_llama2c().then_some(self.rules.eos);
+        ends(self.rules).into_iter().flatten().filter(move |&token| goes_on != Some(token))
     }
 
     /// The piece of a token as the vocabulary has it (a byte's token reads `<0x0A>`); empty if
@@ -215,8 +220,9 @@ impl TokenTable {
         }
     }
 
-    /// The token that stands for one byte.
-    pub(crate) fn byte_token(&self, byte: u8) -> u32 {
+    /// The token that stands for one byte in a text; `None` if there is none, and the byte is left
+    /// out.
+    pub(crate) fn byte_token(&self, byte: u8) -> Option<u32> {
         self.byte_tokens[usize::from(byte)]
     }
 

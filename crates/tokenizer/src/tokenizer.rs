@@ -111,6 +111,13 @@ impl Tokenizer {
         self.table.end_of_generation().any(|end| end == token)
     }
 
+    /// Whether an answer in a conversation is over when the model chooses this token. llama2.c's
+    /// `chat` ends it at EOS, in its own vocabularies too, and goes on after BOS.
+    pub fn is_end_of_turn(&self, token: u32) -> bool {
+        let TokenRules { eos, eot, eom, .. } = self.rules();
+        token == eos || [eot, eom].contains(&Some(token))
+    }
+
     /// What a token is for. In llama2.c's vocabularies its number says so.
     pub fn kind(&self, token: u32) -> TokenKind {
         self.table.kind(token)

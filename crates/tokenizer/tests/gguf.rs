@@ -104,7 +104,8 @@ fn special_tokens_are_within_the_vocabulary() {
         assert!(File::with(&[]).id(key, OWN - 1).read().is_ok());
         for token in [OWN, u32::MAX - 1] {
             let error = File::with(&[]).id(key, token).read().err();
-            let Some(FileError::Read(ReadError::Gguf(GgufError::NotA { key: named, .. }))) = error
+            let Some(FileError::Read(ReadError::Gguf(GgufError::NoSuchToken { key: named }))) =
+                error
             else {
                 panic!("{key}: {error:?}");
             };
@@ -199,6 +200,19 @@ fn a_user_defined_token_that_ends_a_generation_is_not_text() {
 fn a_tokenizer_can_be_shared_by_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&with_user_defined().tokenizer());
+}
+
+#[test]
+fn a_byte_does_not_become_a_control_token() {
+    let spelled = File::with(&[("<0x41>", 0.0, CONTROL), ("<0x42>", 0.0, UNKNOWN)]).tokenizer();
+    let byte = |byte: u8| u32::from(byte) + 3;
+    let tokens = spelled.encode("ABC", false, false);
+    assert_eq!(tokens, [b' ', b'A', b'B', b'C'].map(byte));
+    // Where a byte has no other token, it is unknown.
+    let ends = File::with(&[]).id("eot_token_id", byte(b'A')).tokenizer();
+    assert_eq!(ends.encode("AB", false, false), [byte(b' '), 0, byte(b'B')]);
+    let nothing = File::with(&[]).id("eot_token_id", byte(b'A')).id("unknown_token_id", 2);
+    assert_eq!(nothing.tokenizer().encode("AB", false, false), [byte(b' '), byte(b'B')]);
 }
 
 /// Vocabularies in which every kind of token looks like text and can be merged from its parts.

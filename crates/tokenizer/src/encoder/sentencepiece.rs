@@ -40,7 +40,7 @@ impl Encoder for SentencePiece {
 fn push_character(table: &TokenTable, character: &str, tokens: &mut Vec<u32>) {
     match table.find(character.as_bytes()) {
         Some(token) => tokens.push(token),
-        None => tokens.extend(character.bytes().map(|byte| table.byte_token(byte))),
+        None => tokens.extend(character.bytes().filter_map(|byte| table.byte_token(byte))),
     }
 }
 
