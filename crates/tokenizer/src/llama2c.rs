@@ -9,7 +9,7 @@ use crate::{BOS, EOS, FileError, Tokenizer, UNKNOWN};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_model_file::{ReadError, TokenRules, Vocabulary};
+use bootllm_model_file::{ReadError, TokenKind, TokenRules, Vocabulary};
 use bootllm_platform::ReadAt;
 
 /// Bytes of the longest piece that is read. Encoding a text takes memory for a few pieces.
@@ -88,12 +88,17 @@ impl Tokenizer {
             return Ok(());
         }
         let TokenRules { unknown, bos, eos, eot, eom, add_bos, add_space } = self.rules();
+        let plain = |token| matches!(self.kind(token), TokenKind::Normal | TokenKind::Byte);
         let in_order =
             (FIRST_BYTE..).zip(0..=u8::MAX).all(|(n, byte)| self.table.byte_token(byte) == Some(n));
         let problems = [
             (
                 (unknown, bos, eos, eot, eom) != (UNKNOWN, BOS, EOS, None, None),
                 "its special tokens are others",
+            ),
+            (
+                !(FIRST_BYTE..self.len() as u32).all(plain),
+                "it has more tokens that are not plain text",
             ),
             (!in_order, "its bytes are other tokens"),
             (!add_bos, "its texts do not begin with BOS"),

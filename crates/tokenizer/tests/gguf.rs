@@ -123,11 +123,17 @@ fn a_vocabulary_of_an_unknown_kind_is_refused() {
 }
 
 #[test]
-fn a_llama2_c_file_has_no_place_for_more_ends() {
-    let file = File::with(&[("<|turn|>", 0.0, CONTROL)]);
-    assert_eq!(file.tokenizer().check_llama2c(), Ok(()));
-    let more = file.id("eot_token_id", OWN).tokenizer().check_llama2c();
-    assert!(matches!(more, Err(FileError::NotLlama2c { .. })));
+fn a_llama2_c_file_has_no_place_for_more_special_tokens() {
+    let check = |file: &File| file.tokenizer().check_llama2c();
+    let file = File::with(&[("<|turn|>", 0.0, NORMAL)]);
+    assert_eq!(check(&file), Ok(()));
+    let more = [CONTROL, UNKNOWN, UNUSED, USER_DEFINED]
+        .map(|kind| File::with(&[("<|turn|>", 0.0, kind)]))
+        .into_iter()
+        .chain([file.clone().id("eot_token_id", OWN), file.id("eom_token_id", OWN)]);
+    for file in more {
+        assert!(matches!(check(&file), Err(FileError::NotLlama2c { .. })), "{file:?}");
+    }
 }
 
 /// A vocabulary of letters with user-defined tokens.
