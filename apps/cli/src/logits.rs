@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bootllm_chat::{DIGEST_POSITIONS, DigestRun, DigestStep, report};
 use bootllm_engine::Session;
 use bootllm_host::print_line;
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use bootllm_tokenizer::BOS;
 use clap::Args;
 use std::ops::ControlFlow;
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let logits = session.decode(token)?;
         print_line(&report::logits(position, token, logits))?;
         all.extend_from_slice(logits);
-        token = prompt.get(position + 1).copied().unwrap_or_else(|| likeliest(logits));
+        token = prompt.get(position + 1).copied().unwrap_or_else(|| argmax(logits));
     }
 
     if let Some(path) = &arguments.save {
@@ -143,7 +143,7 @@ fn compare(ours: &[f32], theirs: &[f32], vocab_size: usize, tolerance: f32) -> R
         ours[index], theirs[index]
     ))?;
     let choices = ours.chunks(vocab_size).zip(theirs.chunks(vocab_size));
-    match choices.clone().position(|(a, b)| likeliest(a) != likeliest(b)) {
+    match choices.clone().position(|(a, b)| argmax(a) != argmax(b)) {
         Some(position) => {
             print_line(&format!("the likeliest token differs first at position {position}"))?;
         }

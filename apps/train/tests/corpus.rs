@@ -207,7 +207,7 @@ fn a_folder_of_texts_becomes_a_corpus_and_a_tokenizer() {
     ]);
     assert!(output.status.success(), "{}", said(&output));
     let bytes = fs::read(corpus_in(&place).join("tokenizer.bin")).unwrap();
-    assert!(bootllm_tokenizer::Tokenizer::read_for(&bytes, 320).is_ok());
+    assert!(bootllm_tokenizer::Tokenizer::from_bytes_for(&bytes, 320).is_ok());
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("held out: ") && said.contains(" bytes a token"), "{said}");
     // Made again it replaces the first, and is the same.

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Reads what the maker wrote, as the product does, and asserts that it encodes these documents
 /// as the maker did, and that they come back. Says how many the maker could encode.
 fn assert_same<'a>(trained: &Trained, documents: impl IntoIterator<Item = &'a str>) -> usize {
-    let tokenizer = Tokenizer::read(&trained.tokenizer.write()).expect("a tokenizer");
+    let tokenizer = Tokenizer::from_bytes(&trained.tokenizer.write()).expect("a tokenizer");
     let mut compared = 0;
     for document in documents {
         let tokens = tokenizer.encode(document, true, false);

@@ -106,7 +106,7 @@ fn load_tokenizer(world: &mut World<'_>, found: &Found) -> Result<(String, Token
     let mut open =
         |name: &str| world.storage.open(name).map_err(|error| format!("{name}: {error}"));
     if let Some(vocabulary) = &found.plan.file().vocabulary {
-        let tokenizer = Tokenizer::inside(vocabulary, &mut *open(&found.name)?);
+        let tokenizer = Tokenizer::from_gguf(vocabulary, &mut *open(&found.name)?);
         return Ok((found.name.clone(), tokenizer.map_err(|error| error.to_string())?));
     }
     let Some(name) = &found.tokenizer else {
@@ -115,6 +115,6 @@ fn load_tokenizer(world: &mut World<'_>, found: &Found) -> Result<(String, Token
             "it has no tokenizer; copy its tokenizer beside it as {own} or {common}"
         ));
     };
-    let tokenizer = Tokenizer::open(&mut *open(name)?, found.plan.shape().vocab_size);
+    let tokenizer = Tokenizer::from_file(&mut *open(name)?, found.plan.shape().vocab_size);
     Ok((name.clone(), tokenizer.map_err(|error| format!("its tokenizer {name}: {error}"))?))
 }

@@ -269,7 +269,7 @@ fn fresh(arguments: &Arguments, corpus: &Path) -> Result<(Shape, Parameters, Tok
         let corpus = corpus.display();
         format!("{}: no tokenizer; `bootllm-train tokenizer {corpus}` makes one", path.display())
     })?;
-    let tokenizer = Tokenizer::read(&bytes).with_context(|| path.display().to_string())?;
+    let tokenizer = Tokenizer::from_bytes(&bytes).with_context(|| path.display().to_string())?;
     let shape = arguments.shape.shape(tokenizer.len())?;
     let config = checked(&shape, arguments)?;
     Ok((shape, Parameters::random(&config, arguments.seed), tokenizer))
