@@ -216,8 +216,8 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
     };
     let mut seeds = Vec::new();
     let mut add = |name: &str, bytes: Vec<u8>| seeds.push((name.into(), bytes));
-    for weights in Encoding::IN_GGUF {
-        let name = weights.format().name();
+    for weights in Encoding::writable() {
+        let name = weights.name();
         add(name, SmallModel { config, seed: 9 }.gguf(weights));
     }
     let words = Config { vocab_size: vocabulary().len(), ..SmallModel::smallest().config };
@@ -238,14 +238,13 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
         add(&format!("no-{name}"), parts().without(&key).bytes());
     }
     add("qwen2", qwen2(&SmallModel { config, seed: 9 }, Encoding::Q8_0));
-    add("rope-factors", {
-        let factors = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|factor| factor.to_le_bytes());
-        let (name, bytes) = ("rope_freqs.weight".into(), factors.collect());
-        let factors = GgufTensor { name, dimensions: vec![4], kind: 0, bytes };
-        Gguf::parse(&SmallModel { config, seed: 9 }.gguf(Encoding::F32))
-            .tensors(|all| all.push(factors))
-            .bytes()
-    });
+    for (name, factors) in [("rope-factors", [1.0, 2.0, 3.0, 4.0]), ("tiny-factors", [1e-38; 4])] {
+        let bytes = factors.iter().flat_map(|factor: &f32| factor.to_le_bytes()).collect();
+        let factors =
+            GgufTensor { name: "rope_freqs.weight".into(), dimensions: vec![4], kind: 0, bytes };
+        let file = Gguf::parse(&SmallModel { config, seed: 9 }.gguf(Encoding::F32));
+        add(name, file.tensors(|all| all.push(factors)).bytes());
+    }
     add("unknown-format", parts().tensors(|all| all[1].kind = 24).bytes());
     let nested = value::array(9, 1, &[])[4..].repeat(3);
     let nested = [9u32.to_le_bytes().as_slice(), &nested, &value::u32(7)[..4], &[0; 8]].concat();

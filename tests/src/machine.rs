@@ -99,7 +99,7 @@ impl Stage {
             machine: &mut Memory(self.memory_free),
             cores: threads.cores(),
         };
-        let leave = bootllm_repl::run(platform, &Start::default());
+        let leave = bootllm_repl::run(platform, &Start { owns_machine: true, ..Start::default() });
         let done = console.is_done();
         Played { leave, output: console.output, size: self.size, done }
     }
@@ -142,16 +142,23 @@ impl Played {
         Self::story(&self.output, "or /help.\x1b[0m\n\n")
     }
 
-    /// What followed this line at the prompt when it was typed first, up to the figures.
-    pub fn reply_to(&self, line: &str) -> &str {
-        Self::story(&self.output, &format!(">>> {line}\n"))
+    /// The text that this line at the prompt began when it was typed first, up to the figures.
+    pub fn reply_to(&self, line: &str) -> String {
+        Self::reply(&self.output, line)
     }
 
-    /// What followed this line at the prompt when it was typed last, up to the figures.
-    pub fn last_reply_to(&self, line: &str) -> &str {
-        let start = format!(">>> {line}\n");
-        let at = self.output.rfind(&start).unwrap_or_default();
-        Self::story(&self.output[at..], &start)
+    /// The text that this line at the prompt began when it was typed last, up to the figures.
+    pub fn last_reply_to(&self, line: &str) -> String {
+        let at = self.output.rfind(&Self::typed(line)).unwrap_or_default();
+        Self::reply(&self.output[at..], line)
+    }
+
+    fn typed(line: &str) -> String {
+        format!(">>> {line}\x1b[0m")
+    }
+
+    fn reply(output: &str, line: &str) -> String {
+        line.to_owned() + Self::story(output, &Self::typed(line))
     }
 
     fn story<'a>(output: &'a str, start: &str) -> &'a str {

@@ -1,6 +1,6 @@
 //! A person who types what a test has written down.
 
-use bootllm_platform::{Console, Input, Key, Size};
+use bootllm_platform::{Console, Event, Events, Key, Size};
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -82,9 +82,36 @@ impl ScriptedConsole {
     }
 
     /// The next of these keys, and whether it was the last.
-    fn take(keys: &mut VecDeque<Key>) -> (Input, bool) {
-        let key = keys.pop_front().map_or(Input::Nothing, Input::Key);
+    fn take(keys: &mut VecDeque<Key>) -> (Event, bool) {
+        let key = keys.pop_front().map_or(Event::Timeout, Event::Key);
         (key, keys.is_empty())
+    }
+}
+
+impl Events for ScriptedConsole {
+    fn next(&mut self, wait: Option<Duration>) -> Event {
+        let only_looks = wait == Some(Duration::ZERO);
+        let shown = &self.output[self.begun..];
+        let (input, done) = match self.script.0.front_mut() {
+            Some(Step::HangUp) => return Event::Closed,
+            Some(Step::Once(text, keys)) if shown.contains(text.as_str()) => Self::take(keys),
+            _ if only_looks => return Event::Timeout,
+            Some(Step::Once(text, _)) => {
+                panic!("a key is waited for, but {text:?} was not shown; only {shown:?}")
+            }
+            Some(Step::Keys(keys)) => Self::take(keys),
+            Some(Step::Idle(times)) => {
+                assert!(wait.is_some(), "nobody presses a key and the program waits for ever");
+                *times -= 1;
+                (Event::Timeout, *times == 0)
+            }
+            None => return Event::Closed,
+        };
+        if done {
+            self.script.0.pop_front();
+            self.begun = self.output.len();
+        }
+        input
     }
 }
 
@@ -93,30 +120,7 @@ impl Console for ScriptedConsole {
         self.output.push_str(text);
     }
 
-    fn read_key(&mut self, wait: Option<Duration>) -> Input {
-        let only_looks = wait == Some(Duration::ZERO);
-        let shown = &self.output[self.begun..];
-        let (input, done) = match self.script.0.front_mut() {
-            Some(Step::HangUp) => return Input::Closed,
-            Some(Step::Once(text, keys)) if shown.contains(text.as_str()) => Self::take(keys),
-            _ if only_looks => return Input::Nothing,
-            Some(Step::Once(text, _)) => {
-                panic!("a key is waited for, but {text:?} was not shown; only {shown:?}")
-            }
-            Some(Step::Keys(keys)) => Self::take(keys),
-            Some(Step::Idle(times)) => {
-                assert!(wait.is_some(), "nobody presses a key and the program waits for ever");
-                *times -= 1;
-                (Input::Nothing, *times == 0)
-            }
-            None => return Input::Closed,
-        };
-        if done {
-            self.script.0.pop_front();
-            self.begun = self.output.len();
-        }
-        input
-    }
+    fn set_word_wrap(&mut self, _on: bool) {}
 
     fn size(&self) -> Size {
         self.size

@@ -94,7 +94,7 @@ proptest! {
         for counts in &mix.rows {
             let row = |sequence: usize, offset: usize| {
                 let position = sequences[sequence].position() + offset;
-                let logits = (position + sequence) % mix.wanted == 0;
+                let logits = (position + sequence).is_multiple_of(mix.wanted);
                 let token = token(sequence, position, vocab_size);
                 Row { sequence, position, token, logits }
             };

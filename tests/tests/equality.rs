@@ -6,7 +6,7 @@ use bootllm_engine::{KvFormat, Model, Session, cpu_after_self_test};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, OutputFormat, Version, convert, largest_group};
 use bootllm_quant::Encoding;
-use bootllm_simd::{Cpu, Isa};
+use bootllm_simd::{Cpu, Isa, is_available};
 use bootllm_tests::{Reference, SmallModel, plan, shared};
 use core::iter::repeat_n;
 use core::ops::ControlFlow;
@@ -133,7 +133,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
 /// another.
 fn instruction_sets() -> impl Iterator<Item = Cpu> {
     let cpu = Cpu::detect();
-    let runs = move |isa: &Isa| Encoding::F32.format().product(cpu, *isa).is_some();
+    let runs = move |isa: &Isa| is_available(cpu, *isa);
     Isa::ALL.into_iter().filter(runs).map(move |isa| cpu.only(isa))
 }
 

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 const ENTER: [Key; 1] = [Key::Enter];
 const ESCAPE: [Key; 1] = [Key::Escape];
+/// The way out of the menu: the second key says that it was meant.
+const POWER_OFF: [Key; 2] = [Key::Char('q'), Key::Char('q')];
 const PROMPT: &str = ">>> ";
 
 fn tied_embeddings() -> Vec<u8> {
@@ -52,6 +54,17 @@ fn play(stage: &Stage, script: Script) -> Played {
 fn type_lines(lines: &[&str]) -> Played {
     let script = lines.iter().fold(Script::new(), |script, line| script.line(line));
     play(&one_model(), script)
+}
+
+/// What is shown whatever the width of the lines.
+#[track_caller]
+fn assert_shows_words(played: &Played, expected: &str) {
+    let text = words(&played.text());
+    assert!(text.contains(expected), "{expected:?} is not in {text}");
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[track_caller]
@@ -121,14 +134,18 @@ fn the_same_seed_tells_the_same_story_and_no_seed_another() {
 
 #[test]
 fn without_a_model_it_says_what_to_copy_and_looks_again() {
-    let played = play(&Stage::new(), Script::new().keys([Key::Enter, Key::Char('1')]));
-    assert_shows(&played, "There is no model on this volume. Copy one onto it");
+    let keys = [Key::Enter, Key::Char('1'), Key::Char('x')];
+    let played = play(&Stage::new(), Script::new().keys(keys));
+    assert_shows_words(&played, "There is no model here. Copy one onto the stick");
     assert_eq!(played.leave, Leave::PowerOff);
+    // However often it is drawn, it stands there once.
+    let screen = play(&Stage::new(), Script::new().keys(keys)).screen();
+    assert_eq!(screen.iter().filter(|row| row.contains("no model")).count(), 1, "{screen:#?}");
     let played = play(&Stage::new(), Script::new().keys([Key::Char('r'), Key::Char('f')]));
     assert_eq!(played.leave, Leave::Firmware);
-    let played =
-        play(&Stage::new().broken_volume("no medium"), Script::new().keys([Key::Char('q')]));
-    assert_shows(&played, "The volume cannot be read: the volume cannot be read: no medium");
+    let played = play(&Stage::new().broken_volume("no medium"), Script::new().keys(POWER_OFF));
+    assert_shows_words(&played, "the volume cannot be read: no medium");
+    assert_eq!(played.text().matches("cannot be read").count(), 2, "drawn twice, said once");
     assert_eq!(played.leave, Leave::PowerOff);
 }
 
@@ -168,7 +185,10 @@ fn a_number_or_arrows_choose_a_model() {
 fn any_key_stops_the_countdown() {
     for key in [Key::Down, Key::Char('x'), Key::Char(' '), Key::Escape, Key::PageUp] {
         // With the countdown gone the menu waits for ever, so that to be idle would be an error.
-        let played = play(&three_models(), Script::new().idle(2).keys([key, Key::Char('q')]));
+        let played = play(
+            &three_models(),
+            Script::new().idle(2).keys([key, Key::Char('q'), Key::Char('q')]),
+        );
         assert_eq!(played.leave, Leave::PowerOff);
         assert_shows(&played, "arrows and Enter: choose");
     }
@@ -176,7 +196,8 @@ fn any_key_stops_the_countdown() {
 
 #[test]
 fn the_menu_is_drawn_in_one_place() {
-    let script = Script::new().idle(2).keys([Key::Down, Key::Down, Key::Up, Key::Char('q')]);
+    let script =
+        Script::new().idle(2).keys([Key::Down, Key::Down, Key::Up, Key::Char('q'), Key::Char('q')]);
     let screen = play(&three_models(), script).screen();
     let rows: Vec<&String> = screen.iter().filter(|row| row.contains("parameters")).collect();
     assert_eq!(rows.len(), 3, "{screen:#?}");
@@ -186,7 +207,7 @@ fn the_menu_is_drawn_in_one_place() {
     let many =
         (0..30).fold(one_model(), |stage, n| stage.file(&format!("m{n:02}.bin"), own_classifier()));
     let many = many.terminal(60, 12);
-    let keys = std::iter::repeat_n(Key::Down, 20).chain([Key::Char('q')]);
+    let keys = std::iter::repeat_n(Key::Down, 20).chain(POWER_OFF);
     let screen = play(&many, Script::new().keys(keys)).screen();
     assert!(screen.iter().any(|row| row.starts_with("> 21  m20.bin")), "{screen:#?}");
     let rows = screen.iter().filter(|row| row.contains("m2"));
@@ -197,19 +218,19 @@ fn the_menu_is_drawn_in_one_place() {
 fn a_long_name_costs_none_of_a_model_s_figures() {
     let name = "models/of many kinds/stories15M-of-a-long-name.q8.bin";
     let stage = three_models().file(name, own_classifier());
-    let screen = play(&stage, Script::new().keys([Key::Char('q')])).screen();
+    let screen = play(&stage, Script::new().keys(POWER_OFF)).screen();
     let row = screen.iter().find(|row| row.contains("q8.bin")).expect("its line");
     assert!(row.starts_with("   2  models/") && row.contains("name.q8.bin  "), "{row}");
     assert!(row.ends_with("kB  42.2 k parameters, llama2.c v2 (int8)"), "{row}");
     assert!(row.chars().count() < 80, "{row}");
     let played =
-        play(&stage.file("a".repeat(80).as_str(), own_classifier()), Script::new().idle(5));
-    assert_shows(&played, "a…aaaaaaaaaaa starts in 5 s; a number or an arrow key chooses");
+        play(&stage.file(&("a".repeat(76) + ".bin"), own_classifier()), Script::new().idle(5));
+    assert_shows(&played, "a…aaaaaaaaaa.bin starts in 5 s;");
 }
 
 #[test]
 fn models_that_cannot_be_used_are_listed_with_the_reason() {
-    let stage = one_model()
+    let bad = Stage::new()
         .file("empty.bin", [])
         .file("short.bin", &tied_embeddings()[..1000])
         .file("llama.gguf", b"GGUF\x03\0\0\0".repeat(9))
@@ -219,28 +240,134 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
         .file("bell\x07.gguf", "bad")
         .bad_file("gone.bin", tied_embeddings(), Fault::Gone)
         .bad_file("bad.bin", tied_embeddings(), Fault::From(0));
-    let played = play(&stage, Script::new());
-    assert_shows(&played, "empty.bin cannot be used: the file is empty");
-    assert_shows(&played, "short.bin cannot be used: the header describes 275968 bytes");
-    assert_shows(
-        &played,
+    let good = bad
+        .clone()
+        .file("story.bin", tied_embeddings())
+        .file("tokenizer.bin", vocabulary().write());
+    let played = play(&bad, Script::new().keys(POWER_OFF));
+    assert_shows_words(&played, "empty.bin cannot be used: the file is empty");
+    let played = play(&good, Script::new().line("/models").keys(POWER_OFF));
+    for expected in [
+        "short.bin cannot be used: the header describes 275968 bytes",
         "llama.gguf cannot be used: the file ends within its description: it is cut short",
-    );
-    assert_shows(&played, "gone.bin cannot be used: there is no such file");
-    assert_shows(&played, "bad.bin cannot be used: reading failed at byte 0: a bad sector");
+        "gone.bin cannot be used: there is no such file",
+        "bad.bin cannot be used: reading failed at byte 0: a bad sector",
+    ] {
+        assert_shows_words(&played, expected);
+    }
     let text = played.text();
-    assert!(
-        !text.contains("notes.txt")
-            && !text.contains("BOOTX64")
-            && !text.contains("tokenizer.bin cannot")
-    );
-    assert!(!text.contains("clear.bin") && !text.contains("bell"));
+    // What is no model matters only where there is none.
+    for hidden in
+        ["notes.txt", "BOOTX64", "tokenizer.bin cannot", "clear.bin", "bell", "empty.bin c"]
+    {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
     assert!(!played.first_story().is_empty(), "the one good model starts");
+}
+
+#[test]
+fn of_many_files_that_cannot_be_used_a_few_are_listed() {
+    let many = |stage: Stage, count: usize| {
+        (0..count).fold(stage, |stage, n| stage.file(&format!("x{n:03}.bin"), "no model at all"))
+    };
+    for (count, more) in [(5, None), (6, Some("and 1 more")), (300, Some("and 295 more"))] {
+        let played = play(&many(Stage::new(), count), Script::new().keys([Key::Char('f')]));
+        let text = played.text();
+        assert_eq!(text.matches(" cannot be used: ").count(), 5, "{text}");
+        assert_eq!(text.contains(" more"), more.is_some(), "{text}");
+        assert!(more.is_none_or(|more| text.contains(more)), "{text}");
+    }
+    let played = play(&many(one_model(), 300), Script::new().line("/models").keys(POWER_OFF));
+    assert!(!played.text().contains("cannot be used"), "{}", played.text());
+}
+
+#[test]
+fn files_with_other_names_are_opened_on_request() {
+    let stage = three_models().file("renamed", tied_embeddings()).file("notes.txt", "no model");
+    let played = play(&stage, Script::new().keys([Key::Char('f')]));
+    assert!(!played.text().contains("renamed"), "{}", played.text());
+    assert_shows(&play(&stage, Script::new().keys([Key::Char('x'), Key::Char('f')])), "2 other");
+    let script = Script::new().keys([Key::Char('a'), Key::Char('2')]).line("/show");
+    assert_shows(&play(&stage, script), "  model          renamed\n");
+}
+
+#[test]
+fn escape_stops_looking_for_models() {
+    let script = Script::new().once("reading story.bin", ESCAPE).keys(POWER_OFF);
+    let played = play(&three_models(), script);
+    assert_shows_words(&played, "the search was stopped; there may be more models");
+    assert!(!played.text().contains("reading z/c.bin"));
+}
+
+#[test]
+fn numbers_above_nine_choose_a_model() {
+    let stage = (0..15).fold(Stage::new(), |stage, n| {
+        let (name, tokenizer) = (format!("m{n:02}.bin"), format!("m{n:02}.tokenizer.bin"));
+        stage.file(&name, tied_embeddings()).file(&tokenizer, vocabulary().write())
+    });
+    for (typed, name) in [
+        ("12", "m11.bin"),
+        ("9", "m08.bin"),
+        ("2", "m01.bin"),
+        ("1\n", "m00.bin"),
+        ("15", "m14.bin"),
+        // 19 is none of them, so the 9 counts.
+        ("19", "m08.bin"),
+        ("1x13", "m12.bin"),
+    ] {
+        let key = |c| if c == '\n' { Key::Enter } else { Key::Char(c) };
+        let played = play(&stage, Script::new().keys(typed.chars().map(key)).line("/show"));
+        assert_shows(&played, &format!("  model          {name}\n"));
+    }
+}
+
+#[test]
+fn the_menu_leads_back_to_the_model_and_its_settings() {
+    let script = Script::new()
+        .keys([Key::Char('2')])
+        .line("/set temperature 0.25")
+        .line("/models")
+        .keys(ESCAPE)
+        .line("/show")
+        .line("/models")
+        .keys([Key::Char('2')])
+        .line("/models")
+        .keys([Key::Char('q'), Key::Char('3')])
+        .line("/show");
+    let played = play(&three_models(), script);
+    let text = played.text();
+    assert_eq!(
+        text.matches(" loaded in ").count(),
+        2,
+        "the same model is not loaded again: {text}"
+    );
+    assert_eq!(text.matches("  temperature    0.25\n").count(), 2, "{text}");
+    assert_shows(&played, "llama2.c v1 (f32), loaded\n");
+    assert_shows(&played, "  model          z/c.bin\n");
+}
+
+#[test]
+fn a_long_text_is_shown_in_pages() {
+    let rows = 12;
+    let stage = one_model().terminal(80, rows);
+    let more = "-- Space";
+    let script = Script::new().line("/licenses").keys([Key::Char(' '), Key::Enter, Key::Char('q')]);
+    let played = play(&stage, script.line("/show"));
+    let text = played.text();
+    let (_, shown) = text.split_once("/licenses\n").unwrap();
+    let pages: Vec<&str> = shown.split(more).collect();
+    let lines = |page: &str| page.matches('\n').count();
+    assert_eq!([0, 1, 2].map(|page| lines(pages[page])), [rows - 1, rows - 1, 1], "{text}");
+    assert_shows(&played, "  model          story.bin\n");
+    // Where there is room for all of it, it is shown at once.
+    let played = play(&one_model().terminal(80, 2000), Script::new().line("/licenses"));
+    assert!(!played.text().contains(more));
+    assert_shows(&played, "SIL OPEN FONT LICENSE");
 }
 
 /// What is said when a model does not load; then the menu comes, and another model can be chosen.
 fn assert_back_to_the_menu(stage: &Stage, expected: &[&str]) {
-    let played = play(stage, Script::new().once("r: look again", [Key::Char('q')]));
+    let played = play(stage, Script::new().once("r: look again", POWER_OFF));
     for expected in expected {
         assert_shows(&played, expected);
     }
@@ -249,7 +376,7 @@ fn assert_back_to_the_menu(stage: &Stage, expected: &[&str]) {
         .clone()
         .file("a/good.bin", own_classifier())
         .file("a/tokenizer.bin", vocabulary().write());
-    let script = Script::new().keys([Key::Char('2')]).once("look again · q", [Key::Char('1')]);
+    let script = Script::new().keys([Key::Char('2')]).once("r: look again", [Key::Char('1')]);
     let played = play(&stage, script.line("/show"));
     for expected in expected {
         assert_shows(&played, expected);
@@ -321,7 +448,7 @@ fn too_little_memory_is_said_with_both_numbers() {
     let played = play(&one_model().memory(needed), Script::new());
     assert!(!played.first_story().is_empty(), "exactly enough is enough");
     let message = format!("needs {} of memory, this machine has", bytes_text(needed));
-    let played = play(&one_model().memory(needed - 1), Script::new().keys([Key::Char('q')]));
+    let played = play(&one_model().memory(needed - 1), Script::new().keys(POWER_OFF));
     assert_shows(&played, &message);
     // A tiny file that asks for a hundred gigabytes.
     let config = Config { context: i32::MAX as usize, ..SmallModel::smallest().config };
@@ -339,7 +466,7 @@ fn escape_stops_loading() {
     let slow = SmallModel { config, seed: 4 }.file(Version::V0);
     let stage = Stage::new().file("slow.bin", slow).file("tokenizer.bin", vocabulary().write());
     for key in [Key::Escape, Key::Ctrl('c')] {
-        let script = Script::new().once("loading [", [key]).keys([Key::Char('q')]);
+        let script = Script::new().once("loading [", [key]).keys(POWER_OFF);
         let played = play(&stage, script);
         assert_shows(&played, "slow.bin: loading was stopped");
         assert_eq!(played.leave, Leave::PowerOff);
@@ -371,13 +498,13 @@ fn escape_and_control_c_stop_a_story() {
             .line("/set temperature 0")
             .line("/set length 0")
             .line("Once upon a time")
-            .once("upon a time", [key])
+            .once("\x1b[0m", [key])
             .line("/stats");
         let played = play(&one_model(), script);
         let greedy = SamplerSettings { temperature: 0.0, ..SamplerSettings::default() };
         let whole = expected_text("Once upon a time", &greedy, 1, 100);
         let told = played.reply_to("Once upon a time");
-        assert!(whole.starts_with(told) && told.len() < whole.len(), "{told:?} of {whole:?}");
+        assert!(whole.starts_with(&told) && told.len() < whole.len(), "{told:?} of {whole:?}");
         assert_shows(&played, "· stopped");
         assert_shows(&played, "positions      ");
     }
@@ -388,7 +515,7 @@ fn what_is_typed_during_a_story_arrives_at_the_prompt() {
     let keys =
         bootllm_tests::typed("/set length 20").into_iter().chain(bootllm_tests::typed("The dog"));
     let played = play(&one_model(), Script::new().once("or /help.", keys));
-    assert_shows(&played, ">>> /set length 20\nlength = 20\n>>> The dog\nThe dog");
+    assert_shows(&played, ">>> /set length 20\nlength = 20\n>>> The dog");
     // But not what was typed before the story was stopped.
     let keys = "gone".chars().map(Key::Char).chain(ESCAPE);
     let played = play(&one_model(), Script::new().once("or /help.", keys).line("/set length 5"));
@@ -442,7 +569,7 @@ fn every_command_does_what_help_says() {
 
 #[test]
 fn several_cores_say_what_one_says() {
-    let lines = ["Once", "/logits", "/set seed 3", "on the time", "/models"];
+    let lines = ["Once", "/logits", "/set seed 3", "on the time", "/show"];
     let script = || lines.iter().fold(Script::new(), |script, line| script.line(line));
     let one = play(&one_model(), script());
     for cores in [2, 5] {
@@ -762,7 +889,7 @@ fn measuring_keeps_the_settings_stops_when_asked_and_says_if_it_does_not_fit() {
     for stopped_at in ["memory, 2", "arithmetic", "prefill", "decode", "parts of decode"] {
         let script = Script::new().line("/bench").once(stopped_at, ESCAPE).line("Once");
         let played = play(&one_model(), script);
-        assert_shows(&played, "measuring was stopped\n>>> Once\n");
+        assert_shows(&played, "measuring was stopped\n>>> Once");
         assert!(!played.text().contains("share of time"), "{stopped_at}");
         assert!(!played.reply_to("Once").is_empty());
     }

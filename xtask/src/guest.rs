@@ -43,6 +43,9 @@ pub struct Guest {
     /// Lines in the transcript when something was last typed: an earlier prompt is no answer.
     lines_before: Option<usize>,
     escaped: Option<Instant>,
+    /// Whether the size of the terminal was reported. Once is enough: it does not change, and the
+    /// report could fall into what is typed.
+    size_reported: bool,
     ended: bool,
 }
 
@@ -101,6 +104,7 @@ impl Guest {
             timeout: Duration::from_secs(180),
             lines_before: None,
             escaped: None,
+            size_reported: false,
             ended: false,
         })
     }
@@ -204,6 +208,19 @@ impl Guest {
         }
     }
 
+    /// Answers the program that asks for the size of the terminal.
+    fn report_size(&mut self) -> Result<()> {
+        if let Some(report) = self.transcript.take_size_report()
+            && !self.size_reported
+            && let Some(keys) = &mut self.keys
+        {
+            self.size_reported = true;
+            let written = keys.write_all(report.as_bytes()).and_then(|()| keys.flush());
+            written.context("the machine takes no keys")?;
+        }
+        Ok(())
+    }
+
     fn lost(&self, what: &str) -> Result<()> {
         bail!(
             "waited {} s for {what}, and the machine wrote nothing; last lines:\n{}",
@@ -225,6 +242,7 @@ impl Guest {
             if let Ok(bytes) = &heard {
                 self.transcript.write(bytes);
                 self.received.extend(bytes);
+                self.report_size()?;
             }
             let settled = self.transcript.take_settled(Instant::now());
             if !settled.is_empty() {

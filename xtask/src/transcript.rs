@@ -1,14 +1,17 @@
 //! What a user would have read on a terminal, from the bytes that were sent to it.
 //!
 //! A small terminal emulator: text, carriage returns, backspaces and the cursor movements that the
-//! program uses. Overwritten text is gone, styles are left out, and a line that the terminal wrapped
-//! is one line. A row is settled when the cursor has left it and it has not changed for a while.
+//! program uses. Overwritten text is gone, styles are left out, and because it reports a very wide
+//! screen, the program wraps no line. A row is settled when the cursor has left it and it has not
+//! changed for a while.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Columns of a terminal at a serial port, as programs assume them.
-const COLUMNS: usize = 80;
+/// Columns and rows of this terminal: so many that the program wraps no line and never waits after a
+/// page.
+const COLUMNS: usize = 30_000;
+const ROWS: usize = 999;
 /// How long a row may still change: a menu that counts down redraws it every second.
 const SETTLES_AFTER: Duration = Duration::from_millis(1500);
 
@@ -23,6 +26,10 @@ pub struct Transcript {
     /// Settled text that was not taken yet.
     settled: String,
     lines: usize,
+    /// The cursor that `ESC 7` saved, as a row and a column.
+    saved: (usize, usize),
+    /// Whether the program has asked where the cursor is, to learn the size of the terminal.
+    asked_size: bool,
 }
 
 struct Row {
@@ -50,6 +57,8 @@ impl Default for Transcript {
             partial: Vec::new(),
             settled: String::new(),
             lines: 0,
+            saved: (0, 0),
+            asked_size: false,
         }
     }
 }
@@ -81,6 +90,11 @@ impl Transcript {
             }
             rest = &after[bad..];
         }
+    }
+
+    /// What the terminal answers if it was asked for its size since this was last called.
+    pub fn take_size_report(&mut self) -> Option<String> {
+        std::mem::take(&mut self.asked_size).then(|| format!("\x1b[{ROWS};{COLUMNS}R"))
     }
 
     /// Newlines so far.
@@ -158,6 +172,14 @@ impl Transcript {
             State::Text => self.show(c),
             State::Escape => {
                 self.state = if c == '[' { State::Sequence(String::new()) } else { State::Text };
+                match c {
+                    '7' => self.saved = (self.row, self.column),
+                    '8' => {
+                        self.row = self.saved.0.min(self.rows.len() - 1);
+                        self.column = self.saved.1;
+                    }
+                    _ => {}
+                }
             }
             State::Sequence(parameters) => {
                 if c.is_ascii_alphabetic() {
@@ -204,7 +226,7 @@ impl Transcript {
 
     fn obey(&mut self, parameters: &str, command: char) {
         let number = |default: usize| match parameters.split(';').next_back() {
-            Some(number) => number.parse().unwrap_or(default).clamp(1, 1000),
+            Some(number) => number.parse().unwrap_or(default).clamp(1, COLUMNS),
             None => default,
         };
         match command {
@@ -223,6 +245,7 @@ impl Transcript {
                 self.rows.truncate(self.row + 1);
             }
             'K' => self.clear_line(),
+            'n' if parameters == "6" => self.asked_size = true,
             _ => {}
         }
     }
@@ -281,12 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_edited_over_its_wrap_is_one_line() {
-        let text = "y".repeat(79);
-        // The editor fills the last column, makes the next row certain, goes back up and changes
-        // a letter there.
-        let sent = format!("{text}z \rab\u{1b}[A\r!\u{1b}[B\r\n");
-        assert_eq!(read(&sent), format!("!{}zab\n", "y".repeat(78)));
+    fn the_terminal_reports_its_size_when_asked() {
+        let mut transcript = Transcript::default();
+        transcript.write(b"before\r\n>>> \x1b7\x1b[999B\x1b[999C\x1b[6");
+        assert_eq!(transcript.take_size_report(), None);
+        transcript.write(b"n\x1b8typed\r\n");
+        assert_eq!(transcript.take_size_report(), Some(format!("\x1b[{ROWS};{COLUMNS}R")));
+        assert_eq!(transcript.take_size_report(), None);
+        assert_eq!(transcript.take_all(), "before\n>>> typed\n");
     }
 
     #[test]
@@ -320,7 +345,7 @@ mod tests {
         let mut transcript = Transcript::default();
         for _ in 0..200_000 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let bytes = b"ab \r\n\x08\x1b[[[0123456789;;;ABCDHJKm\xff\xc3\xa9";
+            let bytes = b"ab \r\n\x08\x1b[[[0123456789;;;ABCDHJKmn\xff\xc3\xa9";
             transcript.write(&[bytes[(state >> 16) as usize % bytes.len()]]);
         }
         transcript.take_all();

@@ -51,7 +51,7 @@ pub struct Arguments {
 }
 
 fn encoding(name: &str) -> Result<Encoding, String> {
-    let known = Encoding::IN_GGUF.into_iter().find(|encoding| encoding.format().name() == name);
+    let known = Encoding::named(name);
     known.ok_or_else(|| "it must be f32, f16, bf16, q8_0 or q4_0".into())
 }
 
@@ -73,7 +73,7 @@ impl Subject {
         let config = shape(name).map_err(|known| anyhow!("there is no shape {name}; {known}"))?;
         let synthetic = Synthetic::new(&config, arguments.format);
         let plan = Arc::new(Plan::new(synthetic.file.clone())?);
-        let name = format!("{name} {}", arguments.format.format().name());
+        let name = format!("{name} {}", arguments.format.name());
         Ok(Subject { name, plan, source: Box::new(synthetic) })
     }
 }

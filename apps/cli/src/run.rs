@@ -145,7 +145,7 @@ fn chat(
 ) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let mut ask = |question: &str| -> Result<Option<String>> {
-        cores.rest();
+        cores.park();
         prompt(question);
         lines.next().transpose().context("standard input")
     };

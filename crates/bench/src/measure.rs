@@ -42,7 +42,7 @@ pub struct Measured {
 }
 
 /// Why nothing could be measured.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MeasureError {
     /// There is no memory for a session.
     #[error(transparent)]

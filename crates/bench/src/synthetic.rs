@@ -59,7 +59,7 @@ impl Synthetic {
             let (_, columns) = role.shape(config);
             let encoding = match encoding {
                 _ if role.is_norm() => Encoding::F32,
-                encoding if columns.is_multiple_of(encoding.group()) => encoding,
+                encoding if columns.is_multiple_of(encoding.block_len()) => encoding,
                 _ => Encoding::F16,
             };
             let first = known.iter().find(|(own, _)| *own == encoding).map(|&(_, first)| first);
@@ -77,13 +77,14 @@ impl Synthetic {
 
 /// The two planes of [`VALUES`] small numbers.
 fn planes(encoding: Encoding) -> [Vec<u8>; 2] {
-    let columns = VALUES / encoding.group() * encoding.group();
+    let columns = VALUES / encoding.block_len() * encoding.block_len();
     let shape = Shape { rows: 1, columns, encoding };
-    let format = encoding.format();
     let row: Vec<f32> =
         (0..columns).map(|i| ((i * 7919) % 1013) as f32 / 50_000.0 - 0.01).collect();
-    let mut planes = format.plane_bytes(&shape).unwrap_or_default().map(|n| vec![0; n as usize]);
-    format.encode_row(&shape, &row, planes.each_mut().map(Vec::as_mut_slice));
+    let mut planes = shape.plane_bytes().unwrap_or_default().map(|n| vec![0; n as usize]);
+    if let Some(encoder) = shape.encoder() {
+        encoder.encode_row(&row, planes.each_mut().map(Vec::as_mut_slice));
+    }
     planes
 }
 

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Columns, OneCore, split_together};
-use bootllm_simd::{Cpu, ForSimd, Isa, Simd, add, rms_norm, silu_times, with};
+use bootllm_simd::{Cpu, Isa, Simd, SimdOp, add, dispatch, rms_norm, silu_times};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What a forward pass does beside its products. Each function is the one of the same name in
@@ -23,7 +23,7 @@ pub(crate) trait Kernels: Send + Sync {
 
 /// The kernels for the widest instruction set that is to be used.
 pub(crate) fn kernels(cpu: Cpu) -> Box<dyn Kernels> {
-    match cpu.widest_first().find_map(|isa| with(cpu, isa, NewKernels)) {
+    match cpu.widest_first().find_map(|isa| dispatch(cpu, isa, NewKernels)) {
         Some(kernels) => kernels,
         None => unreachable!("plain Rust is for every CPU"),
     }
@@ -31,10 +31,10 @@ pub(crate) fn kernels(cpu: Cpu) -> Box<dyn Kernels> {
 
 struct NewKernels;
 
-impl ForSimd for NewKernels {
-    type Made = Box<dyn Kernels>;
+impl SimdOp for NewKernels {
+    type Output = Box<dyn Kernels>;
 
-    fn make<S: Simd>(self, simd: S) -> Box<dyn Kernels> {
+    fn eval<S: Simd>(self, simd: S) -> Box<dyn Kernels> {
         Box::new(Vectorized(simd))
     }
 }
@@ -115,7 +115,7 @@ pub fn cpu_after_self_test(cpu: Cpu) -> Cpu {
 fn self_test(cpu: Cpu, isa: Isa) -> bool {
     let plain = || sample(&*kernels(cpu.only(Isa::Scalar)));
     isa == Isa::Scalar
-        || bootllm_quant::agrees(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
+        || bootllm_quant::self_test(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
 }
 
 /// A hash (FNV-1a) of the bits that kernels make of small vectors, of lengths that fill registers and
@@ -162,7 +162,7 @@ fn sample(kernels: &dyn Kernels) -> u64 {
                         position,
                         rules,
                     };
-                    kernels.attention(&head, &mut scores, &mut output.part(start, size));
+                    kernels.attention(&head, &mut scores, &mut output.slice(start, size));
                 }
             });
             mix_in(&output);

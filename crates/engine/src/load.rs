@@ -24,7 +24,7 @@ pub struct Loading {
 }
 
 /// Why a model could not be loaded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LoadError {
     /// The weights could not be read, or are not numbers.
     #[error(transparent)]
@@ -36,6 +36,12 @@ pub enum LoadError {
         what: String,
         /// Bytes that were asked for.
         bytes: u64,
+    },
+    /// A factor that scales a frequency of RoPE is out of bounds.
+    #[error("a factor of the rotary frequencies is {found}; it must be 1 or more")]
+    RopeFactor {
+        /// Its value.
+        found: f32,
     },
     /// The user stopped it.
     #[error("loading was stopped")]
@@ -233,8 +239,8 @@ impl Loader {
     /// The model, once all bytes are done.
     ///
     /// # Errors
-    /// [`LoadError::OutOfMemory`]: the RoPE tables do not fit. [`LoadError::Stopped`]: not all bytes
-    /// are done.
+    /// [`LoadError::OutOfMemory`] and [`LoadError::RopeFactor`], of the RoPE tables.
+    /// [`LoadError::Stopped`]: not all bytes are done.
     pub fn finish(self) -> Result<Arc<Model>, LoadError> {
         if self.begun < self.order.len() || self.ready.is_some() {
             return Err(LoadError::Stopped);
@@ -242,8 +248,7 @@ impl Loader {
         let Loader { plan, cpu, context, weights, .. } = self;
         let mut ropes = Vec::new();
         for rope in &plan.ropes {
-            let table = rope.table(&weights, context);
-            ropes.push(table.map_err(|_| out_of_memory("RoPE", rope.bytes(context)))?);
+            ropes.push(rope.table(&weights, context)?);
         }
         Ok(Arc::new(Model { plan, weights, ropes, kernels: kernels(cpu), context }))
     }

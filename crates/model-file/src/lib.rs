@@ -153,7 +153,7 @@ impl ModelFile {
         let mut names: Vec<&str> = matrices().map(Tensor::format_name).collect();
         names.sort_unstable();
         names.dedup();
-        names.into_iter().max_by_key(|name| bytes(name)).unwrap_or(Encoding::F32.format().name())
+        names.into_iter().max_by_key(|name| bytes(name)).unwrap_or(Encoding::F32.name())
     }
 
     /// Bytes of all tensors in the file.

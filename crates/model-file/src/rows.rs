@@ -162,14 +162,14 @@ pub fn for_each_row<E: From<RowError>>(
     buffer: &mut RowBuffer,
     mut each: impl FnMut(usize, [&[u8]; 2]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let format = RowError::shape_of(tensor)?.encoding.format();
+    let shape = RowError::shape_of(tensor)?;
     for range in RowRange::all_of(tensor, 1) {
         buffer.read(file, &range)?;
         let (planes, row_bytes) = (buffer.planes(), buffer.planes.map(|bytes| bytes / range.rows));
         for row in 0..range.rows {
             let own = |plane: usize| &planes[plane][row * row_bytes[plane]..][..row_bytes[plane]];
             let (row, own) = (range.first + row, [own(0), own(1)]);
-            format
+            shape
                 .check_row(own)
                 .map_err(|error| RowError::not_finite(tensor, BadRow { row, error }))?;
             each(row, own)?;
@@ -195,7 +195,7 @@ pub fn for_each_f32_row<E: From<RowError>>(
     reserved.map_err(|_| RowError::OutOfMemory { bytes })?;
     values.resize(shape.columns, 0.0);
     for_each_row(file, tensor, buffer, |row, planes| {
-        shape.encoding.format().decode_row(&shape, planes, &mut values);
+        shape.decode_row(planes, &mut values);
         each(row, &values)
     })
 }

@@ -69,7 +69,7 @@ impl Tensor {
     /// The name of its format.
     pub fn format_name(&self) -> &'static str {
         match &self.encoding {
-            Ok(encoding) => encoding.format().name(),
+            Ok(encoding) => encoding.name(),
             Err(unknown) => unknown.name,
         }
     }

@@ -19,7 +19,7 @@ impl fmt::Display for OutputFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OutputFormat::Llama2c(version) => version.fmt(f),
-            OutputFormat::Gguf(weights) => write!(f, "GGUF ({})", weights.format().name()),
+            OutputFormat::Gguf(weights) => write!(f, "GGUF ({})", weights.name()),
         }
     }
 }
@@ -74,6 +74,9 @@ pub enum WriteError {
         /// The name of the format.
         format: &'static str,
     },
+    /// The format can be read but not written.
+    #[error("{0} files can be read but not written; choose another format")]
+    ReadOnly(&'static str),
     /// The sink could not take the bytes.
     #[error("writing: {0}")]
     Sink(String),

@@ -1,75 +1,39 @@
-//! The console: text out, keys in.
+//! The console: where text is shown.
 
-use core::time::Duration;
+use crate::Events;
 
-/// Where a person reads and types.
+/// Shows text to the user. The keys that answer it come from [`Events`].
 ///
-/// A console may be several devices at once (a screen and a serial line): what is written goes to
+/// A console may be several devices at once, such as a screen and a serial terminal: text goes to
 /// all of them, and a key may come from any.
-pub trait Console {
-    /// Shows text, UTF-8, at once (nothing stays in a buffer).
+pub trait Console: Events {
+    /// Shows UTF-8 text at once; nothing stays in a buffer.
     ///
-    /// `\n` begins a new line. Besides it a console understands `\r`, backspace, and of the ANSI
+    /// `\n` starts a new line. A console also understands `\r`, backspace, and these ANSI
     /// sequences: `ESC[nA` `ESC[nB` `ESC[nC` `ESC[nD` (move), `ESC[K` (clear to the end of the
     /// line), `ESC[J` (clear to the end of the screen), `ESC[2J`, `ESC[H`, and `ESC[…m` with 0, 1,
     /// 2, 7, 30 to 37, 39 and 90 to 97 (styles and colours).
     fn write(&mut self, text: &str);
 
-    /// Whether words that do not fit a row go to the next one as a whole, if this console can do
-    /// that. It is for text that is read; a line that is being typed needs it off, as it is at
-    /// first.
-    fn set_word_wrap(&mut self, _on: bool) {}
-
-    /// The next key, waiting for it asleep, never in a busy loop.
+    /// Sets whether lines break between words. It is off at first.
     ///
-    /// `wait` is how long at most: `None` for as long as it takes, zero to only look.
-    fn read_key(&mut self, wait: Option<Duration>) -> Input;
+    /// It is for text to read. A line editor counts columns itself and needs it off.
+    fn set_word_wrap(&mut self, on: bool);
 
-    /// How many columns and rows of text can be seen.
+    /// The size that text has to fit.
     fn size(&self) -> Size;
 }
 
 /// Columns and rows of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Characters in a line.
+    /// Characters per line.
     pub columns: usize,
     /// Lines.
     pub rows: usize,
 }
 
-/// What came of waiting for a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A key was pressed.
-    Key(Key),
-    /// The time ran out.
-    Nothing,
-    /// No key will ever come again (the end of a file or of a connection).
-    Closed,
-}
-
-/// A key as a person names it, whatever device it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Key {
-    /// A character that would be shown, the space included.
-    Char(char),
-    /// Ctrl with a letter, in lower case.
-    Ctrl(char),
-    /// Alt with a character.
-    Alt(char),
-    Enter,
-    Tab,
-    Backspace,
-    Delete,
-    Escape,
-    Left,
-    Right,
-    Up,
-    Down,
-    Home,
-    End,
-    PageUp,
-    PageDown,
+impl Size {
+    /// The size of a console without a screen, such as a file: nothing has to fit.
+    pub const UNLIMITED: Self = Self { columns: usize::MAX, rows: usize::MAX };
 }

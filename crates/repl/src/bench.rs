@@ -78,7 +78,7 @@ fn measure(
                 }
             }
         }
-        terminal.go_on()
+        terminal.poll_cancel()
     };
     let cpu = Cpu::detect().limited_to(model.isa());
     let limits = Limits::measure(cores, cpu, clock, watch)?;

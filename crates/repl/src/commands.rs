@@ -3,7 +3,7 @@
 use crate::bench::bench;
 use crate::prompt::Prompt;
 use crate::waiting::Waiting;
-use crate::{After, Leave, World};
+use crate::{Leave, World};
 use alloc::format;
 use alloc::string::String;
 use bootllm_chat::{Command, DIGEST_POSITIONS, DigestRun, DigestStep, SETTINGS, report};
@@ -16,13 +16,13 @@ use core::time::Duration;
 /// Positions that `/logits` shows.
 const LOGITS_POSITIONS: usize = 3;
 
-/// Does what a command says. `Some` ends the prompt.
+/// Does what a command says. `Some` leaves the program.
 pub(crate) fn run(
     prompt: &mut Prompt<'_>,
     world: &mut World<'_>,
     command: Command,
     arguments: &str,
-) -> Option<After> {
+) -> Option<Leave> {
     match command {
         Command::Help => help(world),
         Command::Set => set(prompt, world, arguments),
@@ -32,9 +32,10 @@ pub(crate) fn run(
         Command::Bench => bench(prompt, world),
         Command::Diag => diag(prompt, world),
         Command::Licenses => licenses(world),
-        Command::Models => return Some(After::Menu),
-        Command::Exit if arguments == "firmware" => return Some(After::Leave(Leave::Firmware)),
-        Command::Exit => return Some(After::Leave(Leave::PowerOff)),
+        // The prompt's own.
+        Command::Models => {}
+        Command::Exit if arguments == "firmware" => return Some(Leave::Firmware),
+        Command::Exit => return Some(Leave::PowerOff),
     }
     None
 }
@@ -58,7 +59,7 @@ fn help(world: &mut World<'_>) {
         "Type how a text begins; the model goes on. Esc or Ctrl+C stops it, the up and\n\
         down keys bring back what was typed.\n\n",
     );
-    world.terminal.write(&table.0);
+    world.terminal.page(&table.0);
 }
 
 fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
@@ -66,17 +67,19 @@ fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
     if name.is_empty() || value.is_empty() {
         let mut table = Table::default();
         for setting in SETTINGS {
-            let value = (setting.get)(&prompt.settings);
+            let value = (setting.get)(&world.settings);
             table.row(setting.name, format_args!("{value:<10} {}", setting.help));
         }
-        return world.terminal.write(&table.0);
+        return world.terminal.page(&table.0);
     }
     let free = world.machine.memory_free();
-    let changed = prompt.settings.set(name, value.trim()).and_then(|()| prompt.keep_as_set(free));
+    let settings = &mut world.settings;
+    let changed =
+        settings.set(name, value.trim()).and_then(|()| prompt.keep_as_set(settings, free));
     match changed {
         Ok(()) => {
             let setting = SETTINGS.iter().find(|setting| setting.name == name);
-            let value = setting.map(|setting| (setting.get)(&prompt.settings)).unwrap_or_default();
+            let value = setting.map(|setting| (setting.get)(&world.settings)).unwrap_or_default();
             world.terminal.quiet(&format!("{name} = {value}\n"));
         }
         Err(message) => world.terminal.problem(&message),
@@ -102,9 +105,9 @@ fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let tokens = loaded.tokenizer.len();
     table.row("tokenizer", format_args!("{}, {tokens} tokens", loaded.tokenizer_name));
     for setting in SETTINGS {
-        table.row(setting.name, (setting.get)(&prompt.settings));
+        table.row(setting.name, (setting.get)(&world.settings));
     }
-    world.terminal.write(&table.0);
+    world.terminal.page(&table.0);
 }
 
 fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
@@ -134,7 +137,7 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
             table.row("seed", seed);
         }
     }
-    world.terminal.write(&table.0);
+    world.terminal.page(&table.0);
 }
 
 /// The same lines as `bootllm logits MODEL` on Linux, or `--digest`'s.
@@ -192,9 +195,8 @@ fn digest(prompt: &mut Prompt<'_>, world: &mut World<'_>, count: &str) {
 }
 
 fn licenses(world: &mut World<'_>) {
-    world.terminal.write(include_str!("../../../LICENSE"));
-    world.terminal.write("\n");
-    world.terminal.write(bootllm_terminal::FONT_LICENSE);
+    let license = include_str!("../../../LICENSE");
+    world.terminal.page(&format!("{license}\n{}", bootllm_terminal::FONT_LICENSE));
 }
 
 fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
@@ -218,5 +220,5 @@ fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
             units::bytes(needed.activations)
         ),
     );
-    world.terminal.write(&table.0);
+    world.terminal.page(&table.0);
 }

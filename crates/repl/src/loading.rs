@@ -1,7 +1,7 @@
 //! Loading a model and its tokenizer.
 
 use crate::World;
-use crate::catalog::Found;
+use crate::catalog::CatalogEntry;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -29,20 +29,20 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 /// What went wrong and what to do, in a sentence.
-pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, String> {
+pub(crate) fn load(world: &mut World<'_>, entry: &CatalogEntry) -> Result<Loaded, String> {
     let begun = world.clock.now();
-    let (tokenizer_name, tokenizer) = load_tokenizer(world, found)?;
-    let context = found.plan.shape().context;
+    let (tokenizer_name, tokenizer) = load_tokenizer(world, entry)?;
+    let context = entry.plan.shape().context;
     let free = world.machine.memory_free();
-    let kv = kv_that_fits(world, found, free)?;
-    let mut source = world.storage.open(&found.name).map_err(|error| error.to_string())?;
+    let kv = kv_that_fits(world, entry, free)?;
+    let mut source = world.storage.open(&entry.name).map_err(|error| error.to_string())?;
     let (terminal, clock, cores) = (RefCell::new(&mut world.terminal), world.clock, world.cores);
     // A read that fails takes the firmware's own time-outs each time.
     let again = |error: &StorageError| {
         let terminal = &mut *terminal.borrow_mut();
         terminal.write("\r\x1b[K");
-        terminal.problem(&format!("{}: {error}; Esc stops", found.name));
-        terminal.go_on().is_continue()
+        terminal.problem(&format!("{}: {error}; Esc stops", entry.name));
+        terminal.poll_cancel().is_continue()
     };
     let mut source = Retrying { file: &mut *source, again };
     let mut shown = begun;
@@ -57,30 +57,34 @@ pub(crate) fn load(world: &mut World<'_>, found: &Found) -> Result<Loaded, Strin
             let line = units::progress_line("loading", loading.done, loading.total, time, columns);
             terminal.write(&format!("\r{line}\x1b[K"));
         }
-        terminal.borrow_mut().go_on()
+        terminal.borrow_mut().poll_cancel()
     };
-    let model = Model::load_for(cpu, &found.plan, &mut source, cores, context, &mut progress);
+    let model = Model::load_for(cpu, &entry.plan, &mut source, cores, context, &mut progress);
     let terminal = terminal.into_inner();
     terminal.write("\r\x1b[K");
     let model = model.map_err(|error| error.to_string())?;
     let time = clock.now().saturating_sub(begun);
     terminal.quiet(&format!(
         "{}: {} parameters, {} loaded in {}, {}/s\n",
-        found.name,
-        units::count(found.plan.file().parameters()),
-        units::bytes(found.plan.file().size),
+        entry.name,
+        units::count(entry.plan.file().parameters()),
+        units::bytes(entry.plan.file().size),
         units::duration(time),
-        units::bytes(units::rate(found.plan.file().size as f64, time) as u64)
+        units::bytes(units::rate(entry.plan.file().size as f64, time) as u64)
     ));
-    let (name, tokenizer) = (found.name.clone(), Arc::new(tokenizer));
+    let (name, tokenizer) = (entry.name.clone(), Arc::new(tokenizer));
     Ok(Loaded { name, model, kv, tokenizer_name, tokenizer, time })
 }
 
 /// In which form keys and values are kept: as it was asked for, or in the least memory that it takes
 /// to fit, which the person is told, for the text is a little different then.
-fn kv_that_fits(world: &mut World<'_>, found: &Found, free: u64) -> Result<KvFormat, String> {
-    let wanted = world.start.kv;
-    let needed = |kv| found.plan.memory(found.plan.shape().context, kv).total();
+fn kv_that_fits(
+    world: &mut World<'_>,
+    entry: &CatalogEntry,
+    free: u64,
+) -> Result<KvFormat, String> {
+    let wanted = world.settings.kv;
+    let needed = |kv| entry.plan.memory(entry.plan.shape().context, kv).total();
     let mut narrower = KvFormat::ALL.into_iter().skip_while(|&kv| kv != wanted);
     let Some(fits) = narrower.find(|&kv| needed(kv) <= free) else {
         return Err(format!(
@@ -102,19 +106,22 @@ fn kv_that_fits(world: &mut World<'_>, found: &Found, free: u64) -> Result<KvFor
 }
 
 /// What is inside the model, else the file beside it; with the name of the file it is in.
-fn load_tokenizer(world: &mut World<'_>, found: &Found) -> Result<(String, Tokenizer), String> {
+fn load_tokenizer(
+    world: &mut World<'_>,
+    entry: &CatalogEntry,
+) -> Result<(String, Tokenizer), String> {
     let mut open =
         |name: &str| world.storage.open(name).map_err(|error| format!("{name}: {error}"));
-    if let Some(vocabulary) = &found.plan.file().vocabulary {
-        let tokenizer = Tokenizer::from_gguf(vocabulary, &mut *open(&found.name)?);
-        return Ok((found.name.clone(), tokenizer.map_err(|error| error.to_string())?));
+    if let Some(vocabulary) = &entry.plan.file().vocabulary {
+        let tokenizer = Tokenizer::from_gguf(vocabulary, &mut *open(&entry.name)?);
+        return Ok((entry.name.clone(), tokenizer.map_err(|error| error.to_string())?));
     }
-    let Some(name) = &found.tokenizer else {
-        let [own, common] = names_beside(&found.name);
+    let Some(name) = &entry.tokenizer else {
+        let [own, common] = names_beside(&entry.name);
         return Err(format!(
             "it has no tokenizer; copy its tokenizer beside it as {own} or {common}"
         ));
     };
-    let tokenizer = Tokenizer::from_file(&mut *open(name)?, found.plan.shape().vocab_size);
+    let tokenizer = Tokenizer::from_file(&mut *open(name)?, entry.plan.shape().vocab_size);
     Ok((name.clone(), tokenizer.map_err(|error| format!("its tokenizer {name}: {error}"))?))
 }

@@ -1,165 +1,294 @@
-//! Choosing a model.
+//! The menu of models.
 
-use crate::catalog::{self, Catalog, Found};
+use crate::catalog::{Catalog, CatalogEntry};
 use crate::{Leave, World};
-use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
-use bootllm_platform::{Input, Key};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bootllm_platform::{Event, Key, Size};
 use bootllm_terminal::char_width;
-use bootllm_units::{bytes, count};
+use bootllm_units::{bytes, cores_phrase, count};
 use core::time::Duration;
 
-/// How long the menu waits before the first model starts by itself.
+/// The time in seconds after which the first model starts by itself.
 const COUNTDOWN: u64 = 5;
-/// Lines of the screen that the menu needs besides its list.
-const OTHER_LINES: usize = 6;
-
+/// Refused files and skipped folders that are shown.
+const MOST_REFUSED: usize = 5;
+const MOST_SKIPPED: usize = 3;
 /// Columns that a name has even where a screen is too narrow for the figures.
 const SHORTEST_NAME: usize = 16;
+/// Models that are shown even where a screen is too low for everything else.
+const FEWEST_MODELS: usize = 3;
 
-/// What the person chose.
+/// What the user chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// This model.
-    Model(Box<Found>),
-    /// No model: to leave.
+    /// The model with this index in the catalog.
+    Model(usize),
+    /// To go back to the model that is loaded.
+    Back,
+    /// To look for models again, and in all files if `all`.
+    Search { all: bool },
+    /// To leave the program.
     Leave(Leave),
 }
 
-/// Lets the person choose a model. With `automatic`, a single model is taken at once, and the
-/// first of several after a countdown that any key stops.
-pub(crate) fn choose(world: &mut World<'_>, catalog: &mut Catalog, automatic: bool) -> Choice {
-    say_what_cannot_be_used(world, catalog);
-    let mut countdown = automatic.then_some(COUNTDOWN);
-    if let ([only], true) = (catalog.models.as_slice(), automatic) {
-        return Choice::Model(Box::new(only.clone()));
+/// The menu: keys go in, a choice comes out.
+pub(crate) struct Menu<'c> {
+    catalog: &'c Catalog,
+    /// The name of the model that is loaded.
+    loaded: Option<&'c str>,
+    /// A line about the machine.
+    machine: String,
+    /// Whether leaving the program switches a machine off.
+    owns_machine: bool,
+    selected: usize,
+    /// A number that is being typed.
+    number: usize,
+    countdown: Option<u64>,
+    /// Whether the next `q` switches the machine off.
+    confirming: bool,
+    /// Lines on the screen.
+    drawn: usize,
+}
+
+impl<'c> Menu<'c> {
+    /// A menu in which the first model starts by itself after a while if `automatic`.
+    pub(crate) fn new(
+        catalog: &'c Catalog,
+        loaded: Option<&'c str>,
+        world: &World<'_>,
+        automatic: bool,
+    ) -> Self {
+        let is_loaded = |entry: &CatalogEntry| Some(entry.name.as_str()) == loaded;
+        let machine = format!(
+            "{}, {} of memory, {} free",
+            cores_phrase(world.cores.count()),
+            bytes(world.machine.memory_total()),
+            bytes(world.machine.memory_free())
+        );
+        Menu {
+            catalog,
+            loaded,
+            machine,
+            owns_machine: world.start.owns_machine,
+            selected: catalog.models.iter().position(is_loaded).unwrap_or(0),
+            number: 0,
+            countdown: (automatic && !catalog.models.is_empty()).then_some(COUNTDOWN),
+            confirming: false,
+            drawn: 0,
+        }
     }
-    world.cores.rest();
-    let mut selected = 0;
-    let mut drawn = 0;
-    if catalog.models.is_empty() {
-        world
-            .terminal
-            .write("There is no model on this volume. Copy one onto it: a GGUF file, or ");
-        world.terminal.write("one in llama2.c's\nformat, NAME.bin, and its NAME.tokenizer.bin.\n");
-        countdown = None;
+
+    /// The longest time to wait for a key.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.countdown.map(|_| Duration::from_secs(1))
     }
-    loop {
-        drawn = draw(world, catalog, selected, countdown, drawn);
-        let wait = countdown.map(|_| Duration::from_secs(1));
-        let key = match world.terminal.key(wait) {
-            Input::Key(key) => key,
-            Input::Closed => return Choice::Leave(Leave::PowerOff),
-            Input::Nothing => {
-                match countdown {
-                    Some(seconds) if seconds > 1 => countdown = Some(seconds - 1),
-                    _ => return take(world, catalog, selected),
+
+    pub(crate) fn on(&mut self, event: Event) -> Option<Choice> {
+        let key = match event {
+            Event::Key(key) => key,
+            Event::Closed => return Some(Choice::Leave(Leave::PowerOff)),
+            Event::Timeout => match &mut self.countdown {
+                Some(seconds @ 2..) => {
+                    *seconds -= 1;
+                    return None;
                 }
-                continue;
-            }
+                _ => return Some(Choice::Model(self.selected)),
+            },
         };
-        countdown = None;
-        let last = catalog.models.len().saturating_sub(1);
+        self.countdown = None;
+        let confirmed = core::mem::take(&mut self.confirming);
+        if let Key::Char(digit @ '0'..='9') = key {
+            return self.digit(digit as usize - '0' as usize);
+        }
+        self.number = 0;
+        let last = self.catalog.models.len().saturating_sub(1);
         match key {
-            Key::Up => selected = selected.saturating_sub(1),
-            Key::Down => selected = (selected + 1).min(last),
-            Key::Home => selected = 0,
-            Key::End => selected = last,
-            Key::Enter if !catalog.models.is_empty() => return take(world, catalog, selected),
-            Key::Char(digit @ '1'..='9') => {
-                let index = digit as usize - '1' as usize;
-                if index < catalog.models.len() {
-                    return take(world, catalog, index);
-                }
+            Key::Up => self.selected = self.selected.saturating_sub(1),
+            Key::Down => self.selected = (self.selected + 1).min(last),
+            Key::PageUp => self.selected = self.selected.saturating_sub(10),
+            Key::PageDown => self.selected = (self.selected + 10).min(last),
+            Key::Home => self.selected = 0,
+            Key::End => self.selected = last,
+            Key::Enter if !self.catalog.models.is_empty() => {
+                return Some(Choice::Model(self.selected));
             }
-            Key::Char('r') => {
-                *catalog = catalog::find(world.storage);
-                world.terminal.write("\n");
-                say_what_cannot_be_used(world, catalog);
-                (selected, drawn) = (0, 0);
+            Key::Escape if self.loaded.is_some() => return Some(Choice::Back),
+            Key::Char('r' | 'R') => return Some(Choice::Search { all: false }),
+            Key::Char('a' | 'A') if self.catalog.unopened > 0 => {
+                return Some(Choice::Search { all: true });
             }
-            Key::Char('q') => return leave(world, Leave::PowerOff),
-            Key::Char('f') => return leave(world, Leave::Firmware),
+            Key::Char('q' | 'Q') if confirmed || !self.owns_machine => {
+                return Some(Choice::Leave(Leave::PowerOff));
+            }
+            Key::Char('q' | 'Q') => self.confirming = true,
+            Key::Char('f' | 'F') if self.owns_machine => {
+                return Some(Choice::Leave(Leave::Firmware));
+            }
             _ => {}
         }
+        None
     }
-}
 
-fn take(world: &mut World<'_>, catalog: &Catalog, index: usize) -> Choice {
-    world.terminal.write("\n");
-    Choice::Model(Box::new(catalog.models[index].clone()))
-}
-
-fn leave(world: &mut World<'_>, leave: Leave) -> Choice {
-    world.terminal.write("\n");
-    Choice::Leave(leave)
-}
-
-fn say_what_cannot_be_used(world: &mut World<'_>, catalog: &Catalog) {
-    if let Some(error) = &catalog.error {
-        world.terminal.problem(&format!("The volume cannot be read: {error}"));
-    }
-    for file in &catalog.unusable {
-        world.terminal.problem(&format!("{} cannot be used: {}", file.name, file.reason));
-    }
-}
-
-/// Draws the list over the one drawn before, which had `drawn` lines. Returns its lines.
-fn draw(
-    world: &mut World<'_>,
-    catalog: &Catalog,
-    selected: usize,
-    countdown: Option<u64>,
-    drawn: usize,
-) -> usize {
-    let size = world.terminal.size();
-    let shown = size.rows.saturating_sub(OTHER_LINES).clamp(1, catalog.models.len().max(1));
-    let first = selected.saturating_sub(shown - 1);
-    let mut text = String::new();
-    if drawn > 0 {
-        text += &format!("\r\x1b[{drawn}A");
-    }
-    let room = name_room(catalog, size.columns);
-    for (index, found) in catalog.models.iter().enumerate().skip(first).take(shown) {
-        let (style, mark) = if index == selected { ("\x1b[7m", '>') } else { ("", ' ') };
-        let name = shorten(&found.name, room);
-        let padding = room - width(&name);
-        let line = format!("{mark} {:>2}  {name}{:padding$}{}", index + 1, "", figures(found));
-        text += &format!("{style}{}\x1b[0m\x1b[K\n", cut(&line, size.columns));
-    }
-    let help = match (countdown, catalog.models.get(selected)) {
-        (Some(seconds), Some(found)) => {
-            let name = shorten(&found.name, room);
-            format!("{name} starts in {seconds} s; a number or an arrow key chooses")
+    /// A number is complete as soon as no other digit can follow; Enter completes it before.
+    fn digit(&mut self, digit: usize) -> Option<Choice> {
+        let count = self.catalog.models.len();
+        let typed = self.number.saturating_mul(10).saturating_add(digit);
+        self.number = if (1..=count).contains(&typed) { typed } else { digit };
+        if !(1..=count).contains(&self.number) {
+            self.number = 0;
+            return None;
         }
-        (_, None) => "r: look again · q: power off · f: firmware".into(),
-        _ => {
-            "number or arrows and Enter: choose · r: look again · q: power off · f: firmware".into()
+        self.selected = self.number - 1;
+        (self.number * 10 > count).then_some(Choice::Model(self.selected))
+    }
+
+    /// Draws the menu over the one drawn before. At the end its help is taken away, since it no
+    /// longer applies.
+    pub(crate) fn draw(&mut self, size: Size, at_end: bool) -> String {
+        let columns = size.columns.saturating_sub(1);
+        let mut below = self.remarks(columns);
+        below.push(String::new());
+        below.extend(wrapped(&self.help(), columns, 0));
+        let above = Vec::from([dim(&cut(&self.machine, columns)), String::new()]);
+        let room = size.rows.saturating_sub(above.len() + below.len() + 1).max(FEWEST_MODELS);
+        let mut lines = above;
+        if self.catalog.models.is_empty() {
+            lines.extend(wrapped(NO_MODEL, columns, 0));
+        } else {
+            lines.extend(self.models(room, size.columns));
         }
-    };
-    text += &format!("{}\x1b[K", cut(&help, size.columns));
-    world.terminal.write(&text);
-    shown.min(catalog.models.len())
+        let mut text = match self.drawn {
+            0 => String::new(),
+            1 => "\r\x1b[J".into(),
+            drawn => format!("\x1b[{}A\r\x1b[J", drawn - 1),
+        };
+        if at_end {
+            self.drawn = 0;
+            text += &(lines.join("\n") + "\n\n");
+        } else {
+            lines.extend(below);
+            self.drawn = lines.len();
+            text += &lines.join("\n");
+        }
+        text
+    }
+
+    /// The lines of the models around the one that is selected.
+    fn models(&self, room: usize, columns: usize) -> Vec<String> {
+        let models = &self.catalog.models;
+        let shown = room.min(models.len());
+        let first = self.selected.saturating_sub(shown / 2).min(models.len() - shown);
+        let names = name_columns(self.catalog, columns);
+        let numbers = models.len().to_string().len().max(2);
+        let mut lines = Vec::new();
+        for (index, entry) in models.iter().enumerate().skip(first).take(shown) {
+            let name = shorten(entry.title().0.unwrap_or(&entry.name), names);
+            let padding = names.saturating_sub(width(&name));
+            let mark = if index == self.selected { '>' } else { ' ' };
+            let loaded = if Some(entry.name.as_str()) == self.loaded { ", loaded" } else { "" };
+            let figures = figures(entry);
+            let number = index + 1;
+            let line = format!("{mark} {number:>numbers$}  {name}{:padding$}{figures}{loaded}", "");
+            let line = cut(&line, columns.saturating_sub(1));
+            let style = if index == self.selected { "\x1b[7m" } else { "" };
+            lines.push(format!("{style}{line}\x1b[0m"));
+        }
+        lines
+    }
+
+    /// What cannot be used, and why, in dimmed lines.
+    fn remarks(&self, columns: usize) -> Vec<String> {
+        let catalog = self.catalog;
+        let mut lines = Vec::new();
+        let mut remark = |text: &str| {
+            lines.extend(
+                wrapped(text, columns.saturating_sub(6), 2)
+                    .iter()
+                    .map(|line| dim(&format!("      {line}"))),
+            );
+        };
+        // That a file is something else matters only where there is nothing better.
+        let any = !catalog.models.is_empty();
+        let refused: Vec<_> =
+            catalog.refused.iter().filter(|refused| !(any && refused.is_other)).collect();
+        for refused in refused.iter().take(MOST_REFUSED) {
+            remark(&format!("{} cannot be used: {}", refused.name, refused.reason));
+        }
+        if refused.len() > MOST_REFUSED {
+            remark(&format!("and {} more", refused.len() - MOST_REFUSED));
+        }
+        for error in &catalog.errors {
+            remark(&format!("{error}"));
+        }
+        for skipped in catalog.skipped.iter().take(MOST_SKIPPED) {
+            remark(&format!("not looked at: {}: {}", skipped.name, skipped.reason));
+        }
+        if catalog.skipped.len() > MOST_SKIPPED {
+            remark(&format!("not looked at: {} more", catalog.skipped.len() - MOST_SKIPPED));
+        }
+        if catalog.stopped {
+            remark("the search was stopped; there may be more models");
+        }
+        if !lines.is_empty() {
+            lines.insert(0, String::new());
+        }
+        lines
+    }
+
+    fn help(&self) -> String {
+        if let (Some(seconds), Some(entry)) =
+            (self.countdown, self.catalog.models.get(self.selected))
+        {
+            let name = shorten(&entry.name, 30);
+            return format!("{name} starts in {seconds} s; a number or an arrow key chooses");
+        }
+        if self.confirming {
+            return "q again: power off · any other key: stay here".into();
+        }
+        let mut parts: Vec<String> = Vec::new();
+        if !self.catalog.models.is_empty() {
+            parts.push("number or arrows and Enter: choose".into());
+        }
+        if self.loaded.is_some() {
+            parts.push("Esc: back".into());
+        }
+        parts.push("r: look again".into());
+        match self.catalog.unopened {
+            0 => {}
+            1 => parts.push("a: look into 1 other file, too".into()),
+            files => parts.push(format!("a: look into {files} other files, too")),
+        }
+        match self.owns_machine {
+            true => parts.extend(["q: power off", "f: firmware"].map(String::from)),
+            false => parts.push("q: quit".into()),
+        }
+        parts.join(" · ")
+    }
 }
+
+const NO_MODEL: &str = "There is no model here. Copy one onto the stick: a GGUF file, or one in \
+    llama2.c's format as NAME.bin together with its NAME.tokenizer.bin.";
 
 /// What the menu says about a model after its name.
-fn figures(found: &Found) -> String {
-    let file = found.plan.file();
+fn figures(entry: &CatalogEntry) -> String {
+    let file = entry.plan.file();
     let (size, parameters) = (bytes(file.size), count(file.parameters()));
     format!("{size:>11}  {parameters} parameters, {}", file.format_name())
 }
 
 /// Columns for the names: those of the longest, if every line still has room for its figures.
-fn name_room(catalog: &Catalog, columns: usize) -> usize {
-    let widest = |width: &dyn Fn(&Found) -> usize| catalog.models.iter().map(width).max();
-    let longest = widest(&|found| width(&found.name)).unwrap_or(0);
-    let figures = widest(&|found| width(&figures(found))).unwrap_or(0);
+fn name_columns(catalog: &Catalog, columns: usize) -> usize {
+    let widest = |width: &dyn Fn(&CatalogEntry) -> usize| catalog.models.iter().map(width).max();
+    let longest = widest(&|entry| width(entry.title().0.unwrap_or(&entry.name))).unwrap_or(0);
+    let figures = widest(&|entry| width(&figures(entry))).unwrap_or(0);
     let left = columns.saturating_sub("> 12  ".len() + figures + 1);
     longest.min(left.max(SHORTEST_NAME))
 }
 
-/// A name in so many columns. Its middle says least: models of a family begin alike, and end in
-/// what tells them apart.
+/// Shortens a name to this many columns. Its middle says least: models of a family begin alike, and
+/// end in what tells them apart.
 fn shorten(name: &str, columns: usize) -> String {
     if width(name) <= columns {
         return name.into();
@@ -183,9 +312,31 @@ fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> String {
     characters.take_while(fits).collect()
 }
 
-/// As much of a line as fits, one column left free so that no terminal wraps.
-fn cut(line: &str, columns: usize) -> String {
-    fitting(line.chars().filter(|c| !c.is_control()), columns.saturating_sub(1))
+/// As much of a line as fits.
+pub(crate) fn cut(line: &str, columns: usize) -> String {
+    fitting(line.chars().filter(|c| !c.is_control()), columns)
+}
+
+/// Breaks a text into lines between words; those after the first are indented.
+fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let word = cut(word, columns.saturating_sub(indent).max(1));
+        if !line.trim().is_empty() && width(&line).saturating_add(1 + width(&word)) > columns {
+            lines.push(core::mem::take(&mut line));
+            line = " ".repeat(indent);
+        } else if !line.trim().is_empty() {
+            line.push(' ');
+        }
+        line += &word;
+    }
+    lines.push(line);
+    lines
+}
+
+fn dim(line: &str) -> String {
+    format!("\x1b[2m{line}\x1b[0m")
 }
 
 #[cfg(test)]
@@ -207,5 +358,13 @@ mod tests {
         for columns in 1..12 {
             assert!(width(&shorten("日本語日本語", columns)) <= columns);
         }
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrapped("one two three", 9, 2), ["one two", "  three"]);
+        assert_eq!(wrapped("one", usize::MAX, 2), ["one"]);
+        assert_eq!(wrapped("", 9, 2), [""]);
+        assert!(wrapped("a-long-word b", 4, 2).iter().all(|line| width(line) <= 4));
     }
 }

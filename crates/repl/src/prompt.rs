@@ -1,45 +1,52 @@
-//! The prompt: a person types the beginning of a text, the model goes on.
+//! The prompt: the user types the beginning of a text, the model goes on.
 
+use crate::catalog::Catalog;
 use crate::loading::Loaded;
-use crate::terminal::Typed;
-use crate::{After, Leave, StartUp, World, commands};
+use crate::menu::Choice;
+use crate::terminal::LineInput;
+use crate::{BootTimes, Leave, NextScreen, World, choose, commands};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::{Command, Generation, Line, Report, Settings, Step, report, short_seed};
-use bootllm_cores::Cores;
+use bootllm_chat::{
+    Command, Generation, Line, Report, SETTINGS, Settings, Step, report, short_seed,
+};
 use bootllm_engine::{LoadError, Session};
 use bootllm_sampling::Sampler;
 use bootllm_terminal::LineEditor;
 use bootllm_units as units;
 
-/// What the person sees when it is their turn.
+/// What asks the user to type.
 const PROMPT: &str = ">>> ";
 
 /// A model that is talked to.
 pub(crate) struct Prompt<'a> {
     pub(crate) loaded: &'a Loaded,
     pub(crate) session: Session<'a>,
-    pub(crate) settings: Settings,
     /// The figures of the last text, and its seed if one mattered.
     pub(crate) last: Option<(Report, Option<u64>)>,
     editor: LineEditor,
 }
 
 impl<'a> Prompt<'a> {
-    pub(crate) fn new(cores: &'a dyn Cores, loaded: &'a Loaded) -> Result<Self, LoadError> {
-        let session = Session::with_kv_format(&loaded.model, cores, loaded.kv)?;
-        let settings = Settings { kv: loaded.kv, ..Settings::default() };
+    pub(crate) fn new<'t: 'a>(
+        world: &mut World<'t>,
+        loaded: &'a Loaded,
+    ) -> Result<Self, LoadError> {
+        let session = Session::with_kv_format(&loaded.model, world.cores, loaded.kv)?;
+        world.settings.kv = loaded.kv;
         let mut editor = LineEditor::new();
-        let names: Vec<&str> = Command::ALL.iter().map(|info| info.names[0]).collect();
-        editor.set_completions(&names);
-        Ok(Prompt { loaded, session, settings, last: None, editor })
+        let settings = SETTINGS.iter().map(|setting| format!("/set {} ", setting.name));
+        let names = Command::ALL.iter().map(|info| String::from(info.names[0]));
+        let completions: Vec<String> = names.chain(settings).collect();
+        editor.set_completions(&completions.iter().map(String::as_str).collect::<Vec<_>>());
+        Ok(Prompt { loaded, session, last: None, editor })
     }
 
     /// Keeps keys and values as the settings say. If there is no memory for that, the settings say
     /// what is. `free`: bytes that the machine has beside what is taken so far.
-    pub(crate) fn keep_as_set(&mut self, free: u64) -> Result<(), String> {
-        let (before, wanted) = (self.session.sequence.kv_format(), self.settings.kv);
+    pub(crate) fn keep_as_set(&mut self, settings: &mut Settings, free: u64) -> Result<(), String> {
+        let (before, wanted) = (self.session.sequence.kv_format(), settings.kv);
         if wanted == before {
             return Ok(());
         }
@@ -58,13 +65,13 @@ impl<'a> Prompt<'a> {
             self.session.sequence.set_kv_format(wanted).map_err(|error| format!("{error}"))
         };
         kept.map_err(|problem| {
-            self.settings.kv = before;
+            settings.kv = before;
             format!("{problem}; they stay in {}", before.name())
         })
     }
 
     /// Tells a story without being asked, and says what the time until its first word was spent on.
-    pub(crate) fn first_story(&mut self, world: &mut World<'_>, start_up: StartUp) {
+    pub(crate) fn first_story(&mut self, world: &mut World<'_>, times: BootTimes) {
         world
             .terminal
             .quiet("Esc or Ctrl+C stops the story. Then type how a story begins, or /help.\n\n");
@@ -72,7 +79,7 @@ impl<'a> Prompt<'a> {
         let Some((report, _)) = self.last else {
             return;
         };
-        let StartUp { firmware, looking, loading } = start_up;
+        let BootTimes { firmware, looking, loading } = times;
         let firmware =
             firmware.map_or(String::new(), |time| format!("firmware {}, ", units::duration(time)));
         world.terminal.quiet(&format!(
@@ -84,24 +91,46 @@ impl<'a> Prompt<'a> {
     }
 
     /// Reads lines and does what they say.
-    pub(crate) fn run(&mut self, world: &mut World<'_>) -> After {
+    pub(crate) fn run(&mut self, world: &mut World<'_>, catalog: &mut Catalog) -> NextScreen {
         loop {
-            world.cores.rest();
-            let line = match world.terminal.line(&mut self.editor, PROMPT) {
-                Typed::Line(line) => line,
-                Typed::Cancelled => continue,
-                Typed::End => return After::Leave(Leave::PowerOff),
+            world.cores.park();
+            let input = world.terminal.line(&mut self.editor, PROMPT);
+            // A text goes on where it was typed.
+            let text = match &input {
+                LineInput::Line(line) => match Line::parse(line) {
+                    Line::Text(text) => Some(text),
+                    _ => None,
+                },
+                _ => None,
+            };
+            if let Some(text) = text {
+                self.tell(world, text);
+                continue;
+            }
+            world.terminal.leave_row(&self.editor);
+            let line = match input {
+                LineInput::Line(line) => line,
+                LineInput::Cancelled => continue,
+                LineInput::End => return NextScreen::Leave(Leave::PowerOff),
             };
             match Line::parse(&line) {
-                Line::Empty => {}
-                Line::Text(text) => self.tell(world, text),
+                Line::Empty | Line::Text(_) => {}
                 Line::Unknown(name) => world.terminal.problem(&format!(
                     "there is no command {name}; /help lists them. \
                      A text that begins with / needs a space before it."
                 )),
+                Line::Command(Command::Models, _) => {
+                    match choose(world, catalog, Some(&self.loaded.name), false) {
+                        Choice::Leave(leave) => return NextScreen::Leave(leave),
+                        Choice::Model(index) if catalog.models[index].name != self.loaded.name => {
+                            return NextScreen::Model(index);
+                        }
+                        Choice::Model(_) | Choice::Back | Choice::Search { .. } => {}
+                    }
+                }
                 Line::Command(command, arguments) => {
-                    if let Some(after) = commands::run(self, world, command, arguments) {
-                        return after;
+                    if let Some(leave) = commands::run(self, world, command, arguments) {
+                        return NextScreen::Leave(leave);
                     }
                 }
             }
@@ -111,8 +140,8 @@ impl<'a> Prompt<'a> {
     /// Writes the text that begins with `beginning`, as it comes. Esc and Ctrl+C stop it.
     fn tell(&mut self, world: &mut World<'_>, beginning: &str) {
         let tokenizer = &self.loaded.tokenizer;
-        let seed = self.settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
-        let sampler = match Sampler::new(self.settings.sampling.chain(seed), tokenizer.len()) {
+        let seed = world.settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
+        let sampler = match Sampler::new(world.settings.sampling.chain(seed), tokenizer.len()) {
             Ok(sampler) => sampler,
             Err(_) => return world.terminal.problem("there is no memory to choose tokens"),
         };
@@ -122,7 +151,7 @@ impl<'a> Prompt<'a> {
         world.terminal.write("\n");
         match report {
             Ok(report) => {
-                let drawn = self.settings.sampling.temperature != 0.0;
+                let drawn = world.settings.sampling.temperature != 0.0;
                 let seed = drawn.then_some(seed);
                 let line = report::summary(&report);
                 let seed_text = seed.map_or("".into(), |seed| format!(" · seed {seed}"));
@@ -139,10 +168,9 @@ impl<'a> Prompt<'a> {
         sampler: Sampler,
         tokens: &[u32],
     ) -> Result<Report, bootllm_chat::GenerateError> {
-        let (tokenizer, length) = (self.loaded.tokenizer.clone(), self.settings.length);
+        let (tokenizer, length) = (self.loaded.tokenizer.clone(), world.settings.length);
         let Session { engine, sequence, .. } = &mut self.session;
         let mut text = Generation::text(tokenizer, sampler, tokens, length, sequence)?;
-        world.terminal.write(text.prompt());
         loop {
             let never = &mut || core::ops::ControlFlow::Continue(());
             match text.step(engine, sequence, world.clock, never)? {
@@ -153,7 +181,7 @@ impl<'a> Prompt<'a> {
                     break;
                 }
             }
-            if world.terminal.go_on().is_break() {
+            if world.terminal.poll_cancel().is_break() {
                 break;
             }
         }

@@ -36,7 +36,7 @@ impl<'w, 't> Waiting<'w, 't> {
             let line = bootllm_units::tokens_line(self.what, done, all);
             self.terminal.write(&format!("\r{line}\x1b[K"));
         }
-        self.terminal.go_on()
+        self.terminal.poll_cancel()
     }
 
     /// Takes the line away again.

@@ -3,7 +3,7 @@
 //! They are plain Rust, compiled for the widest instruction set of the CPU, and give the bits of
 //! the naive loops that the tests at the end compare them with.
 
-use bootllm_simd::{Cpu, ForSimd, Simd, exp, with};
+use bootllm_simd::{Cpu, Simd, SimdOp, dispatch, exp};
 
 /// Logits that are handled together: small enough that a rare slow path costs little, large enough
 /// to fill vector registers.
@@ -22,10 +22,10 @@ const MARGIN: f32 = 0.01;
 fn vectorized<R>(cpu: Cpu, mut work: impl FnMut() -> R) -> R {
     struct Compiled<'a, F>(&'a mut F);
 
-    impl<R, F: FnMut() -> R> ForSimd for Compiled<'_, F> {
-        type Made = R;
+    impl<R, F: FnMut() -> R> SimdOp for Compiled<'_, F> {
+        type Output = R;
 
-        fn make<S: Simd>(self, simd: S) -> R {
+        fn eval<S: Simd>(self, simd: S) -> R {
             simd.run(
                 #[inline(always)]
                 || (self.0)(),
@@ -33,7 +33,7 @@ fn vectorized<R>(cpu: Cpu, mut work: impl FnMut() -> R) -> R {
         }
     }
 
-    match with(cpu, cpu.widest(), Compiled(&mut work)) {
+    match dispatch(cpu, cpu.widest(), Compiled(&mut work)) {
         Some(result) => result,
         None => work(),
     }

@@ -4,11 +4,11 @@ use crate::sin_cos::sin_cos;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
-/// The cosines and sines by which rotary position embedding (Su et al., 2021) turns pairs of
-/// values, for every position of the context: made once, so that a token costs no `cos`.
+/// The cosines and sines of rotary position embedding (Su et al., 2021), which rotates pairs of
+/// values, for every position of the context. They are computed once, so that no token needs `cos`.
 ///
-/// llama2.c computes them in `f32` at every token: `freq = 1 / powf(base, i / head_size)`, then
-/// `cosf(pos * freq)` and `sinf(pos * freq)`. Here it is the same operations, each function
+/// llama2.c computes them in `f32` for every token: `freq = 1 / powf(base, i / head_size)`, then
+/// `cosf(pos * freq)` and `sinf(pos * freq)`. These are the same operations, each function
 /// computed in `f64` and rounded once.
 pub struct RopeTable {
     /// (position, pair): cosine and sine.
@@ -51,7 +51,7 @@ impl RopeTable {
         &self.turns[position * self.pairs..][..self.pairs]
     }
 
-    /// Turns the adjacent pairs of every head in `heads` (one or several heads in a row) to
+    /// Rotates the adjacent pairs of every head in `heads` (one or more consecutive heads) to
     /// `position`.
     #[inline(always)]
     pub fn rotate(&self, heads: &mut [f32], position: usize) {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn position_zero_turns_nothing_and_lengths_are_kept() {
+    fn position_zero_rotates_nothing_and_lengths_are_kept() {
         let table = RopeTable::new(8, 16, 10_000.0).unwrap();
         let heads =
             [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, -1.0, 0.5, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0];
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_pair_turns_by_one_radian_a_position() {
+    fn the_first_pair_rotates_by_one_radian_per_position() {
         let table = RopeTable::new(4, 3, 10_000.0).unwrap();
         assert_eq!(table.turns(1)[0], (libm::cos(1.0) as f32, libm::sin(1.0) as f32));
         assert_eq!(table.turns(2)[0], (libm::cos(2.0) as f32, libm::sin(2.0) as f32));

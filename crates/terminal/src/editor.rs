@@ -1,4 +1,4 @@
-//! The line a person types.
+//! The line that the user types.
 
 mod boundary;
 mod history;
@@ -42,6 +42,8 @@ use view::View;
 /// assert_eq!(editor.key(Key::Char('h'), &mut out), Edit::Continue);
 /// assert_eq!(editor.key(Key::Char('i'), &mut out), Edit::Continue);
 /// assert_eq!(editor.key(Key::Enter, &mut out), Edit::Line("hi".into()));
+/// assert_eq!(out, ">>> hi");
+/// editor.leave_row(&mut out);
 /// assert_eq!(out, ">>> hi\n");
 /// ```
 #[derive(Debug)]
@@ -61,15 +63,14 @@ pub enum Edit {
     Continue,
     /// Enter was pressed: the line, without a line end.
     Line(String),
-    /// The person gave the line up: Ctrl+C, or Escape on an empty line.
+    /// The user gave the line up: Ctrl+C, or Escape on an empty line.
     Cancelled,
-    /// The person wants to leave: Ctrl+D on an empty line.
+    /// The user wants to leave: Ctrl+D on an empty line.
     EndOfInput,
 }
 
 impl LineEditor {
-    /// More than this is not taken into a line, in bytes, so that no stream of keys can fill the
-    /// memory.
+    /// The longest line in bytes, so that no stream of keys can fill the memory.
     const LONGEST_LINE: usize = 64 << 10;
 
     /// An editor without history and completions.
@@ -101,8 +102,9 @@ impl LineEditor {
 
     /// Takes a key, and appends to `out` what the console is to show for it.
     ///
-    /// After anything but [`Edit::Continue`] the cursor is in a new row, and a new line begins
-    /// with [`begin`](Self::begin).
+    /// After anything but [`Edit::Continue`] the cursor is at the end of the line: write on there, or
+    /// go to a new row with [`leave_row`](Self::leave_row). The next line starts with
+    /// [`begin`](Self::begin).
     pub fn key(&mut self, key: Key, out: &mut String) -> Edit {
         match key {
             Key::Char(character) => self.insert(character),
@@ -160,8 +162,15 @@ impl LineEditor {
     fn end(&mut self, edit: Edit, out: &mut String) -> Edit {
         self.cursor = self.text.len();
         self.show(out);
-        out.push('\n');
         edit
+    }
+
+    /// Goes to a new row after the end of a line, unless the line fills its last row and the cursor
+    /// is in a new one.
+    pub fn leave_row(&self, out: &mut String) {
+        if !self.view.is_at_row_start() {
+            out.push('\n');
+        }
     }
 
     fn insert(&mut self, character: char) {

@@ -1,33 +1,30 @@
-//! From what devices deliver to keys.
+//! Keys from what devices deliver.
 
 mod utf8;
 
 use crate::csi::{Csi, Step};
 use alloc::collections::VecDeque;
-use bootllm_platform::Key;
+use bootllm_platform::{Key, Size};
 use utf8::{Source, Utf8};
 
-/// Puts keys together from the bytes, characters and scan codes that devices deliver.
+/// Puts keys together from the bytes and characters that devices deliver.
 ///
 /// What was pushed is taken out with [`next_key`](Self::next_key). An ESC may be the Escape key or
 /// begin a sequence, and a byte may be a part of a character: while
 /// [`is_pending`](Self::is_pending) says so, wait some 50 ms for more, and if nothing came call
 /// [`flush`](Self::flush). The bytes of one sequence come faster than that, and no two keys that a
 /// person presses do.
+/// # Devices that deliver keys
 ///
-/// # Characters from U+0080 to U+00FF on UEFI
-///
-/// An `é` is one key U+00E9 from a keyboard, but two keys U+00C3 U+00A9 from a serial line, where
-/// the firmware makes a key of each byte. A keyboard tells whether Ctrl and Alt are held, and a
-/// serial line does not ([`Modifiers::known`]). So what comes with modifiers known is taken as it
-/// is. What comes without is read as UTF-8 where it is valid UTF-8 and as itself where it is not,
-/// because firmware without SimpleTextInputEx gives no modifiers from keyboards either. That is
-/// wrong only for a person who, on such firmware, types `Ã` and then `©` within 50 ms.
+/// A device that knows its keys hands them over with [`push_key`](Self::push_key), in the order in
+/// which they were pressed, whatever terminals deliver besides.
 #[derive(Debug, Default)]
 pub struct KeyDecoder {
     keys: VecDeque<Key>,
     sequence: Sequence,
     utf8: Utf8,
+    /// What the terminal reported.
+    size: Option<Size>,
     /// The last key was a CR, so an LF now is the other half of the same line end.
     after_return: bool,
 }
@@ -43,34 +40,6 @@ enum Sequence {
     Csi(Csi),
     /// `ESC O`: the keypad and function keys of a VT100.
     Ss3,
-}
-
-/// Which modifier keys were held, as UEFI's SimpleTextInputEx tells it with a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Modifiers {
-    /// Whether the device tells them at all. Keyboards do, serial lines do not.
-    pub known: bool,
-    /// Ctrl is held.
-    pub ctrl: bool,
-    /// The left Alt is held. The right one is AltGr on many keyboards and chooses a character.
-    pub alt: bool,
-}
-
-impl Modifiers {
-    /// Reads `EFI_KEY_STATE.KeyShiftState` (UEFI specification 2.10, 12.2.3).
-    pub fn from_uefi(key_shift_state: u32) -> Self {
-        const VALID: u32 = 0x8000_0000;
-        const RIGHT_CONTROL: u32 = 0x04;
-        const LEFT_CONTROL: u32 = 0x08;
-        const LEFT_ALT: u32 = 0x20;
-
-        let known = key_shift_state & VALID != 0;
-        Self {
-            known,
-            ctrl: known && key_shift_state & (LEFT_CONTROL | RIGHT_CONTROL) != 0,
-            alt: known && key_shift_state & LEFT_ALT != 0,
-        }
-    }
 }
 
 impl KeyDecoder {
@@ -105,62 +74,29 @@ impl KeyDecoder {
         self.push_utf8(byte, Source::Terminal);
     }
 
-    /// Takes the character of a UEFI key (`EFI_INPUT_KEY.UnicodeChar`, where there is no scan
-    /// code).
-    pub fn push_char(&mut self, unit: u16, modifiers: Modifiers) {
-        if !modifiers.known
-            && let Ok(byte) = u8::try_from(unit)
-        {
-            // A NUL says that there is no character.
-            if byte != 0 {
-                self.push_utf8(byte, Source::Firmware);
-            }
-            return;
-        }
-        self.end_character();
-        if modifiers.known {
-            // No sequence goes on with a key of a keyboard.
-            self.end_sequence();
-        }
-        let character = char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
-        match modifiers {
-            // On some keyboards this is how AltGr comes, which chooses a character.
-            Modifiers { ctrl: true, alt: true, .. } => self.plain(character),
-            Modifiers { ctrl: true, .. } if character.is_ascii_alphabetic() => {
-                self.plain(control_character(character));
-            }
-            Modifiers { ctrl: true, .. } if !character.is_ascii_control() => {}
-            Modifiers { alt: true, .. } => self.with_alt(character),
-            _ => self.character(character),
-        }
+    /// Takes a byte that is either part of a character in UTF-8 or, where it is not valid UTF-8, a
+    /// character from U+0000 to U+00FF itself.
+    pub fn push_byte_or_char(&mut self, byte: u8) {
+        self.push_utf8(byte, Source::ByteOrChar);
     }
 
-    /// Takes the scan code of a UEFI key (UEFI specification 2.10, 12.1.2).
-    pub fn push_scan(&mut self, scan: u16, modifiers: Modifiers) {
+    /// Takes a character of a stream in which escape sequences come.
+    pub fn push_char(&mut self, character: char) {
         self.end_character();
-        let word = modifiers.ctrl || modifiers.alt;
-        let key = match scan {
-            0x01 => Key::Up,
-            0x02 => Key::Down,
-            0x03 if word => Key::Alt('f'),
-            0x03 => Key::Right,
-            0x04 if word => Key::Alt('b'),
-            0x04 => Key::Left,
-            0x05 => Key::Home,
-            0x06 => Key::End,
-            // The firmware's serial terminals (edk2's TerminalDxe) make this of 0x7F, which is
-            // what terminals send for Backspace; a Delete key comes through them as a sequence.
-            0x08 if !modifiers.known => return self.character(DELETE),
-            0x08 => Key::Delete,
-            0x09 => Key::PageUp,
-            0x0A => Key::PageDown,
-            0x17 if modifiers.known => Key::Escape,
-            // From a serial line the rest of a sequence that the firmware does not know follows.
-            0x17 => return self.character(ESCAPE),
-            _ => return self.end_sequence(),
-        };
+        self.character(character);
+    }
+
+    /// Takes a whole key. What is pending is all there is of it.
+    pub fn push_key(&mut self, key: Key) {
+        self.end_character();
         self.end_sequence();
         self.emit(key);
+    }
+
+    /// Takes the size that the terminal reported in answer to [`SIZE_QUERY`](crate::SIZE_QUERY), if
+    /// it did since this was last called.
+    pub fn take_size(&mut self) -> Option<Size> {
+        self.size.take()
     }
 
     fn push_utf8(&mut self, byte: u8, source: Source) {
@@ -206,9 +142,18 @@ impl KeyDecoder {
         }
     }
 
-    /// The keys of xterm: `ESC [ 1 ; modifiers letter` and `ESC [ number ; modifiers ~`.
+    /// The keys of xterm, `ESC [ 1 ; modifiers letter` and `ESC [ number ; modifiers ~`, and the
+    /// report of the cursor's position, `ESC [ row ; column R`.
     fn control_sequence(&mut self, csi: &Csi, letter: char) {
         if !csi.is_plain() {
+            return;
+        }
+        // F3 with modifiers is a position in the first row; no terminal has only that.
+        if let ('R', &[rows, columns]) = (letter, csi.numbers())
+            && rows > 1
+            && columns > 1
+        {
+            self.size = Some(Size { columns: columns.into(), rows: rows.into() });
             return;
         }
         // Modifiers come as one more than a sum of shift 1, alt 2, ctrl 4.
@@ -281,11 +226,6 @@ impl KeyDecoder {
 const BACKSPACE: char = '\u{08}';
 const ESCAPE: char = '\u{1B}';
 const DELETE: char = '\u{7F}';
-
-/// What Ctrl makes of a letter: its place in the alphabet.
-fn control_character(letter: char) -> char {
-    (letter as u8 & 0x1F).into()
-}
 
 #[cfg(test)]
 mod tests;

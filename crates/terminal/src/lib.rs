@@ -4,11 +4,12 @@
 //!
 //! Nothing here does I/O. A device's driver hands what it received to a [`KeyDecoder`] and takes
 //! keys out. A program hands keys to a [`LineEditor`] and writes the text that comes out to its
-//! console. Where that console is a framebuffer, the text goes into a [`Screen`], and a
-//! [`Painter`] says which pixels changed.
+//! console. A console passes text through a [`WordWrap`] on its way to a terminal, or to a
+//! [`Screen`] whose changed pixels a [`Painter`] draws.
 //!
 //! ```text
-//! bytes, scan codes ─► KeyDecoder ─► Key ─► LineEditor ─► text ─► Screen ─► Painter ─► pixels
+//! bytes ─► KeyDecoder ─► Key ─► LineEditor ─► text ─► WordWrap ─┬─► a terminal
+//!                                                               └─► Screen ─► Painter ─► pixels
 //! ```
 //!
 //! All of them count the width of a character in the same way, by [`char_width`], so that the
@@ -21,11 +22,17 @@ mod editor;
 mod keys;
 mod painter;
 mod screen;
+mod wrap;
 
 pub use editor::{Edit, LineEditor};
-pub use keys::{KeyDecoder, Modifiers};
+pub use keys::KeyDecoder;
 pub use painter::{Painter, Rectangle, Update};
 pub use screen::{Cell, Position, Screen, Style};
+pub use wrap::WordWrap;
+
+/// Asks a terminal for its size: sends the cursor to the bottom right corner, asks where it is, and
+/// puts it back. The answer comes among the keys; [`KeyDecoder::take_size`] returns it.
+pub const SIZE_QUERY: &str = "\x1b7\x1b[999B\x1b[999C\x1b[6n\x1b8";
 
 /// Credits and licence of the fonts that are part of every program with a [`Painter`].
 ///

@@ -25,9 +25,6 @@ pub struct Screen {
     /// The last column was written: the next character goes to the next row, but the cursor does
     /// not until then, as on a VT100.
     wrap_pending: bool,
-    word_wrap: bool,
-    /// The space after the last column was left out, so that no word goes on there.
-    space_dropped: bool,
     style: Style,
     sequence: Sequence,
     scrolled: usize,
@@ -64,8 +61,6 @@ impl Screen {
             cells: vec![Cell::default(); size.columns * size.rows],
             cursor: Position::default(),
             wrap_pending: false,
-            word_wrap: false,
-            space_dropped: false,
             style: Style::default(),
             sequence: Sequence::None,
             scrolled: 0,
@@ -108,12 +103,6 @@ impl Screen {
     pub fn clear_damage(&mut self) {
         self.scrolled = 0;
         self.damage.fill(0..0);
-    }
-
-    /// Whether a word that does not fit a row goes to the next one as a whole, for text that is
-    /// read; otherwise a row ends where it is full, which a line editor counts on.
-    pub fn set_word_wrap(&mut self, on: bool) {
-        self.word_wrap = on;
     }
 
     /// Shows text. A sequence may begin in one text and end in the next.
@@ -188,7 +177,6 @@ impl Screen {
         self.cursor.row = row.min(self.size.rows - 1);
         self.cursor.column = column.min(self.size.columns - 1);
         self.wrap_pending = false;
-        self.space_dropped = false;
     }
 
     fn new_line(&mut self) {
@@ -211,14 +199,7 @@ impl Screen {
     /// Writes a character of one or two columns at the cursor.
     fn put(&mut self, character: char, width: usize) {
         if self.wrap_pending || self.cursor.column + width > self.size.columns {
-            if self.word_wrap && character == ' ' {
-                // The end of the row takes its place.
-                self.space_dropped = true;
-                return;
-            }
-            let word = self.unfinished_word(width);
             self.new_line();
-            self.bring_down(word);
         }
         let Position { row, column } = self.cursor;
         let style = self.style;
@@ -226,34 +207,6 @@ impl Screen {
             .copy_from_slice(&[Cell::new(character, style), Cell::right_half(style)][..width]);
         self.move_to(row, column + width);
         self.wrap_pending = column + width == self.size.columns;
-    }
-
-    /// The columns at the end of the cursor's row that go to the next row together with a
-    /// character of this width. A character of two columns is a word by itself.
-    fn unfinished_word(&self, width: usize) -> Range<usize> {
-        let columns = self.size.columns;
-        if !self.word_wrap || self.space_dropped || width > 1 || self.size.rows == 1 {
-            return columns..columns;
-        }
-        let ends_word = |cell: &Cell| cell.is_right_half() || cell.character() == ' ';
-        match self.row(self.cursor.row).iter().rposition(ends_word) {
-            Some(end) => end + 1..columns,
-            // One word fills the row: there is nothing to gain.
-            None => columns..columns,
-        }
-    }
-
-    /// Moves cells of the row above to the beginning of the cursor's row.
-    fn bring_down(&mut self, word: Range<usize>) {
-        if word.is_empty() {
-            return;
-        }
-        let row = self.cursor.row;
-        self.change(row, 0..word.len());
-        let above = (row - 1) * self.size.columns;
-        self.cells.copy_within(above + word.start..above + word.end, row * self.size.columns);
-        self.move_to(row, word.len());
-        self.change(row - 1, word).fill(Cell::default());
     }
 
     /// Adds a mark that takes no column to the character before the cursor.

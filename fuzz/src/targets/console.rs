@@ -1,7 +1,7 @@
 //! The console: bytes to keys, keys to a line, text to a screen, a screen to pixels.
 
 use bootllm_platform::{Key, Size};
-use bootllm_terminal::{Edit, KeyDecoder, LineEditor, Modifiers, Painter, Screen};
+use bootllm_terminal::{Edit, KeyDecoder, LineEditor, Painter, Screen, WordWrap};
 
 /// Feeds a terminal. The first two bytes are its size, the others come over its line; each byte
 /// 0xFF is a pause in which a key that was begun counts as all that comes.
@@ -27,7 +27,7 @@ pub fn console(bytes: &[u8]) {
     }
     assert!(!decoder.is_pending());
     show(size, &String::from_utf8_lossy(bytes));
-    from_firmware(bytes);
+    from_devices(bytes);
 }
 
 /// A person who types.
@@ -61,6 +61,9 @@ impl Typing {
             assert!(!line.contains(char::is_control), "{line:?}");
         }
         if edit != Edit::Continue {
+            self.out.clear();
+            self.editor.leave_row(&mut self.out);
+            self.screen.write(&self.out);
             assert_eq!(self.screen.cursor().column, 0);
             self.begin();
         }
@@ -71,11 +74,14 @@ impl Typing {
 fn show(size: Size, text: &str) {
     for word_wrap in [false, true] {
         let mut screen = Screen::new(size);
-        screen.set_word_wrap(word_wrap);
+        let mut wrap = WordWrap::new(size.columns);
+        wrap.set_on(word_wrap);
         let middle = text.floor_char_boundary(text.len() / 2);
         let mut painter = Painter::new(1 + 7 * size.columns, 1 + 15 * size.rows).expect("memory");
         for half in [&text[..middle], &text[middle..]] {
-            screen.write(half);
+            let mut wrapped = String::new();
+            wrap.write(half, &mut wrapped);
+            screen.write(&wrapped);
             check(&screen);
             if text.len() < 300 {
                 let update = painter.paint(&mut screen);
@@ -102,20 +108,23 @@ fn check(screen: &Screen) {
     }
 }
 
-/// The same bytes as keys that firmware delivers.
-fn from_firmware(bytes: &[u8]) {
+/// The same bytes as what devices deliver that know some keys.
+fn from_devices(bytes: &[u8]) {
     let mut decoder = KeyDecoder::new();
     let mut keys = 0;
-    for &[a, b, c] in bytes.as_chunks().0 {
-        let modifiers = Modifiers::from_uefi(u32::from(a) << 24 | u32::from(c));
-        match a % 3 {
-            0 => decoder.push_char(u16::from_le_bytes([b, c]), modifiers),
-            1 => decoder.push_scan(b.into(), modifiers),
-            _ => decoder.push_byte(b),
+    for &[kind, a, b] in bytes.as_chunks().0 {
+        match kind % 4 {
+            0 => {
+                decoder.push_char(char::from_u32(u16::from_le_bytes([a, b]).into()).unwrap_or('x'))
+            }
+            1 => decoder.push_key(Key::Left),
+            2 => decoder.push_byte_or_char(a),
+            _ => decoder.push_byte(a),
         }
         while decoder.next_key().is_some() {
             keys += 1;
         }
+        decoder.take_size();
     }
     assert!(keys <= 3 * bytes.len(), "few bytes made many keys");
 }

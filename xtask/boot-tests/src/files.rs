@@ -38,9 +38,9 @@ fn a_disk_without_models_says_so() {
     let fixture = fixture();
     let machine = fixture.machine("none", &fixture.entries(&[]));
     let (mut guest, _) = fixture.start(&machine);
-    guest.wait_for("There is no model on this volume", 0).unwrap();
+    guest.wait_for("There is no model here", 0).unwrap();
     guest.wait_for("power off", 0).unwrap();
-    guest.type_text("q").unwrap();
+    guest.type_text("qq").unwrap();
     guest.expect_power_off().unwrap();
 }
 
@@ -64,7 +64,7 @@ fn bad_files_are_named_and_the_good_one_runs() {
         entries.push(Entry::new(*name, file).unwrap());
     }
     let machine = fixture.machine("bad", &entries);
-    let transcript = fixture.play(&machine, "/show");
+    let transcript = fixture.play(&machine, "/models\n#wait-for arrows\n#type 1\n/show");
     for (name, _) in &bad {
         let said = format!("{name} cannot be used: ");
         assert!(transcript.0.contains(&said), "{}", transcript.0);
@@ -83,6 +83,6 @@ fn a_tokenizer_that_does_not_fit_leads_back_to_the_menu() {
     let (mut guest, _) = fixture.start(&machine);
     guest.wait_for("lonely.bin: ", 0).unwrap();
     guest.wait_for("power off", 0).unwrap();
-    guest.type_text("q").unwrap();
+    guest.type_text("qq").unwrap();
     guest.expect_power_off().unwrap();
 }

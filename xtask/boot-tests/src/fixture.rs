@@ -131,22 +131,24 @@ impl Fixture {
 pub struct Transcript(pub String);
 
 impl Transcript {
-    /// What was printed between a typed line and the next prompt.
+    /// What was printed between a typed line and the next prompt. A text goes on in the same row.
     pub fn answer(&self, typed: &str) -> &str {
-        let line = format!("\n>>> {typed}\n");
-        let (_, after) = self
-            .0
-            .split_once(&line)
-            .unwrap_or_else(|| panic!("{typed:?} was not typed in:\n{}", self.0));
-        after.split("\n>>> ").next().unwrap()
+        let line = format!("\n>>> {typed}");
+        let at = self.0.find(&format!("{line}\n")).or_else(|| self.0.find(&line));
+        let at = at.unwrap_or_else(|| panic!("{typed:?} was not typed in:\n{}", self.0));
+        let after = &self.0[at + line.len()..];
+        after.strip_prefix('\n').unwrap_or(after).split("\n>>> ").next().unwrap()
     }
 
-    /// The text that continues the typed line, without the figures after it.
+    /// The text that continues the typed line, itself included, without the figures after it.
     pub fn text(&self, typed: &str) -> &str {
-        let answer = self.answer(typed);
-        let end = answer
-            .rfind("\nprompt ")
-            .unwrap_or_else(|| panic!("no figures after the text:\n{answer}"));
-        &answer[..end]
+        let at = self
+            .0
+            .find(&format!("\n>>> {typed}"))
+            .unwrap_or_else(|| panic!("nobody typed {typed:?} in:\n{}", self.0));
+        let text = self.0[at + "\n>>> ".len()..].split("\n>>> ").next().unwrap();
+        let end =
+            text.rfind("\nprompt ").unwrap_or_else(|| panic!("no figures after the text:\n{text}"));
+        &text[..end]
     }
 }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod bios;
 #[cfg(test)]
+mod cores;
+#[cfg(test)]
 mod disks;
 #[cfg(test)]
 mod files;

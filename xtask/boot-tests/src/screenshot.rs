@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use bootllm_platform::Size;
-use bootllm_terminal::{Painter, Screen};
+use bootllm_terminal::{Painter, Screen, WordWrap};
 
 /// The pixels of a screen.
 pub struct Screenshot {
@@ -100,8 +100,10 @@ pub fn rows_of(text: &str, size: Size) -> Vec<String> {
     // More rows than the text can need, so nothing scrolls away.
     let size = Size { columns: size.columns, rows: text.len() + 2 };
     let mut screen = Screen::new(size);
-    screen.set_word_wrap(true);
-    screen.write(text);
+    let (mut wrap, mut wrapped) = (WordWrap::new(size.columns), String::new());
+    wrap.set_on(true);
+    wrap.write(text, &mut wrapped);
+    screen.write(&wrapped);
     let row = |row| -> String { screen.row(row).iter().map(|cell| cell.character()).collect() };
     let mut rows: Vec<_> = (0..=screen.cursor().row).map(row).collect();
     for row in &mut rows {

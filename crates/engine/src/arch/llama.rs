@@ -151,11 +151,9 @@ fn rope(p: &mut Planner<'_>, head_size: usize) -> Result<RopeConfig, PlanError> 
         return Err(p.bad("rope.dimension_count", dimensions, "even, and at most a head's size"));
     }
     let base = p.optional_float("rope.freq_base", 1.0..f32::INFINITY, "1 or more")?;
-    let positive = "a number above 0";
-    // A factor of 0 means none; the second key is its name of 2023.
-    let factor = p.optional_float("rope.scaling.factor", 0.0..f32::INFINITY, positive)?;
-    let old = p.optional_float("rope.scale_linear", 0.0..f32::INFINITY, positive)?;
-    let factor = factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0);
+    // The second key is its name of 2023.
+    let factor = p.rope_factor("rope.scaling.factor")?.or(p.rope_factor("rope.scale_linear")?);
+    let factor = factor.unwrap_or(1.0);
     let divisor = match p.optional_text("rope.scaling.type")? {
         Some("none") => 1.0,
         Some("linear") | None => factor,

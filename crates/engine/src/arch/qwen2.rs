@@ -144,8 +144,7 @@ fn rope(p: &mut Planner<'_>, head_size: usize) -> Result<RopeConfig, PlanError> 
     }
     let base = p.optional_float("rope.freq_base", 1.0..f32::INFINITY, "1 or more")?;
     let base = base.unwrap_or(10_000.0);
-    let factor = p.optional_float("rope.scaling.factor", 0.0..f32::INFINITY, "a number above 0")?;
-    let divisor = factor.filter(|&factor| factor != 0.0).unwrap_or(1.0);
+    let divisor = p.rope_factor("rope.scaling.factor")?.unwrap_or(1.0);
     p.refuse_unless("rope.scaling.type", |kind| {
         kind.as_text() == Some("linear") || kind.as_text() == Some("none") && divisor == 1.0
     })?;

@@ -9,7 +9,7 @@ use crate::plan::{Buffer, KvId, Planner};
 use crate::state::{Cells, F16Cells, F32Cells, KvFormat, KvLayer, Q8Cells, TILE};
 use crate::times::Stage;
 use bootllm_cores::{Columns, split_together};
-use bootllm_simd::{LANES, Registers, Simd, TOGETHER, exp, softmax, softmax_scores};
+use bootllm_simd::{LANES, SUMS_AT_ONCE, Simd, VectorWidth, exp, softmax, softmax_scores};
 use core::ops::Range;
 
 /// The attention of one layer: query heads in groups that share a key and value head.
@@ -95,7 +95,7 @@ impl Pass<'_> {
                         position: span.position,
                         rules,
                     };
-                    let mut output = output.part(number * head_size, head_size);
+                    let mut output = output.slice(number * head_size, head_size);
                     self.kernels.attention(&head, scores, &mut output);
                 }
             });
@@ -139,7 +139,7 @@ impl Head<'_> {
 
 /// Floats that [`attention`] needs for the scores of one head, with a context of `context` positions.
 pub(crate) fn score_floats(context: usize) -> usize {
-    TOGETHER.saturating_mul(context.checked_next_multiple_of(TILE).unwrap_or(usize::MAX))
+    SUMS_AT_ONCE.saturating_mul(context.checked_next_multiple_of(TILE).unwrap_or(usize::MAX))
 }
 
 /// Writes what this head finds for each token into that token's row of `output`. `scores` is scratch
@@ -167,11 +167,11 @@ fn attention_as<S: Simd, C: Cells>(
 ) {
     let mut token = 0;
     while token < output.rows() {
-        let tokens = (output.rows() - token).min(TOGETHER);
+        let tokens = (output.rows() - token).min(SUMS_AT_ONCE);
         if tokens == 1 {
             tokens_together::<S, C, 1>(simd, head, (token, 1), scores, output);
         } else {
-            tokens_together::<S, C, TOGETHER>(simd, head, (token, tokens), scores, output);
+            tokens_together::<S, C, SUMS_AT_ONCE>(simd, head, (token, tokens), scores, output);
         }
         token += tokens;
     }
@@ -186,7 +186,7 @@ fn tokens_together<S: Simd, C: Cells, const T: usize>(
     scores: &mut [f32],
     output: &mut Columns<'_, f32>,
 ) {
-    let stride = scores.len() / TOGETHER;
+    let stride = scores.len() / SUMS_AT_ONCE;
     let scores = &mut scores[..T * stride];
     score::<S, C, T>(simd, head, (first, tokens), scores);
     let scores = &mut scores[..tokens * stride];
@@ -202,7 +202,7 @@ fn tokens_together<S: Simd, C: Cells, const T: usize>(
             (1, 4..) => weighted_values::<S, C, 1, 4>(simd, head, tokens, scores, at, output),
             (1, 3) => weighted_values::<S, C, 1, 3>(simd, head, tokens, scores, at, output),
             (1, 2) => weighted_values::<S, C, 1, 2>(simd, head, tokens, scores, at, output),
-            (_, 4..) if S::REGISTERS == Registers::Wide => {
+            (_, 4..) if S::WIDTH == VectorWidth::V512 => {
                 weighted_values::<S, C, T, 4>(simd, head, tokens, scores, at, output)
             }
             _ => weighted_values::<S, C, T, 1>(simd, head, tokens, scores, at, output),

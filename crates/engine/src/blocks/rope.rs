@@ -1,7 +1,7 @@
 //! Rotary position embedding (Su et al., 2021): tables of rotations, in both pairings and with the
 //! scalings that models use.
 
-use crate::load::Weights;
+use crate::load::{LoadError, Weights, out_of_memory};
 use crate::pass::Pass;
 use crate::plan::{Buffer, RopeId, VectorId};
 use alloc::collections::TryReserveError;
@@ -26,9 +26,9 @@ pub(crate) struct RopeConfig {
     /// Base of the frequencies.
     pub(crate) base: f32,
     pub(crate) pairing: Pairing,
-    /// Positions are divided by this (linear scaling; Chen et al., 2023); 1: not scaled.
+    /// Positions are divided by this, 1 or more (linear scaling; Chen et al., 2023).
     pub(crate) divisor: f32,
-    /// What each pair's frequency is divided by (Llama 3's `rope_freqs`).
+    /// What each pair's frequency is divided by, 1 or more (Llama 3's `rope_freqs`).
     pub(crate) factors: Option<VectorId>,
 }
 
@@ -39,22 +39,26 @@ impl RopeConfig {
     }
 
     /// Makes the table, for positions 0 to `context − 1`.
-    pub(crate) fn table(
-        &self,
-        weights: &Weights,
-        context: usize,
-    ) -> Result<RopeTable, TryReserveError> {
+    ///
+    /// # Errors
+    /// [`LoadError::OutOfMemory`], and [`LoadError::RopeFactor`]: frequencies stay at most one radian
+    /// per position, as sines and cosines need it.
+    pub(crate) fn table(&self, weights: &Weights, context: usize) -> Result<RopeTable, LoadError> {
+        let failed = |_: TryReserveError| out_of_memory("RoPE", self.bytes(context));
         let mut frequencies = Vec::new();
-        frequencies.try_reserve_exact(self.dimensions / 2)?;
+        frequencies.try_reserve_exact(self.dimensions / 2).map_err(failed)?;
         frequencies.extend(rope_frequencies(self.dimensions, self.base));
         if let Some(factors) = self.factors {
             let factors = weights.vector(factors);
+            if let Some(&found) = factors.iter().find(|factor| **factor < 1.0) {
+                return Err(LoadError::RopeFactor { found });
+            }
             frequencies.iter_mut().zip(factors).for_each(|(frequency, by)| *frequency /= by);
         }
         if self.divisor != 1.0 {
             frequencies.iter_mut().for_each(|frequency| *frequency /= self.divisor);
         }
-        RopeTable::with_frequencies(&frequencies, context)
+        RopeTable::with_frequencies(&frequencies, context).map_err(failed)
     }
 }
 

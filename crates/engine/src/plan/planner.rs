@@ -105,6 +105,16 @@ impl<'f> Planner<'f> {
         self.float("attention.layer_norm_rms_epsilon", 0.0..1.0, "a number from 0 to 1")
     }
 
+    /// The factor by which positions are divided, 1 or more, if the key is there; 0 means none.
+    pub(crate) fn rope_factor(&mut self, key: &str) -> Result<Option<f32>, PlanError> {
+        let expected = "1 or more, or 0 for none";
+        let factor = self.optional_float(key, 0.0..f32::INFINITY, expected)?;
+        match factor.filter(|&factor| factor != 0.0) {
+            Some(factor) if factor < 1.0 => Err(self.bad(key, factor, expected)),
+            factor => Ok(factor),
+        }
+    }
+
     /// A string, if the key is there.
     pub(crate) fn optional_text(&mut self, key: &str) -> Result<Option<&'f str>, PlanError> {
         let (key, value) = self.value(key);

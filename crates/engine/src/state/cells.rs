@@ -4,8 +4,8 @@
 //! any other: the format decides the result, the way it is read does not.
 
 use super::kv_cache::TILE;
-use bootllm_quant::{f16_from_f32, quantize_group};
-use bootllm_simd::{LANES, Simd, f16_to_f32, round_half_even};
+use bootllm_quant::quantize_group;
+use bootllm_simd::{LANES, Simd, f16_from_f32, f16_to_f32, round_half_even};
 
 /// A way to store the numbers of a head: keys in tiles of (element, position in the tile), values in
 /// rows of elements. A tile takes as many bytes as [`TILE`] rows.
@@ -63,12 +63,12 @@ impl Cells for F32Cells {
 
     #[inline(always)]
     fn keys<S: Simd>(simd: S, tile: &[u8], _: usize, element: usize, half: usize) -> S::Floats {
-        simd.load_bytes(bytes(tile, (element * TILE + half * LANES) * F32))
+        simd.load_f32(bytes(tile, (element * TILE + half * LANES) * F32))
     }
 
     #[inline(always)]
     fn value<S: Simd>(simd: S, row: &[u8], _: usize, at: usize) -> S::Floats {
-        simd.load_bytes(bytes(row, at * F32))
+        simd.load_f32(bytes(row, at * F32))
     }
 
     #[inline(always)]
@@ -172,7 +172,7 @@ impl Cells for Q8Cells {
         let group = group(size);
         let scales = bytes(tile, (element / group * TILE + half * LANES) * F32);
         let cells = bytes(tile, size / group * TILE * F32 + element * TILE + half * LANES);
-        simd.mul(simd.load_i8(cells), simd.load_bytes(scales))
+        simd.mul(simd.load_i8(cells), simd.load_f32(scales))
     }
 
     #[inline(always)]

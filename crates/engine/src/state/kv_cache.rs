@@ -92,7 +92,7 @@ impl KvCache {
         let bytes = bytes.unwrap_or(usize::MAX);
         // No token is to wait for memory.
         let (keys, values) =
-            (AlignedBytes::zeroed_at_once(bytes)?, AlignedBytes::zeroed_at_once(bytes)?);
+            (AlignedBytes::zeroed_and_touched(bytes)?, AlignedBytes::zeroed_and_touched(bytes)?);
         let mut start = 0;
         let mut placed = Vec::new();
         placed.try_reserve_exact(layers.len()).map_err(|_| NoMemory)?;

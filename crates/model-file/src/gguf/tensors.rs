@@ -54,7 +54,7 @@ fn read_one(cursor: &mut Cursor<'_>) -> Result<Tensor, ReadError> {
     let (encoding, values, bytes) =
         tensor_type(number).map_err(|number| GgufError::TensorType { tensor: shown(), number })?;
     if !sizes[0].is_multiple_of(values) {
-        let name = encoding.map_or_else(|unknown| unknown.name, |known| known.format().name());
+        let name = encoding.map_or_else(|unknown| unknown.name, |known| known.name());
         return Err(GgufError::TensorBlocks {
             tensor: shown(),
             columns: sizes[0],

@@ -56,13 +56,10 @@ const TYPES: [Type; 29] = [
 pub(super) fn tensor_type(
     number: u32,
 ) -> Result<(Result<Encoding, UnknownEncoding>, u64, u64), String> {
-    let is = |encoding: &Encoding| {
-        encoding.format().gguf_type().is_some_and(|gguf_type| gguf_type.tensor == number)
-    };
-    if let Some(encoding) = Encoding::IN_GGUF.into_iter().find(is) {
-        let values = encoding.group();
+    if let Some(encoding) = Encoding::with_ggml_type(number) {
+        let values = encoding.block_len();
         let shape = bootllm_quant::Shape { rows: 1, columns: values, encoding };
-        let bytes = encoding.format().plane_bytes(&shape).unwrap_or_default()[0];
+        let bytes = shape.plane_bytes().unwrap_or_default()[0];
         return Ok((Ok(encoding), values as u64, bytes));
     }
     match TYPES.iter().find(|known| known.number == number) {

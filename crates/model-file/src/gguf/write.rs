@@ -104,7 +104,7 @@ impl Writer<'_> {
         values: &mut Values,
         tokens: Option<&dyn Tokens>,
     ) -> Result<(), WriteError> {
-        let file_type = self.weights.format().gguf_type().map_or(0, |gguf_type| gguf_type.file);
+        let file_type = self.weights.gguf_type().map_or(0, |gguf_type| gguf_type.file);
         values.u32(keys::ALIGNMENT, ALIGNMENT as u32);
         values.u32(keys::FILE_TYPE, file_type);
         values.u32(keys::QUANTIZATION_VERSION, QUANTIZATION_VERSION);
@@ -157,7 +157,7 @@ impl Writer<'_> {
             info.bytes.extend((used as u32).to_le_bytes());
             let sizes = tensor.dimensions[..used].iter();
             info.bytes.extend(sizes.flat_map(|&size| (size as u64).to_le_bytes()));
-            let gguf_type = shape.encoding.format().gguf_type();
+            let gguf_type = shape.encoding.gguf_type();
             let number = gguf_type.map_or(0, |gguf_type| gguf_type.tensor);
             info.bytes.extend(number.to_le_bytes());
             info.bytes.extend(offset.to_le_bytes());
@@ -176,13 +176,13 @@ impl Writer<'_> {
 
     fn tensor(&mut self, tensor: &Tensor, rows: &mut Rows<'_>) -> Result<(), WriteError> {
         let shape = self.shape(tensor);
-        let format = shape.encoding.format();
+        let encoder = shape.encoder().ok_or(WriteError::ReadOnly(shape.encoding.name()))?;
         let mut row = vec![0; plane_bytes(&shape)[0] as usize];
         rows(&tensor.name, &mut |values| {
-            format.encode_row(&shape, values, [&mut row, &mut []]);
-            format.check_row([&row, &[]]).map_err(|_| WriteError::TooLarge {
+            encoder.encode_row(values, [&mut row, &mut []]);
+            shape.check_row([&row, &[]]).map_err(|_| WriteError::TooLarge {
                 tensor: tensor.name.clone(),
-                format: format.name(),
+                format: shape.encoding.name(),
             })?;
             self.put(&row)
         })
@@ -193,7 +193,7 @@ impl Writer<'_> {
         let (rows, columns) = (tensor.rows(), tensor.columns());
         let encoding = match self.weights {
             _ if tensor.is_vector() => Encoding::F32,
-            weights if !columns.is_multiple_of(weights.group()) => Encoding::F16,
+            weights if !columns.is_multiple_of(weights.block_len()) => Encoding::F16,
             weights => weights,
         };
         Shape { rows, columns, encoding }
@@ -231,7 +231,7 @@ fn is_own(key: &[u8]) -> bool {
 
 /// Bytes of a row. A row has less than 2^31 values, so the number fits.
 fn plane_bytes(shape: &Shape) -> PlaneBytes {
-    shape.encoding.format().plane_bytes(shape).unwrap_or_default()
+    shape.plane_bytes().unwrap_or_default()
 }
 
 /// Keys with values that take little memory, as the file has them.

@@ -180,7 +180,7 @@ fn layers_of(role: TensorRole, config: &Config) -> usize {
 
 /// Bytes of a row in each plane. A row has less than 2^31 values, so the numbers fit.
 fn row_bytes(shape: &Shape) -> PlaneBytes {
-    shape.encoding.format().plane_bytes(shape).unwrap_or([u64::MAX, 0])
+    shape.plane_bytes().unwrap_or([u64::MAX, 0])
 }
 
 /// A tensor whose planes begin at these offsets.

@@ -39,14 +39,14 @@ fn write_tensor(
     sink: &mut dyn Sink,
 ) -> Result<(), WriteError> {
     let shape = version.shape(config, role);
-    let format = shape.encoding.format();
-    let [first, second] = format.plane_bytes(&shape).unwrap_or_default().map(|n| n as usize);
+    let encoder = shape.encoder().ok_or(WriteError::ReadOnly(shape.encoding.name()))?;
+    let [first, second] = shape.plane_bytes().unwrap_or_default().map(|n| n as usize);
     let mut values = vec![0; first];
     let mut scales = Vec::new();
     rows(&role.name(layer), &mut |row| {
         let start = scales.len();
         scales.resize(start + second, 0);
-        format.encode_row(&shape, row, [&mut values, &mut scales[start..]]);
+        encoder.encode_row(row, [&mut values, &mut scales[start..]]);
         sink.write(&values).map_err(WriteError::Sink)
     })?;
     sink.write(&scales).map_err(WriteError::Sink)

@@ -3,11 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
-/// Lines typed before, the oldest first, and where among them the person is.
+/// Lines typed before, the oldest first, and where among them the user is.
 #[derive(Debug, Default)]
 pub(super) struct History {
     lines: VecDeque<String>,
-    /// The line shown, and what was being typed before the person went to look for it.
+    /// The line shown, and what was being typed before the user went to look for it.
     visited: Option<(usize, String)>,
 }
 

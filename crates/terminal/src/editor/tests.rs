@@ -96,24 +96,35 @@ fn escape_clears_the_line() {
 fn output_is_short() {
     for (text, out) in [
         ("abc", "abc"),
-        ("abc\n", "abc\n"),
+        ("abc\n", "abc"),
         ("ab^h", "ab\x08\x1b[K"),
         ("ab<", "ab\x08"),
         ("ab^a", "ab\x08\x08"),
         ("abcd^a", "abcd\x1b[4D"),
         ("ab^ax", "ab\x08\x08xab\x08\x08"),
-        ("ab^a\n", "ab\x08\x08\x1b[2C\n"),
+        ("ab^a\n", "ab\x08\x08\x1b[2C"),
         ("a^q^f", "a"),
         ("漢<", "漢\x08\x08"),
         // A full row: the cursor goes on to the next.
-        ("0123456789abcdefghx", "0123456789abcdefgh \rx"),
-        ("0123456789abcdefgh^h", "0123456789abcdefgh \r\x1b[1A\x1b[19C\x1b[J"),
-        ("0123456789abcdefgh^a", "0123456789abcdefgh \r\x1b[1A\x1b[2C"),
+        ("0123456789abcdefghx", "0123456789abcdefgh\nx"),
+        ("0123456789abcdefgh^h", "0123456789abcdefgh\n\x1b[1A\x1b[19C\x1b[J"),
+        ("0123456789abcdefgh^a", "0123456789abcdefgh\n\x1b[1A\x1b[2C"),
         // The last column stays empty.
-        ("0123456789abcdefg漢", "0123456789abcdefg 漢"),
+        ("0123456789abcdefg漢", "0123456789abcdefg \n漢"),
         ("a^l", "a\x1b[H\x1b[2J> a"),
     ] {
         assert_eq!(typed(&mut LineEditor::new(), &keys(text)).0, out, "{text:?}");
+    }
+}
+
+#[test]
+fn after_a_line_comes_a_new_row() {
+    for (text, end) in [("ab\n", "\n"), ("^c", "\n"), ("0123456789abcdefgh\n", "")] {
+        let mut editor = LineEditor::new();
+        typed(&mut editor, &keys(text));
+        let mut out = String::new();
+        editor.leave_row(&mut out);
+        assert_eq!(out, end, "{text:?}");
     }
 }
 
@@ -124,7 +135,7 @@ fn styled_prompt_takes_no_columns() {
     editor.begin("\x1b[1m>>>\x1b[0m ", Size { columns: 5, rows: 3 }, &mut out);
     editor.key(Key::Char('a'), &mut out);
     editor.key(Key::Home, &mut out);
-    assert_eq!(out, "\x1b[1m>>>\x1b[0m a \r\x1b[1A\x1b[4C");
+    assert_eq!(out, "\x1b[1m>>>\x1b[0m a\n\x1b[1A\x1b[4C");
 }
 
 #[test]

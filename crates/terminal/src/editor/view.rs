@@ -56,6 +56,11 @@ impl View {
         self.restart();
     }
 
+    /// Whether the cursor is in the first column of a row.
+    pub(super) fn is_at_row_start(&self) -> bool {
+        self.cursor.column == 0
+    }
+
     /// Says that the line is no longer on the screen, or not where it was, and the cursor is in
     /// the first column.
     pub(super) fn restart(&mut self) {
@@ -84,9 +89,9 @@ impl View {
             let top = if target.row < self.rows { 0 } else { target.row - self.rows / 2 };
             out.push_str("\x1b[H\x1b[J");
             self.restart_at(top);
-            (start_of(top), top + self.rows)
+            (start_of(top), top.saturating_add(self.rows))
         } else {
-            (changed.max(start_of(top)), (top + self.rows).max(target.row + 1))
+            (changed.max(start_of(top)), top.saturating_add(self.rows).max(target.row + 1))
         };
 
         let start = changed.min(self.drawn);
@@ -117,9 +122,11 @@ impl View {
     }
 
     /// Writes what stands from `start`, where the cursor is, up to the row `limit`. There must be
-    /// something.
+    /// something. Each row ends with a line feed: the console may have more columns than this line
+    /// uses, and if it has as many, terminals differ in where the cursor is after the last one.
     fn draw(&mut self, start: Position, limit: usize, out: &mut String) {
         let first = self.layout.pieces.partition_point(|piece| piece.at < start);
+        let mut row = start.row;
         for piece in &self.layout.pieces[first..] {
             if piece.gap.is_some_and(|gap| gap >= start) {
                 out.push(' ');
@@ -127,18 +134,19 @@ impl View {
             if piece.at.row >= limit {
                 break;
             }
+            if piece.at.row > row {
+                out.push('\n');
+                row = piece.at.row;
+            }
             out.push_str(&self.line[piece.start..piece.end]);
         }
         self.cursor = self.layout.end.min(start_of(limit));
-        if self.cursor.column == 0 {
-            // The last column has been written. Terminals differ in where their cursor is now; a
-            // blank in the next row, or a return where there is none, makes it certain.
-            if self.cursor.row < limit {
-                out.push_str(" \r");
-            } else {
-                out.push('\r');
-                self.cursor.row -= 1;
-            }
+        if self.cursor.row == limit {
+            // Below is no row to go to.
+            out.push('\r');
+            self.cursor.row -= 1;
+        } else if self.cursor.row > row {
+            out.push('\n');
         }
         self.last = self.last.max(self.cursor.row);
     }

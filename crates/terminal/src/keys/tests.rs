@@ -3,12 +3,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-const KEYBOARD: Modifiers = Modifiers { known: true, ctrl: false, alt: false };
-const CTRL: Modifiers = Modifiers { ctrl: true, ..KEYBOARD };
-const ALT: Modifiers = Modifiers { alt: true, ..KEYBOARD };
-/// What firmware says of a key from a serial line.
-const SERIAL: Modifiers = Modifiers { known: false, ctrl: false, alt: false };
-
 /// The keys that are there already, and those that come when nothing follows.
 fn keys(mut decoder: KeyDecoder) -> (Vec<Key>, Vec<Key>) {
     let drain = |decoder: &mut KeyDecoder| core::iter::from_fn(|| decoder.next_key()).collect();
@@ -27,39 +21,7 @@ fn from_bytes(bytes: &[u8]) -> (Vec<Key>, Vec<Key>) {
     keys(decoder)
 }
 
-/// What firmware delivers: a character or a scan code, and the modifiers.
-#[derive(Clone, Copy, Debug)]
-enum Uefi {
-    Char(u16, Modifiers),
-    Scan(u16, Modifiers),
-}
-use Uefi::{Char, Scan};
-
-fn from_uefi(input: &[Uefi]) -> (Vec<Key>, Vec<Key>) {
-    let mut decoder = KeyDecoder::new();
-    for &input in input {
-        match input {
-            Char(unit, modifiers) => decoder.push_char(unit, modifiers),
-            Scan(scan, modifiers) => decoder.push_scan(scan, modifiers),
-        }
-    }
-    keys(decoder)
-}
-
-/// A serial line under firmware: each byte is a key.
-fn from_serial(text: &str) -> (Vec<Key>, Vec<Key>) {
-    let input: Vec<Uefi> = text
-        .bytes()
-        .map(|byte| match byte {
-            0x1B => Scan(0x17, SERIAL),
-            0x7F => Scan(0x08, SERIAL),
-            _ => Char(byte.into(), SERIAL),
-        })
-        .collect();
-    from_uefi(&input)
-}
-
-/// Sequences that mean the same from a terminal and over firmware's serial line.
+/// What terminals send, and the keys that it stands for.
 fn sequences() -> Vec<(&'static str, Vec<Key>)> {
     let a = Key::Char('a');
     vec![
@@ -100,13 +62,6 @@ fn terminal() {
 }
 
 #[test]
-fn serial_line_under_firmware() {
-    for (text, wanted) in sequences() {
-        assert_eq!(from_serial(text), (wanted, vec![]), "{text:?}");
-    }
-}
-
-#[test]
 fn what_nothing_follows() {
     let wrong = Key::Char('\u{fffd}');
     for (bytes, at_once, flushed) in [
@@ -142,99 +97,63 @@ fn bytes_that_are_not_utf8() {
     }
 }
 
+/// What a device delivers that knows its keys, or some of them.
+#[derive(Clone, Copy, Debug)]
+enum Input {
+    Whole(Key),
+    Char(char),
+    ByteOrChar(u8),
+}
+
 #[test]
-fn characters_of_firmware() {
+fn bytes_characters_and_keys_mix() {
+    use Input::{ByteOrChar, Char, Whole};
     let wrong = Key::Char('\u{fffd}');
     for (input, at_once, flushed) in [
-        // From a keyboard each key is a character.
-        (&[Char(0xE9, KEYBOARD)][..], vec![Key::Char('é')], vec![]),
-        (
-            &[Char(0xC3, KEYBOARD), Char(0xA9, KEYBOARD)],
-            vec![Key::Char('Ã'), Key::Char('©')],
-            vec![],
-        ),
-        // From a serial line it is a byte.
-        (&[Char(0xC3, SERIAL), Char(0xA9, SERIAL)], vec![Key::Char('é')], vec![]),
-        // Unless it can be none, as from a keyboard whose firmware does not tell modifiers.
-        (&[Char(0xE9, SERIAL)], vec![], vec![Key::Char('é')]),
-        (&[Char(0xE9, SERIAL), Char(0x74, SERIAL)], vec![Key::Char('é'), Key::Char('t')], vec![]),
-        (&[Char(0xE9, SERIAL), Char(0xE9, SERIAL)], vec![Key::Char('é')], vec![Key::Char('é')]),
-        (&[Char(0xE6, SERIAL), Char(0x9D, SERIAL)], vec![], vec![Key::Char('æ'), wrong]),
-        (&[Char(0x9D, SERIAL)], vec![wrong], vec![]),
-        (&[Char(0xC3, SERIAL), Scan(4, SERIAL)], vec![Key::Char('Ã'), Key::Left], vec![]),
-        // Firmware that understands UTF-8 itself.
-        (&[Char(0x6F22, SERIAL)], vec![Key::Char('漢')], vec![]),
-        (&[Char(0xD83D, SERIAL), Char(0xDE00, KEYBOARD)], vec![wrong, wrong], vec![]),
-        // No key at all: a modifier alone.
-        (&[Char(0, KEYBOARD), Char(0, SERIAL), Scan(0, KEYBOARD)], vec![], vec![]),
+        (&[Whole(Key::Char('é'))][..], vec![Key::Char('é')], vec![]),
+        (&[ByteOrChar(0xC3), ByteOrChar(0xA9)], vec![Key::Char('é')], vec![]),
+        (&[ByteOrChar(0xE9)], vec![], vec![Key::Char('é')]),
+        (&[ByteOrChar(0xE9), ByteOrChar(0x74)], vec![Key::Char('é'), Key::Char('t')], vec![]),
+        (&[ByteOrChar(0xE9), ByteOrChar(0xE9)], vec![Key::Char('é')], vec![Key::Char('é')]),
+        (&[ByteOrChar(0xE6), ByteOrChar(0x9D)], vec![], vec![Key::Char('æ'), wrong]),
+        (&[ByteOrChar(0x9D)], vec![wrong], vec![]),
+        (&[ByteOrChar(0xC3), Whole(Key::Left)], vec![Key::Char('Ã'), Key::Left], vec![]),
+        (&[ByteOrChar(0xC3), Char('x')], vec![Key::Char('Ã'), Key::Char('x')], vec![]),
+        (&[Char('漢')], vec![Key::Char('漢')], vec![]),
+        // A sequence goes on with characters, not with keys.
+        (&[Char('\x1b'), Char('['), Char('A')], vec![Key::Up], vec![]),
+        (&[Char('\x1b'), Whole(Key::Char('['))], vec![Key::Escape, Key::Char('[')], vec![]),
     ] {
-        assert_eq!(from_uefi(input), (at_once, flushed), "{input:?}");
+        let mut decoder = KeyDecoder::new();
+        for &input in input {
+            match input {
+                Whole(key) => decoder.push_key(key),
+                Char(character) => decoder.push_char(character),
+                ByteOrChar(byte) => decoder.push_byte_or_char(byte),
+            }
+        }
+        assert_eq!(keys(decoder), (at_once, flushed), "{input:?}");
     }
 }
 
 #[test]
-fn keyboard() {
-    for (input, wanted) in [
-        (Char('a' as u16, KEYBOARD), Some(Key::Char('a'))),
-        (Char('\r' as u16, KEYBOARD), Some(Key::Enter)),
-        (Char(8, KEYBOARD), Some(Key::Backspace)),
-        (Char(9, KEYBOARD), Some(Key::Tab)),
-        // Firmware gives Ctrl+C as the letter, as the capital, or as U+0003.
-        (Char('c' as u16, CTRL), Some(Key::Ctrl('c'))),
-        (Char('C' as u16, CTRL), Some(Key::Ctrl('c'))),
-        (Char(3, CTRL), Some(Key::Ctrl('c'))),
-        (Char('h' as u16, CTRL), Some(Key::Backspace)),
-        (Char('m' as u16, CTRL), Some(Key::Enter)),
-        (Char('1' as u16, CTRL), None),
-        (Char('b' as u16, ALT), Some(Key::Alt('b'))),
-        // AltGr.
-        (Char('@' as u16, Modifiers { ctrl: true, ..ALT }), Some(Key::Char('@'))),
-        (Scan(1, KEYBOARD), Some(Key::Up)),
-        (Scan(2, KEYBOARD), Some(Key::Down)),
-        (Scan(3, KEYBOARD), Some(Key::Right)),
-        (Scan(3, CTRL), Some(Key::Alt('f'))),
-        (Scan(4, KEYBOARD), Some(Key::Left)),
-        (Scan(4, ALT), Some(Key::Alt('b'))),
-        (Scan(5, KEYBOARD), Some(Key::Home)),
-        (Scan(6, KEYBOARD), Some(Key::End)),
-        (Scan(7, KEYBOARD), None),
-        (Scan(8, KEYBOARD), Some(Key::Delete)),
-        (Scan(8, SERIAL), Some(Key::Backspace)),
-        (Scan(9, KEYBOARD), Some(Key::PageUp)),
-        (Scan(10, KEYBOARD), Some(Key::PageDown)),
-        (Scan(11, KEYBOARD), None),
-        (Scan(0x17, KEYBOARD), Some(Key::Escape)),
-        (Scan(0xFFFF, SERIAL), None),
+fn a_terminal_reports_its_size_among_the_keys() {
+    for (sent, size, typed) in [
+        ("a\x1b[24;80Rb", Some((80, 24)), "ab"),
+        ("\x1b[5", None, ""),
+        ("\x1b[999;65000R", Some((65000, 999)), ""),
+        // F3 with modifiers, and what is no report.
+        ("\x1b[1;5R", None, ""),
+        ("\x1b[24R\x1b[2;3;4R\x1b[?2;3R", None, ""),
+        ("\x1b[24;80R\x1b[30;100R", Some((100, 30)), ""),
     ] {
-        assert_eq!(from_uefi(&[input]), (wanted.into_iter().collect(), vec![]), "{input:?}");
+        let mut decoder = KeyDecoder::new();
+        sent.bytes().for_each(|byte| decoder.push_byte(byte));
+        let size = size.map(|(columns, rows)| Size { columns, rows });
+        assert_eq!((decoder.take_size(), decoder.take_size()), (size, None), "{sent:?}");
+        let typed: Vec<Key> = typed.chars().map(Key::Char).collect();
+        assert_eq!(keys(decoder).0, typed, "{sent:?}");
     }
-}
-
-#[test]
-fn escape_of_a_serial_line_and_then_a_keyboard() {
-    let input = [Scan(0x17, SERIAL), Char('[' as u16, KEYBOARD)];
-    assert_eq!(from_uefi(&input), (vec![Key::Escape, Key::Char('[')], vec![]));
-}
-
-#[test]
-fn modifiers() {
-    for (state, wanted) in [
-        (0, SERIAL),
-        (0x0000_0008, SERIAL),
-        (0x8000_0000, KEYBOARD),
-        (0x8000_0003, KEYBOARD),
-        (0x8000_0004, CTRL),
-        (0x8000_0008, CTRL),
-        (0x8000_0010, KEYBOARD),
-        (0x8000_0020, ALT),
-        (0x8000_0028, Modifiers { ctrl: true, ..ALT }),
-    ] {
-        assert_eq!(Modifiers::from_uefi(state), wanted, "{state:#x}");
-    }
-}
-
-fn any_modifiers() -> impl Strategy<Value = Modifiers> {
-    any::<(bool, bool, bool)>().prop_map(|(known, ctrl, alt)| Modifiers { known, ctrl, alt })
 }
 
 proptest! {
@@ -242,8 +161,7 @@ proptest! {
     #[test]
     fn text_comes_through(text in "[^\\p{Cc}]*") {
         let wanted: Vec<Key> = text.chars().map(Key::Char).collect();
-        prop_assert_eq!(from_bytes(text.as_bytes()), (wanted.clone(), vec![]));
-        prop_assert_eq!(from_serial(&text), (wanted, vec![]));
+        prop_assert_eq!(from_bytes(text.as_bytes()), (wanted, vec![]));
     }
 
     /// No input leaves a decoder stuck: after a flush the next letter is a letter.
@@ -253,15 +171,14 @@ proptest! {
             any::<u8>(),
             prop::sample::select(b"\x1b\x1b[O1;?~A\xc3\xe2\x80".to_vec()),
         ], 0..40),
-        keys in prop::collection::vec((any::<bool>(), any::<u16>(), any_modifiers()), 0..20),
+        others in prop::collection::vec((any::<bool>(), any::<char>()), 0..20),
     ) {
         let mut decoder = KeyDecoder::new();
         bytes.iter().for_each(|&byte| decoder.push_byte(byte));
-        for (is_scan, code, modifiers) in keys {
-            if is_scan {
-                decoder.push_scan(code % 0x18, modifiers);
-            } else {
-                decoder.push_char(code, modifiers);
+        for (is_byte, character) in others {
+            match u8::try_from(character) {
+                Ok(byte) if is_byte => decoder.push_byte_or_char(byte),
+                _ => decoder.push_char(character),
             }
         }
         decoder.flush();

@@ -2,14 +2,14 @@
 
 use core::str;
 
-/// Where bytes come from, which says what bytes are that are not UTF-8.
+/// Where bytes come from. It decides what bytes mean that are not valid UTF-8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Source {
     /// A terminal: they are wrong.
     #[default]
     Terminal,
-    /// Keys of the firmware below U+0100: each is the character of its number.
-    Firmware,
+    /// A device that sends characters below U+0100 as bytes, too: they are those characters.
+    ByteOrChar,
 }
 
 /// The beginning of a character.
@@ -57,7 +57,7 @@ impl Utf8 {
             // "U+FFFD Substitution of Maximal Subparts").
             Source::Terminal if !bytes.is_empty() => decoded.push(char::REPLACEMENT_CHARACTER),
             Source::Terminal => {}
-            Source::Firmware => {
+            Source::ByteOrChar => {
                 for &byte in bytes {
                     // No key is a C1 control character: this is a piece of broken UTF-8.
                     let control = matches!(byte, 0x80..=0x9F);

@@ -136,38 +136,12 @@ fn smallest() {
     assert_eq!(screen.size(), Size { columns: 1, rows: 1 });
 }
 
-#[test]
-fn words_stay_whole_if_that_is_wanted() {
-    for (text, shown, cursor) in [
-        ("ab cd", ["ab cd", "", ""], (0, 4)),
-        ("ab cde", ["ab", "cde", ""], (1, 3)),
-        ("abcde f", ["abcde", "f", ""], (1, 1)),
-        ("abcde  f", ["abcde", "f", ""], (1, 1)),
-        ("abcde \nf", ["abcde", "f", ""], (1, 1)),
-        ("abcdefg", ["abcde", "fg", ""], (1, 2)),
-        ("a bcdefg", ["a", "bcdef", "g"], (2, 1)),
-        ("漢字漢", ["漢字", "漢", ""], (1, 2)),
-        ("漢 ab", ["漢 ab", "", ""], (0, 4)),
-        ("漢 abc", ["漢", "abc", ""], (1, 3)),
-        ("漢abcd", ["漢", "abcd", ""], (1, 4)),
-        ("ab cd\u{301}e", ["ab", "cd\u{301}e", ""], (1, 3)),
-        ("1\n2\n3 abcd", ["2", "3", "abcd"], (2, 4)),
-    ] {
-        let mut screen = Screen::new(Size { columns: 5, rows: 3 });
-        screen.set_word_wrap(true);
-        screen.write(text);
-        assert_eq!(rows(&screen), shown, "{text:?}");
-        assert_eq!((screen.cursor().row, screen.cursor().column), cursor, "{text:?}");
-    }
-}
-
 proptest! {
     /// Whatever is written, the cursor is on the screen and no half of a character is alone.
     #[test]
     fn stays_whole(
         columns in 1..12usize,
         rows in 1..6usize,
-        word_wrap: bool,
         parts in prop::collection::vec(prop_oneof![
             3 => "\\PC{0,12}",
             2 => "[\\x00-\\x1f\\x7f-\\x9f]{0,3}",
@@ -177,7 +151,6 @@ proptest! {
         ], 0..40),
     ) {
         let mut screen = Screen::new(Size { columns, rows });
-        screen.set_word_wrap(word_wrap);
         for part in parts {
             screen.write(&part);
             let cursor = screen.cursor();

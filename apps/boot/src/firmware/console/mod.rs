@@ -9,7 +9,7 @@ use super::clock::TickClock;
 use super::has_text_output;
 use alloc::vec;
 use alloc::vec::Vec;
-use bootllm_platform::{Console, Fact, Input, Size};
+use bootllm_platform::{Console, Event, Events, Fact, Size};
 use core::time::Duration;
 use keys::Keyboard;
 use screen::ScreenOutput;
@@ -17,7 +17,7 @@ use serial::SerialLines;
 use text::TextOutput;
 use uefi::system;
 
-/// The size of a serial terminal, which does not tell it: that of a VT100.
+/// The size of a serial terminal that does not report it: that of a VT100.
 const SERIAL_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// Everything that text is shown on and keys come from.
@@ -47,6 +47,8 @@ impl<'a> FirmwareConsole<'a> {
             text: None,
         };
         console.open_text_if_needed();
+        // The answer comes among the keys.
+        console.serial.ask_size(clock);
         console
     }
 
@@ -78,13 +80,27 @@ impl<'a> FirmwareConsole<'a> {
     }
 }
 
+impl Events for FirmwareConsole<'_> {
+    fn next(&mut self, wait: Option<Duration>) -> Event {
+        let event = self.keys.next(wait, self.clock);
+        let terminal = self.keys.terminal_in_use(SERIAL_SIZE).unwrap_or(SERIAL_SIZE);
+        self.serial.set_columns(terminal.columns);
+        event
+    }
+}
+
 impl Console for FirmwareConsole<'_> {
     fn set_word_wrap(&mut self, on: bool) {
         if let Some(screen) = &mut self.screen {
             screen.set_word_wrap(on);
         }
+        self.serial.set_word_wrap(on);
         if let Some(output) = &mut self.text {
             output.set_word_wrap(on);
+        }
+        // A line is about to be edited, for which the terminal may have been resized or connected.
+        if !on {
+            self.serial.ask_size(self.clock);
         }
     }
 
@@ -99,14 +115,12 @@ impl Console for FirmwareConsole<'_> {
         }
     }
 
-    fn read_key(&mut self, wait: Option<Duration>) -> Input {
-        self.keys.read(wait, self.clock)
-    }
-
     fn size(&self) -> Size {
+        // A serial port that nobody uses decides nothing.
+        let terminal = self.keys.terminal_in_use(SERIAL_SIZE).filter(|_| self.serial.any());
         let sizes = [
             self.screen.as_ref().map(ScreenOutput::size),
-            self.serial.any().then_some(SERIAL_SIZE),
+            terminal,
             self.text.as_ref().map(TextOutput::size),
         ];
         // What is shown on all of them must fit each.

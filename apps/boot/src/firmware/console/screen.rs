@@ -3,9 +3,10 @@
 use crate::firmware::{console_out, cpu, protocol};
 use crate::screen_mode;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::{Fact, Size};
-use bootllm_terminal::{Painter, Screen, Update};
+use bootllm_terminal::{Painter, Screen, Update, WordWrap};
 use core::slice;
 use uefi::Handle;
 use uefi::proto::console::gop::{BltOp, BltPixel, BltRegion, GraphicsOutput, ModeInfo};
@@ -14,6 +15,9 @@ use uefi::proto::console::gop::{BltOp, BltPixel, BltRegion, GraphicsOutput, Mode
 pub struct ScreenOutput {
     device: Handle,
     resolution: (usize, usize),
+    wrap: WordWrap,
+    /// Reused, so that writing allocates nothing once it is large enough.
+    wrapped: String,
     screen: Screen,
     painter: Painter,
 }
@@ -28,7 +32,15 @@ impl ScreenOutput {
         protocol::with::<GraphicsOutput, _>(device, choose_mode).ok()?;
         let resolution = resolution(device)?;
         let painter = Painter::new(resolution.0, resolution.1)?;
-        let mut output = Self { device, resolution, screen: Screen::new(painter.size()), painter };
+        let size = painter.size();
+        let mut output = Self {
+            device,
+            resolution,
+            wrap: WordWrap::new(size.columns),
+            wrapped: String::new(),
+            screen: Screen::new(size),
+            painter,
+        };
         // Nothing of what the firmware wrote shall remain.
         output.show();
         Some(output)
@@ -41,13 +53,15 @@ impl ScreenOutput {
 
     /// Shows text.
     pub fn write(&mut self, text: &str) {
-        self.screen.write(text);
+        self.wrapped.clear();
+        self.wrap.write(text, &mut self.wrapped);
+        self.screen.write(&self.wrapped);
         self.show();
     }
 
-    /// Whether words stay whole at the ends of rows.
+    /// Sets whether lines break between words.
     pub fn set_word_wrap(&mut self, on: bool) {
-        self.screen.set_word_wrap(on);
+        self.wrap.set_on(on);
     }
 
     fn show(&mut self) {

@@ -6,6 +6,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::Clock;
+use bootllm_terminal::WordWrap;
+use core::mem;
 use core::time::Duration;
 use uefi::proto::console::serial::{ControlBits, Serial};
 use uefi::proto::device_path::{DeviceSubType, DeviceType};
@@ -22,7 +24,9 @@ const PIECE: usize = 64;
 /// All serial lines that take what is written.
 pub struct SerialLines {
     lines: Vec<SerialLine>,
-    /// Reused, so that writing allocates nothing once it is large enough.
+    wrap: WordWrap,
+    /// Reused, so that writing allocates nothing once they are large enough.
+    wrapped: String,
     bytes: Vec<u8>,
 }
 
@@ -30,7 +34,8 @@ impl SerialLines {
     /// Finds them.
     pub fn open() -> Self {
         let lines = protocol::devices::<Serial>().into_iter().map(SerialLine::new).collect();
-        Self { lines, bytes: Vec::new() }
+        let wrap = WordWrap::new(super::SERIAL_SIZE.columns);
+        Self { lines, wrap, wrapped: String::new(), bytes: Vec::new() }
     }
 
     /// Whether there is one.
@@ -38,11 +43,34 @@ impl SerialLines {
         !self.lines.is_empty()
     }
 
-    /// Writes text as it is, UTF-8, but for line ends, which a terminal wants whole. A line that
-    /// fails or takes nothing is not written to again.
+    /// Sets the width of the terminals at the lines.
+    pub fn set_columns(&mut self, columns: usize) {
+        self.wrap.set_columns(columns);
+    }
+
+    /// Sets whether lines break between words.
+    pub fn set_word_wrap(&mut self, on: bool) {
+        self.wrap.set_on(on);
+    }
+
+    /// Asks the terminals for their size.
+    pub fn ask_size(&mut self, clock: &TickClock) {
+        self.send(bootllm_terminal::SIZE_QUERY, clock);
+    }
+
+    /// Writes text in UTF-8. A line that fails or takes nothing is not written to again.
     pub fn write(&mut self, text: &str, clock: &TickClock) {
-        let Self { lines, bytes } = self;
+        let mut wrapped = mem::take(&mut self.wrapped);
+        wrapped.clear();
+        self.wrap.write(text, &mut wrapped);
+        self.send(&wrapped, clock);
+        self.wrapped = wrapped;
+    }
+
+    fn send(&mut self, text: &str, clock: &TickClock) {
+        let Self { lines, bytes, .. } = self;
         bytes.clear();
+        // A terminal goes to the first column only when it is told to.
         for part in text.split_inclusive('\n') {
             match part.strip_suffix('\n') {
                 Some(line) => {
@@ -73,7 +101,7 @@ struct SerialLine {
 
 impl SerialLine {
     fn new(device: Handle) -> Self {
-        let through = |node| protocol::leads_through(device, node);
+        let through = |node| protocol::path_contains(device, node);
         let on_board = through((DeviceType::ACPI, DeviceSubType::ACPI))
             && !through((DeviceType::MESSAGING, DeviceSubType::MESSAGING_USB));
         Self { device, queues_late_byte: on_board }

@@ -1,14 +1,19 @@
 //! The firmware's own text console, where there is neither a framebuffer nor a serial line.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::Size;
-use bootllm_terminal::{Cell, Screen};
+use bootllm_terminal::{Cell, Screen, WordWrap};
+use core::mem;
 use core::ops::Range;
 use uefi::proto::console::text::Output;
 use uefi::{CStr16, system};
 
 /// What is shown on the firmware's text console, in ASCII: it mangles other characters.
 pub struct TextOutput {
+    wrap: WordWrap,
+    /// Reused, so that writing allocates nothing once it is large enough.
+    wrapped: String,
     screen: Screen,
     /// Reused, so that writing allocates nothing.
     units: Vec<u16>,
@@ -29,7 +34,8 @@ impl TextOutput {
         });
         let mut screen = Screen::new(Size { columns, rows });
         screen.clear_damage();
-        Some(Self { screen, units: Vec::with_capacity(columns + 1) })
+        let wrap = WordWrap::new(columns);
+        Some(Self { wrap, wrapped: String::new(), screen, units: Vec::with_capacity(columns + 1) })
     }
 
     /// Columns and rows.
@@ -39,16 +45,20 @@ impl TextOutput {
 
     /// Shows text.
     pub fn write(&mut self, text: &str) {
+        let mut wrapped = mem::take(&mut self.wrapped);
+        wrapped.clear();
+        self.wrap.write(text, &mut wrapped);
         // A scroll in the middle of a text would take rows away that nobody has seen.
-        for line in text.split_inclusive('\n') {
+        for line in wrapped.split_inclusive('\n') {
             self.screen.write(line);
             system::with_stdout(|out| self.show(out));
         }
+        self.wrapped = wrapped;
     }
 
-    /// Whether words stay whole at the ends of rows.
+    /// Sets whether lines break between words.
     pub fn set_word_wrap(&mut self, on: bool) {
-        self.screen.set_word_wrap(on);
+        self.wrap.set_on(on);
     }
 
     /// Shows what changed. What the firmware does not do cannot be helped here.

@@ -2,13 +2,12 @@
 
 use super::raw::OpenFile;
 use super::with_code;
-use crate::file_info::FileInfo;
 use crate::firmware::protocol;
-use crate::tree_walk::Tree;
 use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::String;
-use bootllm_platform::StorageError;
+use alloc::vec;
+use bootllm_platform::{FileInfo, StorageError, Tree};
 use core::time::Duration;
 use uefi::proto::device_path::DevicePath;
 use uefi::proto::loaded_image::LoadedImage;
@@ -16,8 +15,8 @@ use uefi::proto::media::block::BlockIO;
 use uefi::proto::media::fs::SimpleFileSystem;
 use uefi::{Handle, Status, boot};
 
-/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time to
-/// time, but not while it reads.
+/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time
+/// to time, but not while it reads.
 const UNPLUGGED: Duration = Duration::from_secs(1);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -121,6 +120,31 @@ impl Volume {
         })?;
         let info = file.info().map_err(volume_error)?;
         if info.is_folder { Err(not_found()) } else { Ok((file, info.size)) }
+    }
+}
+
+/// Small files of the program's own in the root folder of the volume.
+impl Volume {
+    /// The text of a file, `None` if there is none that is short and UTF-8.
+    pub fn read_text(&mut self, name: &str) -> Option<String> {
+        const AT_MOST: u64 = 4 << 10;
+        let (mut file, size) = self.open_file(name).ok()?;
+        let mut bytes = vec![0; usize::try_from(size).ok().filter(|_| size <= AT_MOST)?];
+        let read = file.read(&mut bytes).ok()?;
+        bytes.truncate(read);
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Writes a file. There are disks that cannot be written to.
+    pub fn write_text(&mut self, name: &str, text: &str) -> Result<(), StorageError> {
+        let mut file = self.root()?.open_to_write(name, true).map_err(volume_error)?;
+        file.write(text.as_bytes()).map_err(volume_error)
+    }
+
+    /// Deletes a file. True if it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let file = self.root().ok().and_then(|mut root| root.open_to_write(name, false).ok());
+        file.is_some_and(|file| file.delete().is_ok())
     }
 }
 

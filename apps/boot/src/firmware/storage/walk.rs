@@ -3,13 +3,12 @@
 use super::volume::Volume;
 use super::{Volumes, block};
 use crate::firmware::protocol;
-use crate::tree_walk::TreeWalk;
 use crate::volume_name;
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_platform::{Entry, SkipReason, Skipped, StorageError, Walk};
+use bootllm_platform::{Entry, SkipReason, Skipped, StorageError, TreeWalk, Walk};
 use uefi::proto::media::fs::SimpleFileSystem;
 
 /// The walk.
@@ -45,8 +44,8 @@ enum Stage {
 
 impl VolumeWalk {
     /// Starts with the boot volume and goes on with all volumes that the firmware has connected.
-    /// Other disks are connected and looked at if `thoroughly`, or if there is no file that is named
-    /// like a model.
+    /// Other disks are connected and looked at if `thoroughly`, or if there is no file that is
+    /// named like a model.
     pub fn new(volumes: Volumes, thoroughly: bool) -> Self {
         let boot = volumes.boot();
         Self {

@@ -10,9 +10,14 @@ fn row(screen: &Screen, row: usize) -> impl Iterator<Item = char> {
     screen.row(row).iter().flat_map(|cell| core::iter::once(cell.character()).chain(cell.marks()))
 }
 
-/// Checks that the screen shows the prompt and the line around the cursor, as far as it goes.
-fn check(screen: &Screen, prompt: &str, editor: &LineEditor) -> Result<(), TestCaseError> {
-    let size = screen.size();
+/// Checks that the screen shows the prompt and the line around the cursor, as far as it goes, in the
+/// columns of `size` and with nothing to the right of them.
+fn check(
+    screen: &Screen,
+    size: Size,
+    prompt: &str,
+    editor: &LineEditor,
+) -> Result<(), TestCaseError> {
     // So high that nothing goes out of it, in the worst case one wide character in three columns.
     let characters = prompt.chars().chain(editor.text.chars()).count();
     let rows = size.rows + characters.div_ceil(size.columns.div_ceil(3)) + 1;
@@ -36,7 +41,8 @@ fn check(screen: &Screen, prompt: &str, editor: &LineEditor) -> Result<(), TestC
     for shown in 0..size.rows {
         // Rows above the prompt show what was there before.
         if let Some(wanted) = (cursor.row + shown).checked_sub(screen.cursor().row) {
-            let same = row(screen, shown).eq(row(&whole, wanted));
+            let blank = (size.columns..screen.size().columns).map(|_| ' ');
+            let same = row(screen, shown).eq(row(&whole, wanted).chain(blank));
             prop_assert!(same, "row {} of the line: {:?}", wanted, screen.row(shown));
         }
     }
@@ -115,30 +121,36 @@ proptest! {
     #[test]
     fn screen_shows_the_line(
         size in any_size(),
+        wider in 0..4usize,
         prompt in prop::sample::select(vec!["", "> ", "\x1b[1m>>>\x1b[0m ", "漢字 a long one: "]),
         rows_before in 0..8usize,
         keys in prop::collection::vec(any_key(), 0..120),
     ) {
         let mut editor = LineEditor::new();
         editor.set_completions(&["abc", "abcdef", "bx", "by"]);
-        let mut screen = Screen::new(size);
-        screen.write(&"before\n".repeat(rows_before));
+        // The console may have more columns than the editor knows of.
+        let columns = size.columns + wider;
+        let mut screen = Screen::new(Size { columns, ..size });
+        screen.write(&"b\n".repeat(rows_before));
         let mut out = String::new();
         editor.begin(prompt, size, &mut out);
         screen.write(&out);
-        check(&screen, prompt, &editor)?;
+        check(&screen, size, prompt, &editor)?;
         for key in keys {
             out.clear();
             let edit = editor.key(key, &mut out);
             check_sequences(&out)?;
             screen.write(&out);
             if edit != Edit::Continue {
+                out.clear();
+                editor.leave_row(&mut out);
+                screen.write(&out);
                 prop_assert_eq!(screen.cursor().column, 0);
                 out.clear();
                 editor.begin(prompt, size, &mut out);
                 screen.write(&out);
             }
-            check(&screen, prompt, &editor)?;
+            check(&screen, size, prompt, &editor)?;
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A walk through the folders of one volume: which are read, in which order, and where it ends.
+//!
+//! Every platform walks with this code, so that the same files are found everywhere.
 
-use crate::file_info::FileInfo;
+use crate::{Entry, SkipReason, Skipped, StorageError};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_platform::{Entry, SkipReason, Skipped, StorageError};
 
 /// Folders within folders that are read.
 pub const DEPTH: usize = 12;
@@ -16,6 +17,19 @@ pub const ENTRIES: usize = 100_000;
 const ENTRIES_IN_STEP: usize = 256;
 /// Skipped folders that are remembered.
 const SKIPPED: usize = 100;
+
+/// A file or folder, as its file system describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its name within its folder.
+    pub name: String,
+    /// Bytes in the file.
+    pub size: u64,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// Whether the file system marks it as hidden, or as one of the operating system's.
+    pub is_hidden: bool,
+}
 
 /// The folders of a volume.
 pub trait Tree {
@@ -143,7 +157,8 @@ fn is_own(info: &FileInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
+    use alloc::borrow::ToOwned;
+    use alloc::{format, vec};
 
     /// A folder's entries are made from its path.
     struct Made(fn(&str) -> Vec<FileInfo>);
