@@ -6,7 +6,7 @@ use bootllm_cores::OneCore;
 use bootllm_engine::{KvFormat, Model, Session};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, Version};
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_simd::Cpu;
 use bootllm_tests::{NoClock, SmallModel, formats, plan, vocabulary, write_text};
 use bootllm_tokenizer::Decoder;
@@ -65,10 +65,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const SETTINGS: [Settings; 3] = [
-    Settings { temperature: 0.0, top_p: 0.9 },
-    Settings { temperature: 1.0, top_p: 0.9 },
-    Settings { temperature: 0.7, top_p: 1.0 },
+const SETTINGS: [SamplerSettings; 3] = [
+    SamplerSettings { temperature: 0.0, top_p: 0.9 },
+    SamplerSettings { temperature: 1.0, top_p: 0.9 },
+    SamplerSettings { temperature: 0.7, top_p: 1.0 },
 ];
 
 /// What `work` asked for, and the most that it had beyond what was there before.
@@ -98,13 +98,13 @@ fn no_token_allocates() {
             let loaded = model.load(format);
             for settings in SETTINGS {
                 let mut session = Session::new(&loaded, threads.cores()).unwrap();
-                let mut sampler = Sampler::new(&settings, 5, tokenizer.len()).unwrap();
+                let mut sampler = Sampler::new(settings.chain(5), tokenizer.len()).unwrap();
                 let mut decoder = Decoder::new(&tokenizer);
                 let (text, calls, _) = counted(|| {
                     session.prefill(&[1, 20, 30, 40]).unwrap();
                     let (mut token, mut text) = (50, 0);
                     for _ in 0..50 {
-                        token = sampler.sample(session.decode(token).unwrap()).unwrap();
+                        token = sampler.sample(session.decode(token).unwrap(), &[]).unwrap();
                         text += decoder.push(&tokenizer, token).len();
                     }
                     text
@@ -123,7 +123,7 @@ fn a_long_text_allocates_no_more_than_a_short_one() {
     let mut session = Session::new(&model, &OneCore).unwrap();
     for settings in SETTINGS {
         let mut calls = |length| {
-            let sampler = Sampler::new(&settings, 3, tokenizer.len()).unwrap();
+            let sampler = Sampler::new(settings.chain(3), tokenizer.len()).unwrap();
             let ((), calls, _) = counted(|| {
                 write_text(&mut session, &tokenizer, sampler, &[1], length).map(drop).unwrap();
             });

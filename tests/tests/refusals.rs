@@ -271,7 +271,7 @@ fn bad_tokenizers_are_refused_with_the_reason() {
         }),
     ];
     for (what, bytes, is_expected) in cases {
-        let error = Tokenizer::open(&mut bytes.as_slice(), 325).err().expect("an error");
+        let error = Tokenizer::from_file(&mut bytes.as_slice(), 325).err().expect("an error");
         assert!(is_expected(&error), "{what}: {error:?}");
         let tokenizer = folder.file("other.bin", &bytes);
         for command in ["run {} -t 0 --tokenizer {}", "run {} -t 0 -z {}", "inspect {} -z {}"] {

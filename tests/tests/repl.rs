@@ -7,7 +7,7 @@ use bootllm_model_file::{Config, Version};
 use bootllm_platform::Key;
 use bootllm_quant::Encoding;
 use bootllm_repl::Leave;
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_tests::{
     Fault, Gguf, Played, Script, SmallModel, Stage, VERSIONS, plan, value, vocabulary,
     vocabulary_of, write_text,
@@ -74,10 +74,10 @@ fn assert_shows(played: &Played, expected: &str) {
 }
 
 /// What the program on Linux writes.
-fn expected_text(prompt: &str, settings: &Settings, seed: u64, length: usize) -> String {
+fn expected_text(prompt: &str, settings: &SamplerSettings, seed: u64, length: usize) -> String {
     let model = SmallModel::tied_embeddings().load(Version::V1);
     let (mut session, tokenizer) = (Session::new(&model, &OneCore).unwrap(), vocabulary());
-    let sampler = Sampler::new(settings, seed, tokenizer.len()).unwrap();
+    let sampler = Sampler::new(settings.chain(seed), tokenizer.len()).unwrap();
     let prompt = tokenizer.encode(prompt, true, false);
     write_text(&mut session, &Arc::new(tokenizer), sampler, &prompt, length).unwrap().0
 }
@@ -90,14 +90,14 @@ fn one_model_tells_a_story_by_itself() {
     assert_shows(&played, "story.bin: 68.9 k parameters, 276.0 kB loaded in ");
     assert_shows(&played, "to the first word: looking for models ");
     // The first seed that this machine comes up with.
-    assert_eq!(played.first_story(), expected_text("", &Settings::default(), 2, 256));
+    assert_eq!(played.first_story(), expected_text("", &SamplerSettings::default(), 2, 256));
     assert!(played.text().trim_end().ends_with(PROMPT.trim_end()));
 }
 
 #[test]
 fn what_is_typed_goes_on_as_on_linux() {
-    let greedy = Settings { temperature: 0.0, ..Settings::default() };
-    let bold = Settings { temperature: 0.8, top_p: 0.5 };
+    let greedy = SamplerSettings { temperature: 0.0, ..SamplerSettings::default() };
+    let bold = SamplerSettings { temperature: 0.8, top_p: 0.5 };
     let played = type_lines(&[
         "/set temperature 0",
         "Once upon a time",
@@ -501,7 +501,7 @@ fn escape_and_control_c_stop_a_story() {
             .once("\x1b[0m", [key])
             .line("/stats");
         let played = play(&one_model(), script);
-        let greedy = Settings { temperature: 0.0, ..Settings::default() };
+        let greedy = SamplerSettings { temperature: 0.0, ..SamplerSettings::default() };
         let whole = expected_text("Once upon a time", &greedy, 1, 100);
         let told = played.reply_to("Once upon a time");
         assert!(whole.starts_with(&told) && told.len() < whole.len(), "{told:?} of {whole:?}");
@@ -589,7 +589,7 @@ fn logits_are_those_of_linux() {
     for position in 0..3 {
         let logits = session.decode(token).unwrap();
         assert_shows(&played, &format!("{}\n", report::logits(position, token, logits)));
-        token = bootllm_sampling::likeliest(logits);
+        token = bootllm_sampling::argmax(logits);
     }
 }
 
@@ -606,7 +606,7 @@ fn a_digest_stands_for_all_logits() {
         let (mut token, mut all) = (1, Vec::new());
         for _ in 0..positions {
             let logits = session.decode(token).unwrap();
-            token = bootllm_sampling::likeliest(logits);
+            token = bootllm_sampling::argmax(logits);
             all.extend_from_slice(logits);
         }
         let checksum = bootllm_chat::checksum(&all);
@@ -726,7 +726,7 @@ fn settings_are_shown_changed_and_refused() {
 #[test]
 fn a_tiny_temperature_is_as_good_as_none() {
     let played = type_lines(&["/set temperature 1e-38", "/set seed 1", "Once"]);
-    let greedy = Settings { temperature: 0.0, ..Settings::default() };
+    let greedy = SamplerSettings { temperature: 0.0, ..SamplerSettings::default() };
     assert_eq!(played.reply_to("Once"), expected_text("Once", &greedy, 1, 256));
 }
 
@@ -804,7 +804,7 @@ fn a_prompt_that_does_not_fit_is_refused_and_the_next_one_is_not() {
     let long = "Once upon 日本".repeat(60);
     let played = type_lines(&[&long, "/set temperature 0", "Once"]);
     assert_shows(&played, "tokens, the context of this model only 100; make the prompt shorter");
-    let greedy = Settings { temperature: 0.0, ..Settings::default() };
+    let greedy = SamplerSettings { temperature: 0.0, ..SamplerSettings::default() };
     assert_eq!(played.reply_to("Once"), expected_text("Once", &greedy, 1, 256));
 }
 
@@ -828,7 +828,7 @@ fn a_gguf_file_brings_its_tokenizer_along() {
     let lines = ["/set temperature 0", "/set length 40", "Once", "/show"];
     let script = lines.iter().fold(Script::new(), |script, line| script.line(line));
     let played = play(&stage, script);
-    let greedy = Settings { temperature: 0.0, top_p: 0.9 };
+    let greedy = SamplerSettings { temperature: 0.0, top_p: 0.9 };
     let reply = played.reply_to("Once");
     assert!(reply.starts_with(&expected_text("Once", &greedy, 1, 40)), "{reply}");
     assert_shows(&played, "  format         GGUF (f32)\n");

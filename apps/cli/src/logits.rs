@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bootllm_chat::{DIGEST_POSITIONS, DigestRun, DigestStep, report};
 use bootllm_engine::Session;
 use bootllm_host::{FileSink, print_line, write_whole};
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use bootllm_tokenizer::BOS;
 use clap::Args;
 use std::fs::File;
@@ -130,7 +130,7 @@ fn compute(
         if let Some(sink) = &mut save {
             logits.iter().try_for_each(|logit| Write::write_all(*sink, &logit.to_le_bytes()))?;
         }
-        token = feed.prompt.get(position + 1).copied().unwrap_or_else(|| likeliest(logits));
+        token = feed.prompt.get(position + 1).copied().unwrap_or_else(|| argmax(logits));
     }
     Ok(comparison)
 }
@@ -230,7 +230,7 @@ impl Comparison {
             }
         }
         self.compared += ours.len();
-        if self.first_other_argmax.is_none() && likeliest(ours) != likeliest(&self.theirs) {
+        if self.first_other_argmax.is_none() && argmax(ours) != argmax(&self.theirs) {
             self.first_other_argmax = Some(position);
         }
     }

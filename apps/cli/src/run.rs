@@ -8,7 +8,7 @@ use bootllm_cores::Cores;
 use bootllm_engine::{RunError, Session};
 use bootllm_host::{ProgressBar, StdClock, StdoutSink, eprint_line, random_seed, read_input};
 use bootllm_platform::Clock;
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_tokenizer::Tokenizer;
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, IsTerminal, Write};
@@ -118,8 +118,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let threads = arguments.threads.start()?;
     let model = arguments.arithmetic.load(&mut opened, threads.cores(), arguments.context)?;
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
-    let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
-    let sampler = Sampler::new(&settings, seed, tokenizer.len())?;
+    let settings = SamplerSettings { temperature: arguments.temperature, top_p: arguments.top_p };
+    let sampler = Sampler::new(settings.chain(seed), tokenizer.len())?;
     let session = Session::with_kv_format(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     match arguments.mode {

@@ -144,7 +144,7 @@ impl ModelSource {
             (None, None) => self.tokenizer_beside()?,
             (None, Some(vocabulary)) => {
                 let mut source = FileReader::open(&self.path)?;
-                let tokenizer = Tokenizer::inside(vocabulary, &mut source);
+                let tokenizer = Tokenizer::from_gguf(vocabulary, &mut source);
                 return tokenizer.with_context(|| self.path.display().to_string());
             }
         };
@@ -180,5 +180,5 @@ pub fn ensure_memory(needed: &Memory) -> Result<()> {
 pub fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
     let context = || path.display().to_string();
     let mut source = FileReader::open(path).with_context(context)?;
-    Tokenizer::open(&mut source, vocab_size).with_context(context)
+    Tokenizer::from_file(&mut source, vocab_size).with_context(context)
 }

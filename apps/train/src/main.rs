@@ -31,6 +31,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Without it, a signal would only leave an unfinished file behind.
+    let _ = bootllm_host::clean_up_on_signals();
     let result = match Program::parse().command {
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Tokenizer(arguments) => commands::tokenizer::run(&arguments),

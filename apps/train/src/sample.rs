@@ -7,7 +7,7 @@ use bootllm_cores::OneCore;
 use bootllm_engine::{Model, Plan, Session};
 use bootllm_host::StdClock;
 use bootllm_model_file::Version;
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ pub fn generate(
     seed: u64,
 ) -> Result<String> {
     let mut session = Session::new(&load(weights)?, &OneCore)?;
-    let settings = Settings { temperature: 0.8, ..Settings::default() };
-    let sampler = Sampler::new(&settings, seed.max(1), tokenizer.len())?;
+    let settings = SamplerSettings { temperature: 0.8, ..SamplerSettings::default() };
+    let sampler = Sampler::new(settings.chain(seed.max(1)), tokenizer.len())?;
     let prompt = tokenizer.encode(prompt, true, false);
     let clock = StdClock::new();
     let Session { engine, sequence, .. } = &mut session;

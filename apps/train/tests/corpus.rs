@@ -213,7 +213,7 @@ fn a_folder_of_texts_becomes_a_corpus_and_a_tokenizer() {
     ]);
     assert!(output.status.success(), "{}", said(&output));
     let bytes = fs::read(corpus_in(&place).join("tokenizer.bin")).unwrap();
-    assert!(bootllm_tokenizer::Tokenizer::read_for(&bytes, 320).is_ok());
+    assert!(bootllm_tokenizer::Tokenizer::from_bytes_for(&bytes, 320).is_ok());
     // The file, and the bytes per token of both parts.
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 3);
     // Making it again gives the same corpus.

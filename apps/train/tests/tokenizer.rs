@@ -12,7 +12,7 @@ fn assert_same<'a>(
     trained: &TrainedTokenizer,
     documents: impl IntoIterator<Item = &'a str>,
 ) -> usize {
-    let tokenizer = Tokenizer::read(&trained.tokenizer.write()).expect("a tokenizer");
+    let tokenizer = Tokenizer::from_bytes(&trained.tokenizer.write()).expect("a tokenizer");
     let mut compared = 0;
     for document in documents {
         let tokens = tokenizer.encode(document, true, false);

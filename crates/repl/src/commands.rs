@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use bootllm_chat::{Command, DIGEST_POSITIONS, DigestRun, DigestStep, SETTINGS, report};
 use bootllm_engine::{RunError, Session};
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use bootllm_units as units;
 use core::fmt::Write;
 use core::time::Duration;
@@ -154,7 +154,7 @@ fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
             Ok(logits) => {
                 world.terminal.write(&report::logits(position, token, logits));
                 world.terminal.write("\n");
-                token = likeliest(logits);
+                token = argmax(logits);
             }
             Err(error) => return world.terminal.problem(&format!("{error}")),
         }

@@ -141,7 +141,7 @@ impl<'a> Prompt<'a> {
     fn tell(&mut self, world: &mut World<'_>, beginning: &str) {
         let tokenizer = &self.loaded.tokenizer;
         let seed = world.settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
-        let sampler = match Sampler::new(&world.settings.sampling, seed, tokenizer.len()) {
+        let sampler = match Sampler::new(world.settings.sampling.chain(seed), tokenizer.len()) {
             Ok(sampler) => sampler,
             Err(_) => return world.terminal.problem("there is no memory to choose tokens"),
         };

@@ -342,7 +342,7 @@ fn fresh(arguments: &Arguments, corpus: &Path) -> Result<(Shape, Parameters, Tok
         path: path.to_owned(),
         corpus: corpus.to_owned(),
     })?;
-    let tokenizer = Tokenizer::read(&bytes).with_context(|| path.display().to_string())?;
+    let tokenizer = Tokenizer::from_bytes(&bytes).with_context(|| path.display().to_string())?;
     let shape = arguments.shape.shape(tokenizer.len())?;
     let config = checked(&shape, arguments)?;
     Ok((shape, Parameters::random(&config, arguments.seed), tokenizer))
