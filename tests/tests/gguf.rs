@@ -375,7 +375,8 @@ fn bad_files() -> Vec<(Gguf, Problem)> {
         (Gguf { version: 3 << 24, ..good() }, Problem::Read(ReadError::BigEndian)),
         (
             good().with("general.architecture", value::text("mamba\x1b[2J")),
-            PlanError::Architecture { found: "mamba[2J".into() }.into(),
+            PlanError::Architecture { found: "mamba[2J".into(), known: "llama, qwen2".into() }
+                .into(),
         ),
         (good().without("general.architecture"), PlanError::NoArchitecture.into()),
         (number("general.architecture", 1), PlanError::NoArchitecture.into()),

@@ -1,9 +1,8 @@
 //! Running batches of rows.
 
-use crate::load::{LoadError, out_of_memory};
+use crate::error::{LoadError, out_of_memory};
 use crate::model::Model;
-use crate::pass::{Interrupt, MAX_ROWS, Pass, Row, Scratch, Span, logits_rows};
-use crate::plan::max_rows;
+use crate::pass::{Interrupt, MAX_ROWS, Pass, Row, Scratch, Span, logits_rows, max_rows};
 use crate::state::{KvFormat, Sequence};
 use crate::times::Times;
 use alloc::sync::Arc;
@@ -68,9 +67,10 @@ impl<'c> Engine<'c> {
     /// [`LoadError::OutOfMemory`].
     pub fn new(model: &Arc<Model>, cores: &'c dyn Cores) -> Result<Self, LoadError> {
         let (plan, context) = (&model.plan, model.context);
-        let scratch = Scratch::new(plan, context).map_err(|_| {
-            out_of_memory("the activations", plan.memory(context, KvFormat::F32).activations)
-        })?;
+        let scratch =
+            Scratch::new(plan.activations(context), plan.input_words(context)).map_err(|_| {
+                out_of_memory("the activations", plan.memory(context, KvFormat::F32).activations)
+            })?;
         let (mut wanted, mut spans) = (Vec::new(), Vec::new());
         let failed = |_| out_of_memory("the rows of a pass", (MAX_ROWS * size_of::<Span>()) as u64);
         wanted.try_reserve_exact(MAX_ROWS).map_err(failed)?;
@@ -142,7 +142,7 @@ impl<'c> Engine<'c> {
         let mut ask = || interrupt.as_mut().map_or(ControlFlow::Continue(()), |ask| ask());
         let model = self.model.clone();
         let mut pass = Pass {
-            plan: &model.plan,
+            widths: &model.plan.buffers,
             weights: &model.weights,
             ropes: &model.ropes,
             kernels: &*model.kernels,
@@ -179,7 +179,7 @@ impl<'c> Engine<'c> {
             // The row before it of the same sequence is usually its neighbour.
             let before = rows[..index].iter().rev().find(|before| before.sequence == sequence);
             let next = before.map_or(own.position, |before| before.position + 1);
-            if position != next || !Arc::ptr_eq(own.model(), &self.model) {
+            if position != next || !own.stores(&self.model.kv_layers) {
                 return Err(wrong);
             }
             if position >= own.capacity() {
@@ -197,7 +197,7 @@ impl<'c> Engine<'c> {
         let model = self.model.clone();
         let mut logits = core::mem::take(&mut self.scratch.logits);
         let mut pass = Pass {
-            plan: &model.plan,
+            widths: &model.plan.buffers,
             weights: &model.weights,
             ropes: &model.ropes,
             kernels: &*model.kernels,

@@ -1,18 +1,21 @@
 //! Loading weights: streamed from the file, checked and packed on the way, on all cores.
 
-use crate::kernels::kernels;
+use crate::error::{LoadError, out_of_memory};
+use crate::kernels::{cpu_after_self_test, kernels};
 use crate::model::Model;
 use crate::pass::zeros;
-use crate::plan::{MatrixId, Plan, VectorId, Weight};
-use alloc::string::{String, ToString};
+use crate::plan::Plan;
+use crate::planner::{PlannedTensor, Weight};
+use crate::weights::Weights;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootllm_cores::Cores;
 use bootllm_model_file::{RowBuffer, RowError, RowRange, Tensor, for_each_f32_row};
 use bootllm_platform::ReadAt;
-use bootllm_quant::{Matrix, MatrixBuilder, PANEL, PackError};
+use bootllm_quant::{MatrixBuilder, PANEL, PackError};
 use bootllm_simd::Cpu;
 use core::mem;
+use core::ops::ControlFlow;
 
 /// How far loading has come, in bytes of tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,77 +24,6 @@ pub struct Loading {
     pub done: u64,
     /// Bytes of all tensors.
     pub total: u64,
-}
-
-/// Why a model could not be loaded.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum LoadError {
-    /// The weights could not be read, or are not numbers.
-    #[error(transparent)]
-    Rows(#[from] RowError),
-    /// The machine does not have the memory.
-    #[error("cannot allocate {} for {what}", bootllm_units::bytes(*bytes))]
-    OutOfMemory {
-        /// What for.
-        what: String,
-        /// Bytes that were asked for.
-        bytes: u64,
-    },
-    /// A factor that scales a frequency of RoPE is out of bounds.
-    #[error("a factor of the rotary frequencies is {found}; it must be 1 or more")]
-    RopeFactor {
-        /// Its value.
-        found: f32,
-    },
-    /// The user stopped it.
-    #[error("loading was stopped")]
-    Stopped,
-}
-
-pub(crate) fn out_of_memory(what: impl ToString, bytes: u64) -> LoadError {
-    LoadError::OutOfMemory { what: what.to_string(), bytes }
-}
-
-/// The weights of a model, by the handles of its plan.
-#[derive(Default)]
-pub(crate) struct Weights {
-    matrices: Vec<Option<Matrix>>,
-    vectors: Vec<Vec<f32>>,
-}
-
-impl Weights {
-    fn new(plan: &Plan) -> Result<Self, LoadError> {
-        let is_matrix = |weight: &Weight| matches!(weight, Weight::Matrix(_));
-        let matrices = plan.tensors.iter().filter(|t| is_matrix(&t.weight)).count();
-        let vectors = plan.tensors.len() - matrices;
-        let mut weights = Weights::default();
-        let bytes = matrices * size_of::<Option<Matrix>>() + vectors * size_of::<Vec<f32>>();
-        let failed = |_| out_of_memory("the tensors", bytes as u64);
-        weights.matrices.try_reserve_exact(matrices).map_err(failed)?;
-        weights.vectors.try_reserve_exact(vectors).map_err(failed)?;
-        weights.matrices.resize_with(matrices, || None);
-        weights.vectors.resize_with(vectors, Vec::new);
-        Ok(weights)
-    }
-
-    /// Weights that are one vector, for tests of what reads it.
-    #[cfg(test)]
-    pub(crate) fn with_vector(vector: Vec<f32>) -> (Self, VectorId) {
-        (Weights { matrices: Vec::new(), vectors: alloc::vec![vector] }, VectorId(0))
-    }
-
-    /// A weight matrix, packed.
-    pub(crate) fn matrix(&self, id: MatrixId) -> &Matrix {
-        match &self.matrices[id.0] {
-            Some(matrix) => matrix,
-            None => unreachable!("a model is made when every tensor is loaded"),
-        }
-    }
-
-    /// A vector of weights.
-    pub(crate) fn vector(&self, id: VectorId) -> &[f32] {
-        &self.vectors[id.0]
-    }
 }
 
 /// Loads a model step by step, so that whoever waits can be shown how far it is, and can stop it
@@ -129,8 +61,10 @@ impl Loader {
     /// [`LoadError::OutOfMemory`].
     pub fn new(plan: Arc<Plan>, cpu: Cpu, context: usize) -> Result<Self, LoadError> {
         let context = context.clamp(1, plan.shape().context);
-        let weights = Weights::new(&plan)?;
         let count = plan.tensors.len();
+        let is_matrix = |t: &&PlannedTensor| matches!(t.weight, Weight::Matrix(_));
+        let matrices = plan.tensors.iter().filter(is_matrix).count();
+        let weights = Weights::new(matrices, count - matrices)?;
         let mut order = Vec::new();
         let failed = |_| out_of_memory("the tensors", (count * size_of::<usize>()) as u64);
         order.try_reserve_exact(count).map_err(failed)?;
@@ -179,7 +113,7 @@ impl Loader {
         {
             self.begun += 1;
             let tensor = &self.plan.file().tensors()[self.plan.tensors[index].index];
-            self.weights.vectors[id.0] = read_vector(tensor, source)?;
+            self.weights.set_vector(id, read_vector(tensor, source)?);
             self.loading.done += tensor.bytes();
             return Ok(self.loading);
         }
@@ -204,7 +138,7 @@ impl Loader {
         if first + rows < tensor.rows() {
             self.builder = Some(matrix);
         } else if let Weight::Matrix(id) = planned.weight {
-            self.weights.matrices[id.0] = Some(matrix.finish());
+            self.weights.set_matrix(id, matrix.finish());
         }
         self.loading.done += RowRange { tensor, first, rows }.bytes();
         self.ready = next?;
@@ -248,9 +182,59 @@ impl Loader {
         let Loader { plan, cpu, context, weights, .. } = self;
         let mut ropes = Vec::new();
         for rope in &plan.ropes {
-            ropes.push(rope.table(&weights, context)?);
+            let factors = rope.factors.map(|id| weights.vector(id));
+            ropes.push((rope.table(factors, context)?, rope.pairing));
         }
-        Ok(Arc::new(Model { plan, weights, ropes, kernels: kernels(cpu), context }))
+        let kv_layers = plan.kv_layers().into();
+        Ok(Arc::new(Model { plan, weights, ropes, kernels: kernels(cpu), kv_layers, context }))
+    }
+}
+
+impl Model {
+    /// Loads a planned model out of `source`, to run with up to `context` positions (at most the
+    /// model's own), with the widest instruction set of the CPU that passes the self-test.
+    ///
+    /// The calling core reads, and all of `cores` pack. `progress` is called on the calling core
+    /// as bytes come in and may stop loading. [`Loader`] is the same without a callback.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn load(
+        plan: &Arc<Plan>,
+        source: &mut dyn ReadAt,
+        cores: &dyn Cores,
+        context: usize,
+        progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let cpu = cpu_after_self_test(Cpu::detect());
+        Model::load_for(cpu, plan, source, cores, context, progress)
+    }
+
+    /// The same with the instruction sets that `cpu` says, which are not tested here.
+    pub fn load_for(
+        cpu: Cpu,
+        plan: &Arc<Plan>,
+        source: &mut dyn ReadAt,
+        cores: &dyn Cores,
+        context: usize,
+        progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
+    ) -> Result<Arc<Self>, LoadError> {
+        /// Bytes between two calls of `progress`: often enough for an eye.
+        const OFTEN: u64 = 256 << 10;
+        let mut loader = Loader::new(plan.clone(), cpu, context)?;
+        let mut told = 0;
+        loop {
+            let loading = loader.step(source, cores)?;
+            if loading.done - told >= OFTEN || loading.done >= loading.total {
+                told = loading.done;
+                if progress(loading).is_break() {
+                    return Err(LoadError::Stopped);
+                }
+            }
+            if loading.done >= loading.total {
+                return loader.finish();
+            }
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! A pass: rows on their way through the layers.
 
-use crate::kernels::Kernels;
-use crate::load::Weights;
-use crate::plan::{Buffer, Plan};
+use crate::kernels::{Kernels, Pairing};
+use crate::planner::Buffer;
 use crate::state::Sequence;
 use crate::times::{Stage, Times};
+use crate::weights::Weights;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 use bootllm_cores::Cores;
@@ -17,6 +17,11 @@ use core::ops::ControlFlow;
 /// Rows of a pass, at most. Weights are read from memory once for all of them: with this many,
 /// reading takes less time than computing. A multiple of every product's tile.
 pub(crate) const MAX_ROWS: usize = 96;
+
+/// Rows of a pass, at most, with a context of `context` positions.
+pub(crate) fn max_rows(context: usize) -> usize {
+    context.min(MAX_ROWS)
+}
 
 /// Rows whose logits are computed together: enough that the output projection is read seldom, and
 /// few enough that the logits of a large vocabulary stay small beside the model.
@@ -61,7 +66,7 @@ pub type Interrupt<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
 pub(crate) struct Scratch {
     /// One for each [`Buffer`]: (row, width).
     buffers: Vec<Vec<f32>>,
-    /// Attention scores: (head, [`score_floats`](crate::blocks::score_floats)).
+    /// Attention scores: (head, [`score_floats`](crate::kernels::score_floats)).
     pub(crate) scores: Vec<f32>,
     /// Logits of some rows: (row, vocabulary).
     pub(crate) logits: Vec<f32>,
@@ -70,12 +75,16 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub(crate) fn new(plan: &Plan, context: usize) -> Result<Self, TryReserveError> {
+    /// `floats`: of each buffer, of the attention scores, and of the logits.
+    pub(crate) fn new(
+        floats: impl Iterator<Item = usize>,
+        input_words: usize,
+    ) -> Result<Self, TryReserveError> {
         let mut buffers = Vec::new();
-        for floats in plan.activations(context) {
+        for floats in floats {
             buffers.push(zeros(floats)?);
         }
-        let input = InputBuffer::new(plan.input_words(context))?;
+        let input = InputBuffer::new(input_words)?;
         let logits = buffers.pop().unwrap_or_default();
         let scores = buffers.pop().unwrap_or_default();
         Ok(Scratch { buffers, scores, logits, input })
@@ -93,9 +102,10 @@ pub(crate) fn zeros(count: usize) -> Result<Vec<f32>, TryReserveError> {
 /// Some rows on their way through the layers, and what an architecture computes with. Its methods
 /// are the blocks, in `blocks/`.
 pub(crate) struct Pass<'a> {
-    pub(crate) plan: &'a Plan,
+    /// Floats per row of each [`Buffer`].
+    pub(crate) widths: &'a [usize],
     pub(crate) weights: &'a Weights,
-    pub(crate) ropes: &'a [RopeTable],
+    pub(crate) ropes: &'a [(RopeTable, Pairing)],
     pub(crate) kernels: &'a dyn Kernels,
     pub(crate) cores: &'a dyn Cores,
     pub(crate) scratch: &'a mut Scratch,
@@ -111,7 +121,7 @@ pub(crate) struct Pass<'a> {
 impl Pass<'_> {
     /// Floats per row of a buffer.
     pub(crate) fn width(&self, buffer: Buffer) -> usize {
-        self.plan.buffers[buffer.0]
+        self.widths[buffer.0]
     }
 
     /// Takes a buffer out of the scratch memory, to be put back: so several can be borrowed at once.

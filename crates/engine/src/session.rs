@@ -1,7 +1,7 @@
 //! One sequence, for those who need no more.
 
 use crate::engine::{Engine, RunError};
-use crate::load::{LoadError, out_of_memory};
+use crate::error::{LoadError, out_of_memory};
 use crate::model::Model;
 use crate::pass::{MAX_ROWS, Row};
 use crate::state::{KvFormat, Sequence};

@@ -5,9 +5,12 @@
 //! keys so that the pairs that RoPE rotates lie side by side.
 
 use super::Architecture;
-use crate::blocks::{Activation, Attention, Linear, Pairing, RopeConfig};
+use crate::blocks::{Activation, Attention, Linear};
+use crate::kernels::Pairing;
 use crate::pass::{Pass, Stopped};
-use crate::plan::{Buffer, MatrixId, ModelShape, PlanError, Planner, RopeId, VectorId};
+use crate::planner::{
+    Buffer, MatrixId, ModelShape, PlanError, Planner, RopeConfig, RopeId, VectorId,
+};
 use crate::times::Stage;
 use alloc::boxed::Box;
 use alloc::format;

@@ -8,7 +8,7 @@ mod llama;
 mod qwen2;
 
 use crate::pass::{Pass, Stopped};
-use crate::plan::{ModelShape, PlanError, Planner};
+use crate::planner::{ModelShape, PlanError, Planner};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,12 +38,14 @@ pub(crate) fn plan(
     let name = planner.architecture();
     match ARCHITECTURES.iter().find(|(known, _)| *known == name) {
         Some((_, plan)) => plan(planner),
-        None => Err(PlanError::Architecture { found: name.chars().take(48).collect() }),
+        None => {
+            Err(PlanError::Architecture { found: name.chars().take(48).collect(), known: names() })
+        }
     }
 }
 
 /// The names of all architectures, for a message.
-pub(crate) fn names() -> String {
+fn names() -> String {
     let names: Vec<&str> = ARCHITECTURES.iter().map(|(name, _)| *name).collect();
     names.join(", ")
 }

@@ -4,9 +4,12 @@
 //! Keys and tensor names are those of llama.cpp (`llama-arch.cpp`).
 
 use super::Architecture;
-use crate::blocks::{Activation, Attention, Linear, Pairing, RopeConfig};
+use crate::blocks::{Activation, Attention, Linear};
+use crate::kernels::Pairing;
 use crate::pass::{Pass, Stopped};
-use crate::plan::{Buffer, MatrixId, ModelShape, PlanError, Planner, RopeId, VectorId};
+use crate::planner::{
+    Buffer, MatrixId, ModelShape, PlanError, Planner, RopeConfig, RopeId, VectorId,
+};
 use crate::times::Stage;
 use alloc::boxed::Box;
 use alloc::format;

@@ -1,10 +1,9 @@
 //! The gated feed-forward block's non-linearity.
 
 use crate::pass::Pass;
-use crate::plan::Buffer;
+use crate::planner::Buffer;
 use crate::times::Stage;
 use bootllm_cores::split_rows;
-use bootllm_simd::exp;
 
 /// What the gate goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +30,5 @@ impl Pass<'_> {
         self.put(gate, gates);
         self.put(up, ups);
         self.done(Stage::Activation);
-    }
-}
-
-/// `gate[i] = gelu(gate[i]) * up[i]`, where gelu(x) = x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³)))
-/// (Hendrycks and Gimpel, 2016).
-///
-/// 1 + tanh(u) is 2 − 2/(e^(2u) + 1), so gelu(x) = x − x/(e^(2u) + 1).
-#[inline(always)]
-pub(crate) fn gelu_times(gate: &mut [f32], up: &[f32]) {
-    const ROOT: f32 = 0.797_884_6;
-    for (gate, &up) in gate.iter_mut().zip(up) {
-        let x = *gate;
-        let u = ROOT * x * (1.0 + 0.044_715 * x * x);
-        *gate = (x - x / (exp(u + u) + 1.0)) * up;
     }
 }

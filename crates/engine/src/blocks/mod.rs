@@ -8,10 +8,7 @@ mod feed_forward;
 mod norm;
 mod projection;
 mod rope;
-#[cfg(test)]
-mod tests;
 
-pub(crate) use attention::{Attention, Head, Rules, attention, score_floats};
-pub(crate) use feed_forward::{Activation, gelu_times};
+pub(crate) use attention::Attention;
+pub(crate) use feed_forward::Activation;
 pub(crate) use projection::Linear;
-pub(crate) use rope::{Pairing, RopeConfig, rotate};

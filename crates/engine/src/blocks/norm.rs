@@ -1,7 +1,7 @@
 //! Norms and residual connections.
 
 use crate::pass::Pass;
-use crate::plan::{Buffer, VectorId};
+use crate::planner::{Buffer, VectorId};
 use crate::times::Stage;
 use bootllm_cores::split_rows;
 

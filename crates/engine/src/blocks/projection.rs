@@ -1,7 +1,7 @@
 //! Projections: products with weight matrices, with and without bias; embeddings and logits.
 
 use crate::pass::Pass;
-use crate::plan::{Buffer, MatrixId, VectorId};
+use crate::planner::{Buffer, MatrixId, VectorId};
 use crate::times::Stage;
 use alloc::vec::Vec;
 use bootllm_cores::split_rows;

@@ -9,8 +9,7 @@ pub(crate) use cells::{Cells, F16Cells, F32Cells, Q8Cells};
 pub use kv_cache::KvFormat;
 pub(crate) use kv_cache::{KvCache, KvLayer, TILE};
 
-use crate::load::{LoadError, out_of_memory};
-use crate::model::Model;
+use crate::error::{LoadError, out_of_memory};
 use alloc::sync::Arc;
 
 /// One text on its way through a model: how far it was fed, and its KV cache.
@@ -18,27 +17,26 @@ use alloc::sync::Arc;
 /// A sequence belongs to the model that it was made for. [`Engine::run`](crate::Engine::run) feeds
 /// rows of any number of sequences together.
 pub struct Sequence {
-    model: Arc<Model>,
+    layers: Arc<[KvLayer]>,
     pub(crate) cache: KvCache,
     context: usize,
     pub(crate) position: usize,
 }
 
 impl Sequence {
-    /// An empty sequence of up to `context` positions (at most the model's context). Everything that
-    /// feeding it needs is allocated here.
-    ///
-    /// # Errors
-    /// [`LoadError::OutOfMemory`].
-    pub fn new(model: &Arc<Model>, context: usize, format: KvFormat) -> Result<Self, LoadError> {
-        let context = context.clamp(1, model.context);
-        let cache = new_cache(model, context, format)?;
-        Ok(Sequence { model: model.clone(), cache, context, position: 0 })
+    /// An empty sequence that stores these layers.
+    pub(crate) fn with_layers(
+        layers: Arc<[KvLayer]>,
+        context: usize,
+        format: KvFormat,
+    ) -> Result<Self, LoadError> {
+        let cache = new_cache(&layers, context, format)?;
+        Ok(Sequence { layers, cache, context, position: 0 })
     }
 
-    /// The model it belongs to.
-    pub fn model(&self) -> &Arc<Model> {
-        &self.model
+    /// Whether it was made for the model whose layers these are.
+    pub(crate) fn stores(&self, layers: &Arc<[KvLayer]>) -> bool {
+        Arc::ptr_eq(&self.layers, layers)
     }
 
     /// How many tokens were fed: the position of the next one.
@@ -75,9 +73,9 @@ impl Sequence {
             return Ok(());
         }
         self.cache = KvCache::empty(before);
-        let result = new_cache(&self.model, self.context, format).map(|cache| self.cache = cache);
+        let result = new_cache(&self.layers, self.context, format).map(|cache| self.cache = cache);
         if result.is_err()
-            && let Ok(again) = new_cache(&self.model, self.context, before)
+            && let Ok(again) = new_cache(&self.layers, self.context, before)
         {
             self.cache = again;
         }
@@ -85,8 +83,7 @@ impl Sequence {
     }
 }
 
-fn new_cache(model: &Model, context: usize, format: KvFormat) -> Result<KvCache, LoadError> {
-    let layers = model.plan.kv_layers();
+fn new_cache(layers: &[KvLayer], context: usize, format: KvFormat) -> Result<KvCache, LoadError> {
     KvCache::new(layers, context, format)
         .map_err(|_| out_of_memory("the KV cache", KvCache::bytes(layers, context, format)))
 }

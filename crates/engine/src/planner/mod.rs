@@ -1,7 +1,16 @@
 //! What an architecture asks for while it plans.
 
-use super::{Buffer, KvId, MatrixId, PlanError, Planned, PlannedTensor, RopeId, VectorId, Weight};
-use crate::blocks::RopeConfig;
+mod error;
+mod handles;
+mod rope;
+
+pub use error::PlanError;
+pub use handles::ModelShape;
+pub(crate) use handles::{
+    Buffer, KvId, MatrixId, Planned, PlannedTensor, RopeId, VectorId, Weight,
+};
+pub(crate) use rope::RopeConfig;
+
 use crate::state::KvLayer;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -29,7 +38,7 @@ pub(crate) struct Planner<'f> {
 }
 
 impl<'f> Planner<'f> {
-    pub(super) fn new(file: &'f ModelFile) -> Result<Self, PlanError> {
+    pub(crate) fn new(file: &'f ModelFile) -> Result<Self, PlanError> {
         Ok(Planner {
             file,
             architecture: file.architecture().ok_or(PlanError::NoArchitecture)?,
@@ -258,7 +267,7 @@ impl<'f> Planner<'f> {
 
     /// What was asked for, unless the file has a key or a tensor that nobody asked for and that would
     /// change the result.
-    pub(super) fn finish(self) -> Result<Planned, PlanError> {
+    pub(crate) fn finish(self) -> Result<Planned, PlanError> {
         let unused = self.used.iter().position(|used| !used);
         if let Some(index) = unused {
             let tensor = self.file.tensors()[index].name.clone();

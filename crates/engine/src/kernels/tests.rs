@@ -1,10 +1,8 @@
-//! Each block against plain loops, to the bit, with every instruction set of this CPU.
+//! Each kernel against plain loops, to the bit, with every instruction set of this CPU.
 
 extern crate std;
 
-use super::{Head, Pairing, RopeConfig, Rules, gelu_times, rotate, score_floats};
-use crate::kernels::{Kernels, kernels};
-use crate::load::Weights;
+use super::{Head, Kernels, Pairing, Rules, gelu_times, kernels, rotate, score_floats};
 use crate::state::{KvCache, KvFormat, KvLayer};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -135,29 +133,6 @@ fn rope_rotates_pairs_in_both_pairings_and_leaves_the_rest_of_a_head() {
     let mut same = heads.clone();
     rotate(Pairing::Halves, &[], &mut same, 8);
     assert_eq!(same, heads);
-}
-
-#[test]
-fn rope_s_scalings_divide_frequencies() {
-    let plain = RopeConfig {
-        dimensions: 8,
-        base: 10_000.0,
-        pairing: Pairing::Adjacent,
-        divisor: 1.0,
-        factors: None,
-    };
-    let (weights, factors) = Weights::with_vector(vec![1.0, 2.0, 4.0, 8.0]);
-    let table = |config: RopeConfig| config.table(&weights, 17).unwrap();
-    let original = table(plain);
-    // Position 16 of a table that is scaled by 4 is position 4 of the original.
-    let scaled = table(RopeConfig { divisor: 4.0, ..plain });
-    assert_eq!(scaled.turns(16), original.turns(4));
-    // Llama 3's factors scale each pair by its own.
-    let stretched = table(RopeConfig { factors: Some(factors), ..plain });
-    for (pair, position) in [(0, 16), (1, 8), (2, 4), (3, 2)] {
-        assert_eq!(stretched.turns(16)[pair], original.turns(position)[pair]);
-    }
-    assert_eq!(plain.bytes(17), 17 * 4 * 8);
 }
 
 #[test]

@@ -1,6 +1,17 @@
 //! Vector maths compiled for the instruction set that is used, and its self-test.
 
-use crate::blocks::{Head, Pairing, Rules, attention, gelu_times, rotate, score_floats};
+mod attention;
+mod gelu;
+mod rope;
+#[cfg(test)]
+mod tests;
+
+use attention::attention;
+pub(crate) use attention::{Head, Rules, score_floats};
+use gelu::gelu_times;
+pub(crate) use rope::Pairing;
+use rope::rotate;
+
 use crate::state::{KvCache, KvFormat, KvLayer};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -10,7 +21,7 @@ use bootllm_simd::{Cpu, Isa, Simd, SimdOp, add, dispatch, rms_norm, silu_times};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What a forward pass does beside its products. Each function is the one of the same name in
-/// `bootllm-simd` or in `blocks/`.
+/// `bootllm-simd` or in this folder.
 pub(crate) trait Kernels: Send + Sync {
     fn isa(&self) -> Isa;
     fn rms_norm(&self, output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32);

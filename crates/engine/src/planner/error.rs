@@ -9,10 +9,12 @@ pub enum PlanError {
     #[error("general.architecture is missing: the file does not say what kind of model it is")]
     NoArchitecture,
     /// The model is of another architecture.
-    #[error("the architecture {found:?} cannot be run; these can: {}", crate::arch::names())]
+    #[error("the architecture {found:?} cannot be run; these can: {known}")]
     Architecture {
         /// Its name in the file.
         found: String,
+        /// The names of those that can be run.
+        known: String,
     },
     /// A key that the architecture needs is missing.
     #[error("{key} is missing: the model cannot be run without it")]

@@ -4,85 +4,16 @@
 //! tensors, activations, RoPE tables and cache layers, and gets a handle for each. The plan both
 //! sizes and allocates them: what is announced is what is taken, by construction.
 
-mod error;
-mod planner;
-
-pub use error::PlanError;
-pub(crate) use planner::Planner;
-
 use crate::arch::{self, Architecture};
-use crate::blocks::{RopeConfig, score_floats};
-use crate::kernels::CHECK_BYTES;
-use crate::pass::{MAX_ROWS, logits_rows};
+use crate::kernels::{CHECK_BYTES, score_floats};
+use crate::pass::{logits_rows, max_rows};
+use crate::planner::{ModelShape, PlanError, Planned, PlannedTensor, Planner, RopeConfig, Weight};
 use crate::state::{KvCache, KvFormat, KvLayer};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootllm_model_file::{ModelFile, RowRange, Tensor};
 use bootllm_quant::PANEL;
-
-/// A weight matrix of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MatrixId(pub(crate) usize);
-
-/// A vector of weights: a norm's, or biases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct VectorId(pub(crate) usize);
-
-/// Activations: one vector per row of a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Buffer(pub(crate) usize);
-
-/// A table of RoPE's rotations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RopeId(pub(crate) usize);
-
-/// A layer of the KV cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KvId(pub(crate) usize);
-
-/// What a model is, for people and for the parts around the engine. All numbers are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelShape {
-    /// The name of the architecture: `llama`.
-    pub architecture: &'static str,
-    /// Width of the residual stream: values per token between layers.
-    pub width: usize,
-    /// Width of the feed-forward block.
-    pub hidden: usize,
-    /// Layers.
-    pub layers: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads.
-    pub kv_heads: usize,
-    /// Values per head.
-    pub head_size: usize,
-    /// Tokens of the vocabulary.
-    pub vocab_size: usize,
-    /// Positions that the model was trained for.
-    pub context: usize,
-    /// Whether the output projection is the token embedding.
-    pub tied_embeddings: bool,
-}
-
-/// How the weights of a tensor are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weight {
-    /// Packed, in its own format.
-    Matrix(MatrixId),
-    /// As `f32`, whatever the file has.
-    Vector(VectorId),
-}
-
-/// A tensor that is loaded: its index in the file, and how it is kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlannedTensor {
-    pub(crate) index: usize,
-    pub(crate) weight: Weight,
-    /// Whether a decoded token reads all of it; of an embedding it reads a row.
-    pub(crate) read_per_token: bool,
-}
 
 /// What a model needs to run: checked, and nothing loaded yet.
 ///
@@ -206,20 +137,6 @@ impl Plan {
             loading: chunk.fold(0, u64::max).saturating_mul(2).max(CHECK_BYTES),
         }
     }
-}
-
-/// What a planner collected.
-pub(crate) struct Planned {
-    tensors: Vec<PlannedTensor>,
-    buffers: Vec<usize>,
-    ropes: Vec<RopeConfig>,
-    kv_layers: Vec<KvLayer>,
-    heads: usize,
-}
-
-/// Rows of a pass, at most, with a context of `context` positions.
-pub(crate) fn max_rows(context: usize) -> usize {
-    context.min(MAX_ROWS)
 }
 
 fn packed_bytes(tensor: &Tensor) -> u64 {
