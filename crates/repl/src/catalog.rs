@@ -31,14 +31,14 @@ pub(crate) struct Refused {
     pub(crate) name: String,
     pub(crate) reason: String,
     /// Whether it is no model at all, rather than one that cannot be run.
-    pub(crate) is_other: bool,
+    is_other: bool,
 }
 
 /// What was found.
 #[derive(Default)]
 pub(crate) struct Catalog {
     pub(crate) models: Vec<CatalogEntry>,
-    pub(crate) refused: Vec<Refused>,
+    refused: Vec<Refused>,
     /// Folders and volumes that were not looked at.
     pub(crate) skipped: Vec<Skipped>,
     /// Volumes that cannot be read.
@@ -47,6 +47,15 @@ pub(crate) struct Catalog {
     pub(crate) unopened: usize,
     /// Whether the user stopped the search.
     pub(crate) stopped: bool,
+}
+
+impl Catalog {
+    /// The files that are worth a remark: that a file is something else than a model matters only
+    /// where no model was found.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = &Refused> {
+        let any = !self.models.is_empty();
+        self.refused.iter().filter(move |refused| !(any && refused.is_other))
+    }
 }
 
 /// A search for models, one step at a time. Names come first; files are opened afterwards, and only

@@ -187,6 +187,9 @@ fn choose(
     automatic: bool,
 ) -> Choice {
     if automatic && catalog.models.len() == 1 {
+        if catalog.refused().next().is_some() {
+            world.terminal.quiet("Some files cannot be used; /models says which, and why.\n");
+        }
         return Choice::Model(0);
     }
     let mut automatic = automatic;

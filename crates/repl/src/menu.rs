@@ -148,31 +148,32 @@ impl<'c> Menu<'c> {
     /// longer applies.
     pub(crate) fn draw(&mut self, size: Size, at_end: bool) -> String {
         let columns = size.columns.saturating_sub(1);
-        let mut below = self.remarks(columns);
-        below.push(String::new());
-        below.extend(wrapped(&self.help(), columns, 0));
+        let remarks = self.remarks(columns);
+        let help = wrapped(&self.help(), columns, 0);
         let above = Vec::from([dim(&cut(&self.machine, columns)), String::new()]);
-        let room = size.rows.saturating_sub(above.len() + below.len() + 1).max(FEWEST_MODELS);
+        let others = above.len() + remarks.len() + 1 + help.len() + 1;
+        let room = size.rows.saturating_sub(others).max(FEWEST_MODELS);
         let mut lines = above;
         if self.catalog.models.is_empty() {
             lines.extend(wrapped(NO_MODEL, columns, 0));
         } else {
             lines.extend(self.models(room, size.columns));
         }
-        let mut text = match self.drawn {
+        let text = match self.drawn {
             0 => String::new(),
             1 => "\r\x1b[J".into(),
             drawn => format!("\x1b[{}A\r\x1b[J", drawn - 1),
         };
+        lines.extend(remarks);
+        lines.push(String::new());
         if at_end {
             self.drawn = 0;
-            text += &(lines.join("\n") + "\n\n");
+            lines.push(String::new());
         } else {
-            lines.extend(below);
+            lines.extend(help);
             self.drawn = lines.len();
-            text += &lines.join("\n");
         }
-        text
+        text + &lines.join("\n")
     }
 
     /// The lines of the models around the one that is selected.
@@ -209,10 +210,7 @@ impl<'c> Menu<'c> {
                     .map(|line| dim(&format!("      {line}"))),
             );
         };
-        // That a file is something else matters only where there is nothing better.
-        let any = !catalog.models.is_empty();
-        let refused: Vec<_> =
-            catalog.refused.iter().filter(|refused| !(any && refused.is_other)).collect();
+        let refused: Vec<_> = catalog.refused().collect();
         for refused in refused.iter().take(MOST_REFUSED) {
             remark(&format!("{} cannot be used: {}", refused.name, refused.reason));
         }
