@@ -2,7 +2,9 @@
 
 use bootllm_model_file::{Config, ReadError, Version};
 use bootllm_quant::Encoding;
-use bootllm_tests::{Gguf, SmallModel, VERSIONS, string, value, vocabulary, vocabulary_of};
+use bootllm_tests::{
+    Gguf, GgufTensor, SmallModel, VERSIONS, qwen2, string, value, vocabulary, vocabulary_of,
+};
 
 /// Numbers of files, and the beginnings of files of other kinds.
 pub const NUMBERS: &[&[u8]] = &[
@@ -136,10 +138,10 @@ pub fn model_files() -> Vec<(String, Vec<u8>)> {
         kv_heads: 2,
         vocab_size: 11,
         context: 37,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..SmallModel::smallest().config
     };
-    let shared = Config { heads: 2, shared_classifier: true, ..small };
+    let shared = Config { heads: 2, tied_embeddings: true, ..small };
     let smallest = SmallModel::smallest().config;
     let mut seeds = Vec::new();
     let mut add = |name: &str, bytes: Vec<u8>| seeds.push((name.into(), bytes));
@@ -209,13 +211,13 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
         kv_heads: 2,
         vocab_size: 11,
         context: 37,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..SmallModel::smallest().config
     };
     let mut seeds = Vec::new();
     let mut add = |name: &str, bytes: Vec<u8>| seeds.push((name.into(), bytes));
-    for weights in Encoding::IN_GGUF {
-        let name = weights.format().name();
+    for weights in Encoding::writable() {
+        let name = weights.name();
         add(name, SmallModel { config, seed: 9 }.gguf(weights));
     }
     let words = Config { vocab_size: vocabulary().len(), ..SmallModel::smallest().config };
@@ -235,6 +237,19 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
         add(&format!("huge-{name}"), parts().with(&key, value::u32(u32::MAX)).bytes());
         add(&format!("no-{name}"), parts().without(&key).bytes());
     }
+    add("qwen2", qwen2(&SmallModel { config, seed: 9 }, Encoding::Q8_0));
+    for (name, factors) in [("rope-factors", [1.0, 2.0, 3.0, 4.0]), ("tiny-factors", [1e-38; 4])] {
+        let bytes = factors.iter().flat_map(|factor: &f32| factor.to_le_bytes()).collect();
+        let factors = GgufTensor {
+            name: "rope_freqs.weight".into(),
+            dimensions: vec![4],
+            kind: 0,
+            bytes,
+        };
+        let file = Gguf::parse(&SmallModel { config, seed: 9 }.gguf(Encoding::F32));
+        add(name, file.tensors(|all| all.push(factors)).bytes());
+    }
+    add("unknown-format", parts().tensors(|all| all[1].kind = 24).bytes());
     let nested = value::array(9, 1, &[])[4..].repeat(3);
     let nested = [9u32.to_le_bytes().as_slice(), &nested, &value::u32(7)[..4], &[0; 8]].concat();
     add("nested", parts().with("some.arrays", nested).bytes());

@@ -17,7 +17,7 @@ mod vocabulary;
 
 pub use gguf::{Gguf, GgufTensor, string, value};
 pub use machine::{Fault, Played, Stage};
-pub use model::{SmallModel, VERSIONS, formats};
+pub use model::{NoClock, SmallModel, VERSIONS, digest, formats, load, plan, qwen2, write_text};
 pub use program::{Folder, Outcome, Program, arguments, bootllm, folder_with_model, set};
 pub use reference::Reference;
 pub use script::{Script, typed};

@@ -141,7 +141,7 @@ impl Drop for Folder {
 /// A folder with a model, `story.bin`, and its tokenizer.
 pub fn folder_with_model() -> (Folder, PathBuf) {
     let folder = Folder::new();
-    let model = folder.file("story.bin", &SmallModel::shared_classifier().file(Version::V1));
+    let model = folder.file("story.bin", &SmallModel::tied_embeddings().file(Version::V1));
     folder.file("story.tokenizer.bin", &vocabulary().write());
     (folder, model)
 }

@@ -1,7 +1,7 @@
 //! A forward pass as plain as it can be, to hold the engine against.
 
 use crate::Gguf;
-use bootllm_model_file::{Config, FileFormat, Version};
+use bootllm_model_file::{Config, OutputFormat, Version};
 use bootllm_simd::{RopeTable, exp};
 
 /// A model's forward pass in llama2.c's order, straight from the bytes of its file: loops over
@@ -11,6 +11,8 @@ pub struct Reference {
     config: Config,
     weights: Weights,
     rope: RopeTable,
+    /// Whether RoPE rotates the halves of a head (Qwen2), not neighbours.
+    halves: bool,
     /// (layer, position): keys and values.
     cache: Vec<Vec<[Vec<f32>; 2]>>,
 }
@@ -30,6 +32,8 @@ struct Weights {
     w3: Vec<Matrix>,
     output_norm: Vec<f32>,
     output: Matrix,
+    /// Per layer, what is added to queries, keys and values (Qwen2); empty: nothing.
+    biases: Vec<[Vec<f32>; 3]>,
 }
 
 /// Weights as the file has them.
@@ -46,13 +50,14 @@ struct Matrix {
 
 impl Reference {
     /// Reads a file of this shape and format.
-    pub fn new(file: &[u8], config: Config, format: impl Into<FileFormat>) -> Self {
+    pub fn new(file: &[u8], config: Config, format: impl Into<OutputFormat>) -> Self {
         let rope = RopeTable::new(config.head_size(), config.context, config.rope_base);
         let weights = match format.into() {
-            FileFormat::Llama2c(version) => Weights::read(file, &config, version),
-            FileFormat::Gguf { .. } => Weights::of_gguf(&Gguf::parse(file), &config),
+            OutputFormat::Llama2c(version) => Weights::read(file, &config, version),
+            OutputFormat::Gguf(_) => Weights::of_gguf(&Gguf::parse(file), &config),
         };
         Reference {
+            halves: !weights.biases.is_empty(),
             weights,
             rope: rope.expect("memory for a small table"),
             cache: vec![Vec::new(); config.layers],
@@ -62,17 +67,23 @@ impl Reference {
 
     /// Feeds the token of the next position; gives the logits of the one after it.
     pub fn forward(&mut self, token: u32) -> Vec<f32> {
-        let Reference { config, weights, rope, cache } = self;
+        let Reference { config, weights, rope, cache, halves } = self;
         let (head_size, heads_per_key) = (config.head_size(), config.heads / config.kv_heads);
         let mut x = weights.embedding.row(token as usize, config.dim);
         for (layer, cache) in cache.iter_mut().enumerate() {
             let normed = rms_norm(&x, &weights.attention_norm[layer], config.norm_epsilon);
             let mut query = weights.query[layer].multiply(&normed);
             let mut key = weights.key[layer].multiply(&normed);
-            let value = weights.value[layer].multiply(&normed);
-            let position = cache.len();
-            rotate(&mut query, rope.turns(position));
-            rotate(&mut key, rope.turns(position));
+            let mut value = weights.value[layer].multiply(&normed);
+            if let Some([q, k, v]) = weights.biases.get(layer) {
+                add(&mut query, q);
+                add(&mut key, k);
+                add(&mut value, v);
+            }
+            let turns = rope.turns(cache.len());
+            let rotate = if *halves { rotate_halves } else { rotate };
+            rotate(&mut query, turns);
+            rotate(&mut key, turns);
             cache.push([key, value]);
 
             let mut heads = vec![0.0f32; config.dim];
@@ -177,6 +188,16 @@ fn rotate(heads: &mut [f32], turns: &[(f32, f32)]) {
     }
 }
 
+fn rotate_halves(heads: &mut [f32], turns: &[(f32, f32)]) {
+    for head in heads.chunks_mut(2 * turns.len()) {
+        for (i, (cos, sin)) in turns.iter().enumerate() {
+            let (a, b) = (head[i], head[i + turns.len()]);
+            head[i] = a * cos - b * sin;
+            head[i + turns.len()] = a * sin + b * cos;
+        }
+    }
+}
+
 fn add(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
@@ -218,8 +239,7 @@ impl Weights {
             w.w2 = r.matrices(layers, dim * hidden_dim);
             w.w3 = r.matrices(layers, hidden_dim * dim);
         }
-        w.output =
-            if config.shared_classifier { w.embedding.clone() } else { r.matrix(vocabulary) };
+        w.output = if config.tied_embeddings { w.embedding.clone() } else { r.matrix(vocabulary) };
         assert!(r.bytes.is_empty(), "{} bytes are left", r.bytes.len());
         w
     }
@@ -234,6 +254,10 @@ impl Weights {
         };
         let norms = |name: &str| layers(name).into_iter().map(|norm| norm.values).collect();
         let own = file.tensor("output.weight").map(|_| matrix("output"));
+        let biased = file.tensor("blk.0.attn_q.bias").is_some();
+        let bias = |name: String| Matrix::of_gguf(file, &name).values;
+        let of_layer = |layer| ["q", "k", "v"].map(|p| bias(format!("blk.{layer}.attn_{p}.bias")));
+        let biases = (0..config.layers).take_while(|_| biased).map(of_layer);
         Weights {
             embedding: matrix("token_embd"),
             attention_norm: norms("attn_norm"),
@@ -247,6 +271,7 @@ impl Weights {
             w3: layers("ffn_up"),
             output_norm: matrix("output_norm").values,
             output: own.unwrap_or_else(|| matrix("token_embd")),
+            biases: biases.collect(),
         }
     }
 }

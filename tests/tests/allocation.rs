@@ -2,20 +2,19 @@
 //! and what is done where there is too little.
 
 use bootllm_bench::{Limits, Progress, Work, memory_needed, run};
-use bootllm_chat::generate;
 use bootllm_cores::OneCore;
-use bootllm_engine::{KvFormat, Memory, Model, Session};
+use bootllm_engine::{KvFormat, Model, Session};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, Version};
-use bootllm_platform::Clock;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_simd::Cpu;
-use bootllm_tests::{SmallModel, formats, vocabulary};
+use bootllm_tests::{NoClock, SmallModel, formats, plan, vocabulary, write_text};
 use bootllm_tokenizer::Decoder;
 use core::cell::Cell;
 use core::ops::ControlFlow;
 use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 
 /// The system's allocator, with a count of what each thread asks of it and a limit to that.
 struct Counting;
@@ -94,7 +93,7 @@ fn the_counter_counts() {
 fn no_token_allocates() {
     let tokenizer = vocabulary();
     let threads = Threads::start(2).unwrap();
-    for model in [SmallModel::shared_classifier(), SmallModel::own_classifier()] {
+    for model in [SmallModel::tied_embeddings(), SmallModel::untied_embeddings()] {
         for format in formats(&model.config) {
             let loaded = model.load(format);
             for settings in SETTINGS {
@@ -117,27 +116,16 @@ fn no_token_allocates() {
     }
 }
 
-struct NoClock;
-
-impl Clock for NoClock {
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 #[test]
 fn a_long_text_allocates_no_more_than_a_short_one() {
-    let model = SmallModel::shared_classifier().load(Version::V1);
-    let tokenizer = vocabulary();
+    let model = SmallModel::tied_embeddings().load(Version::V1);
+    let tokenizer = Arc::new(vocabulary());
     let mut session = Session::new(&model, &OneCore).unwrap();
     for settings in SETTINGS {
         let mut calls = |length| {
-            let mut sampler = Sampler::new(&settings, 3, tokenizer.len()).unwrap();
-            let show = &mut |_: &str| ControlFlow::Continue(());
+            let sampler = Sampler::new(&settings, 3, tokenizer.len()).unwrap();
             let ((), calls, _) = counted(|| {
-                generate(&mut session, &tokenizer, &mut sampler, &[1], length, &NoClock, show)
-                    .map(drop)
-                    .unwrap();
+                write_text(&mut session, &tokenizer, sampler, &[1], length).map(drop).unwrap();
             });
             calls
         };
@@ -149,9 +137,7 @@ fn a_long_text_allocates_no_more_than_a_short_one() {
 #[test]
 fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
     let threads = Threads::start(2).unwrap();
-    let small = SmallModel::shared_classifier();
-    let bytes = small.file(Version::V1);
-    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+    let small = SmallModel::tied_embeddings();
     let model = small.load(Version::V1);
     let (mut begun, mut tokens) = (0, 0);
     let watch = &mut |progress| {
@@ -172,7 +158,7 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
     });
     // A prompt is fed at once.
     assert_eq!(tokens, 4 * (1 + 20));
-    let announced = memory_needed(&file, model.context(), kv_format);
+    let announced = memory_needed(model.plan(), model.context(), kv_format);
     // Beside it there are a few numbers.
     assert!(peak as u64 <= announced + (64 << 10), "{peak} of {announced}");
 }
@@ -180,10 +166,10 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
 /// Loading's peak against what was announced, for models of very different shapes.
 #[test]
 fn memory_is_what_was_announced() {
-    let small = SmallModel::shared_classifier().config;
+    let small = SmallModel::tied_embeddings().config;
     let shapes = [
         small,
-        SmallModel::own_classifier().config,
+        SmallModel::untied_embeddings().config,
         SmallModel::smallest().config,
         Config { context: 5000, ..small },
         Config { hidden_dim: 6000, ..small },
@@ -195,19 +181,20 @@ fn memory_is_what_was_announced() {
         let model = SmallModel { config, seed: 1 };
         for format in formats(&config) {
             let bytes = model.file(format);
-            let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
+            let plan = plan(&bytes);
             for context in [config.context, config.context / 2] {
-                let announced = Memory::needed(&file, context);
+                let announced = plan.memory(context, KvFormat::F32);
                 let progress = &mut |_| ControlFlow::Continue(());
                 let ((), _, peak) = counted(|| {
-                    let model =
-                        Model::load(&OneCore, &file, &mut bytes.as_slice(), context, progress)
-                            .unwrap();
+                    let source = &mut bytes.as_slice();
+                    let model = Model::load(&plan, source, &OneCore, context, progress).unwrap();
                     drop(Session::new(&model, &OneCore).unwrap());
                 });
                 // The chunk is free again before the session is made, and what is kept of a tensor
                 // beside its weights is announced generously.
-                let least = announced.total() - announced.chunk - 256 * file.tensors().len() as u64;
+                let least = announced.total()
+                    - announced.loading
+                    - 256 * plan.file().tensors().len() as u64;
                 let most = announced.total();
                 let context = format!("{format}, {config:?}, {context} of the context");
                 assert!((least..=most).contains(&(peak as u64)), "{context}: {peak} {announced:?}");
@@ -226,38 +213,35 @@ fn with_only<T>(more: u64, work: impl FnOnce() -> T) -> T {
 
 #[test]
 fn another_form_of_keys_and_values_needs_no_room_for_both() {
-    let config = Config { context: 3000, ..SmallModel::shared_classifier().config };
+    let config = Config { context: 3000, ..SmallModel::tied_embeddings().config };
     let small = SmallModel { config, seed: 1 };
-    let bytes = small.file(Version::V1);
-    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-    let [full, half, _] =
-        KvFormat::ALL.map(|kv| Memory::needed_with(&file, config.context, kv).kv_cache);
     let model = small.load(Version::V1);
+    let [full, half, _] = KvFormat::ALL.map(|kv| model.plan().memory(config.context, kv).kv_cache);
     let feed = |session: &mut Session<'_>| session.decode(7).map(|logits| logits.to_vec());
     let logits = KvFormat::ALL
-        .map(|kv| feed(&mut Session::with_cache(&model, &OneCore, kv).unwrap()).unwrap());
-    let mut session = Session::with_cache(&model, &OneCore, KvFormat::F16).unwrap();
+        .map(|kv| feed(&mut Session::with_kv_format(&model, &OneCore, kv).unwrap()).unwrap());
+    let mut session = Session::with_kv_format(&model, &OneCore, KvFormat::F16).unwrap();
 
     // One byte too few: it stays as it was. An error has a few words.
     assert!(full - half > 4096);
     for less in [1, full - half - 1024] {
         feed(&mut session).unwrap();
-        let kept = with_only(full - half - less, || session.keep_in(KvFormat::F32));
+        let kept = with_only(full - half - less, || session.sequence.set_kv_format(KvFormat::F32));
         assert!(kept.unwrap_err().to_string().contains("the KV cache"));
-        assert_eq!((session.kv_format(), session.position()), (KvFormat::F16, 0));
+        assert_eq!((session.sequence.kv_format(), session.position()), (KvFormat::F16, 0));
         assert!(feed(&mut session).unwrap() == logits[1]);
     }
-    with_only(full - half, || session.keep_in(KvFormat::F32)).unwrap();
+    with_only(full - half, || session.sequence.set_kv_format(KvFormat::F32)).unwrap();
     assert!(feed(&mut session).unwrap() == logits[0]);
 
     // Somebody else has taken the memory meanwhile.
     LIMIT.set(COUNT.get().bytes - full as i64 / 2 - 1);
-    let kept = session.keep_in(KvFormat::F16);
+    let kept = session.sequence.set_kv_format(KvFormat::F16);
     LIMIT.set(i64::MAX);
     assert!(kept.is_err());
     assert!(feed(&mut session).unwrap_err().to_string().contains("0 tokens is full"));
     for (kv, logits) in KvFormat::ALL.into_iter().zip(&logits) {
-        session.keep_in(kv).unwrap();
+        session.sequence.set_kv_format(kv).unwrap();
         assert!(feed(&mut session).unwrap() == *logits);
     }
 }

@@ -2,14 +2,18 @@
 //! them, on however many cores, and however the tokens are fed.
 
 use bootllm_cores::OneCore;
-use bootllm_engine::{BATCH, KvFormat, Model, Session, checked};
+use bootllm_engine::{KvFormat, Model, Session, cpu_after_self_test};
 use bootllm_host::Threads;
-use bootllm_model_file::{Config, FileFormat, Target, Version, convert, largest_group};
+use bootllm_model_file::{Config, OutputFormat, Version, convert, largest_group};
 use bootllm_quant::Encoding;
-use bootllm_simd::{Cpu, Isa};
-use bootllm_tests::{Reference, SmallModel, shared};
+use bootllm_simd::{Cpu, Isa, is_available};
+use bootllm_tests::{Reference, SmallModel, plan, shared};
 use core::iter::repeat_n;
 use core::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Rows that a pass takes at most.
+const PASS: usize = 96;
 
 /// How many threads compute, one count after the other.
 const THREADS: [usize; 4] = [1, 2, 3, 4];
@@ -30,12 +34,12 @@ const PLANS: [Plan; 7] = [
     &[(5, 3)],
     &[(48, 2)],
     // More than are taken at once.
-    &[(BATCH + 1, 3)],
+    &[(PASS + 1, 3)],
     &[(3, 1), (33, 2), (7, 1), (17, 2)],
 ];
 
 /// What the longest plan needs.
-const TOKENS: usize = BATCH + 4;
+const TOKENS: usize = PASS + 4;
 
 /// A model file, and tokens to feed it with.
 struct Case {
@@ -46,31 +50,26 @@ struct Case {
 
 impl Case {
     /// The model in this format.
-    fn new(name: &str, file: &[u8], format: FileFormat) -> Self {
+    fn new(name: &str, file: &[u8], format: OutputFormat) -> Self {
         let mut source = file;
         let model = bootllm_model_file::read(&mut source).unwrap();
-        let target = match format {
-            FileFormat::Llama2c(version) => version.into(),
-            FileFormat::Gguf { weights } => Target::Gguf { weights, tokens: None },
-        };
         let mut converted = Vec::new();
-        convert(&model, &mut source, target, &mut converted, &mut |_| {}).unwrap();
-        let token = |i: usize| (i * 37 + i * i * 11) % model.config.vocab_size;
+        convert(&model, &mut source, format, None, &mut converted, &mut |_| {}).unwrap();
+        let token = |i: usize| (i * 37 + i * i * 11) % model.vocab_size().unwrap();
         let tokens = (0..TOKENS).map(|i| token(i) as u32).collect();
         Case { name: format!("{name} as {format}"), file: converted, tokens }
     }
 
-    fn load(&self, cpu: Cpu) -> Model {
-        let file = bootllm_model_file::read(&mut self.file.as_slice()).unwrap();
+    fn load(&self, cpu: Cpu) -> Arc<Model> {
         let (source, progress) = (&mut self.file.as_slice(), &mut |_| ControlFlow::Continue(()));
-        Model::load_for(cpu, &OneCore, &file, source, TOKENS, progress).unwrap()
+        Model::load_for(cpu, &plan(&self.file), source, &OneCore, TOKENS, progress).unwrap()
     }
 
     /// Holds every path against plain Rust on one core, token by token.
     fn check(&self, teams: &[Threads]) {
         let plain = self.load(Cpu::detect().only(Isa::Scalar));
         let expected = KvFormat::ALL.map(|format| {
-            let mut session = Session::with_cache(&plain, &OneCore, format).unwrap();
+            let mut session = Session::with_kv_format(&plain, &OneCore, format).unwrap();
             self.logits(&mut session, PLANS[0])
         });
         // In which form keys and values are kept does change the logits.
@@ -81,7 +80,8 @@ impl Case {
             let isa = cpu.widest();
             for (format, expected) in KvFormat::ALL.into_iter().zip(&expected) {
                 for team in teams {
-                    let mut session = Session::with_cache(&model, team.cores(), format).unwrap();
+                    let mut session =
+                        Session::with_kv_format(&model, team.cores(), format).unwrap();
                     for &plan in plans {
                         session.rewind(0);
                         let logits = self.logits(&mut session, plan);
@@ -103,9 +103,8 @@ impl Case {
     fn prompt_logits(&self, session: &mut Session<'_>) -> Vec<Vec<u32>> {
         session.rewind(0);
         let mut all = Vec::new();
-        let mut room = vec![0.0; 7 * session.model().config().vocab_size + 1];
         let take = &mut |logits: &mut [f32]| all.push(bits(logits));
-        session.prefill_with_logits(&self.tokens, &mut room, take).unwrap();
+        session.prefill_with_logits(&self.tokens, take).unwrap();
         all
     }
 
@@ -134,13 +133,13 @@ fn bits(logits: &[f32]) -> Vec<u32> {
 /// another.
 fn instruction_sets() -> impl Iterator<Item = Cpu> {
     let cpu = Cpu::detect();
-    let runs = move |isa: &Isa| Encoding::F32.format().product(cpu, *isa).is_some();
+    let runs = move |isa: &Isa| is_available(cpu, *isa);
     Isa::ALL.into_iter().filter(runs).map(move |isa| cpu.only(isa))
 }
 
 /// Small models whose rows fill no panel of 32, and one whose rows are blocks of 32 in all formats.
 fn small_models() -> [SmallModel; 3] {
-    let small = SmallModel::shared_classifier().config;
+    let small = SmallModel::tied_embeddings().config;
     let odd = Config { dim: 66, hidden_dim: 33, heads: 3, kv_heads: 1, layers: 2, ..small };
     // Rows of 31, which stay in f16 where weights are blocks, beside rows of blocks.
     let mixed = Config { dim: 96, hidden_dim: 31, heads: 3, kv_heads: 3, layers: 2, ..small };
@@ -150,14 +149,14 @@ fn small_models() -> [SmallModel; 3] {
         heads: 2,
         kv_heads: 1,
         layers: 2,
-        shared_classifier: false,
+        tied_embeddings: false,
         ..small
     };
     [odd, mixed, blocks].map(|config| SmallModel { config, seed: config.dim as u64 })
 }
 
 /// Checks all models in the format that a model's shape gives.
-fn check(format: fn(&Config) -> FileFormat) {
+fn check(format: fn(&Config) -> OutputFormat) {
     let counts = if emulated() { &THREADS[1..2] } else { &THREADS };
     let teams: Vec<_> = counts.iter().map(|&count| Threads::start(count).unwrap()).collect();
     for model in small_models() {
@@ -173,13 +172,13 @@ fn check(format: fn(&Config) -> FileFormat) {
     }
     let Some(folder) = shared("the logits of stories260K on every path") else { return };
     let file = std::fs::read(folder.join("models/stories260K.bin")).unwrap();
-    let config = bootllm_model_file::read(&mut file.as_slice()).unwrap().config;
+    let config = Config::of(&bootllm_model_file::read(&mut file.as_slice()).unwrap()).unwrap();
     Case::new("stories260K", &file, format(&config)).check(&teams);
 }
 
 impl Case {
     /// What the other paths are held against is what plain loops over the file make.
-    fn check_reference(&self, config: &Config, format: FileFormat) {
+    fn check_reference(&self, config: &Config, format: OutputFormat) {
         let mut reference = Reference::new(&self.file, *config, format);
         let model = self.load(Cpu::detect().only(Isa::Scalar));
         let logits = self.logits(&mut Session::new(&model, &OneCore).unwrap(), PLANS[0]);
@@ -192,32 +191,32 @@ impl Case {
 /// By the check that drops one that has not.
 #[test]
 fn every_instruction_set_of_this_cpu_has_the_bits_of_plain_rust() {
-    assert_eq!(checked(Cpu::detect()), Cpu::detect());
+    assert_eq!(cpu_after_self_test(Cpu::detect()), Cpu::detect());
 }
 
 #[test]
 fn f32_has_the_same_bits_on_every_path() {
-    check(|_| FileFormat::Gguf { weights: Encoding::F32 });
+    check(|_| Encoding::F32.into());
 }
 
 #[test]
 fn f16_has_the_same_bits_on_every_path() {
-    check(|_| FileFormat::Gguf { weights: Encoding::F16 });
+    check(|_| Encoding::F16.into());
 }
 
 #[test]
 fn bf16_has_the_same_bits_on_every_path() {
-    check(|_| FileFormat::Gguf { weights: Encoding::Bf16 });
+    check(|_| Encoding::Bf16.into());
 }
 
 #[test]
 fn q8_0_has_the_same_bits_on_every_path() {
-    check(|_| FileFormat::Gguf { weights: Encoding::Q8_0 });
+    check(|_| Encoding::Q8_0.into());
 }
 
 #[test]
 fn q4_0_has_the_same_bits_on_every_path() {
-    check(|_| FileFormat::Gguf { weights: Encoding::Q4_0 });
+    check(|_| Encoding::Q4_0.into());
 }
 
 #[test]

@@ -1,25 +1,25 @@
 //! The engine against references: to the bit.
 
-use bootllm_chat::{DIGEST_POSITIONS, Digest, report};
+use bootllm_chat::{DIGEST_POSITIONS, report};
 use bootllm_cores::{Cores, OneCore};
-use bootllm_engine::{Model, Session, SessionError};
+use bootllm_engine::{Model, RunError, Session};
 use bootllm_host::Threads;
-use bootllm_model_file::{Part, Version, convert, largest_group};
+use bootllm_model_file::{Config, FileFormat, TensorRole, Version, convert, largest_group};
 use bootllm_sampling::likeliest;
-use bootllm_tests::{Reference, SmallModel, VERSIONS, formats, shared};
+use bootllm_tests::{Reference, SmallModel, VERSIONS, digest, formats, load, shared};
 use bootllm_tokenizer::BOS;
-use core::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 const MODELS: [fn() -> SmallModel; 3] =
-    [SmallModel::shared_classifier, SmallModel::own_classifier, SmallModel::smallest];
+    [SmallModel::tied_embeddings, SmallModel::untied_embeddings, SmallModel::smallest];
 
 fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
 }
 
 /// The bits of the logits at each position, the likeliest token being fed next.
-fn greedy(model: &Model, cores: &dyn Cores) -> Vec<Vec<u32>> {
+fn greedy(model: &Arc<Model>, cores: &dyn Cores) -> Vec<Vec<u32>> {
     let mut session = Session::new(model, cores).unwrap();
     let mut token = BOS;
     let mut next = |_| {
@@ -56,7 +56,7 @@ fn logits_are_those_of_plain_loops_on_one_core_and_on_several() {
 /// The checksums were printed when the test was written. Every machine must print them.
 #[test]
 fn logits_are_the_same_on_every_machine() {
-    let model = SmallModel::shared_classifier();
+    let model = SmallModel::tied_embeddings();
     for (version, checksum) in
         VERSIONS.into_iter().zip(["657e745e98c57776", "657e745e98c57776", "65006096fa469405"])
     {
@@ -77,13 +77,8 @@ fn the_built_in_models_have_the_digests_of_their_cards() {
     for name in ["bedtime-stories", "shakespeare"] {
         let bytes = std::fs::read(folder.join(name).with_extension("bin")).unwrap();
         let card = std::fs::read_to_string(folder.join(name).with_extension("md")).unwrap();
-        let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-        let progress = &mut |_| ControlFlow::Continue(());
-        let cores = threads.cores();
-        let model = Model::load(cores, &file, &mut bytes.as_slice(), 256, progress).unwrap();
-        let mut session = Session::new(&model, cores).unwrap();
-        let go_on = &mut |_, _| ControlFlow::Continue(());
-        let digest = Digest::compute(&mut session, BOS, DIGEST_POSITIONS, go_on).unwrap();
+        let mut session = Session::new(&load(&bytes, 256), threads.cores()).unwrap();
+        let digest = digest(&mut session, BOS, DIGEST_POSITIONS);
         assert!(digest.agrees(), "{digest}");
         let line = format!("| digest | 256 positions: `{:016x}`", digest.one_by_one);
         assert!(card.contains(&line), "{name}: {digest}");
@@ -92,7 +87,7 @@ fn the_built_in_models_have_the_digests_of_their_cards() {
 
 #[test]
 fn prefill_and_decode_leave_the_same_behind() {
-    let model = SmallModel::own_classifier();
+    let model = SmallModel::untied_embeddings();
     let tokens: Vec<u32> = (0..40).map(|i| i * 37 % model.config.vocab_size as u32).collect();
     for version in VERSIONS.map(|version| version(&model.config)) {
         let loaded = model.load(version);
@@ -115,7 +110,7 @@ fn prefill_and_decode_leave_the_same_behind() {
 
 #[test]
 fn a_rewound_session_is_as_good_as_new() {
-    let model = SmallModel::shared_classifier();
+    let model = SmallModel::tied_embeddings();
     let loaded = model.load(Version::V1);
     let mut session = Session::new(&loaded, &OneCore).unwrap();
     let expected: Vec<_> = (3..60).map(|token| bits(session.decode(token).unwrap())).collect();
@@ -134,21 +129,17 @@ fn a_rewound_session_is_as_good_as_new() {
 
 #[test]
 fn a_shorter_context_changes_nothing_but_where_it_ends() {
-    let model = SmallModel::shared_classifier();
+    let model = SmallModel::tied_embeddings();
     for version in VERSIONS.map(|version| version(&model.config)) {
         let bytes = model.file(version);
-        let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-        let load = |context| {
-            let progress = &mut |_| ControlFlow::Continue(());
-            Model::load(&OneCore, &file, &mut bytes.as_slice(), context, progress).unwrap()
-        };
+        let load = |context| load(&bytes, context);
         let expected = greedy(&load(model.config.context), &OneCore);
         for context in [1, 31, 32, 33, 99] {
             let loaded = load(context);
             assert!(greedy(&loaded, &OneCore) == expected[..context], "{version}, {context}");
             let mut session = Session::new(&loaded, &OneCore).unwrap();
             session.prefill(&vec![BOS; context]).unwrap();
-            assert_eq!(session.decode(BOS).err(), Some(SessionError::ContextFull { context }));
+            assert_eq!(session.decode(BOS).err(), Some(RunError::ContextFull { context }));
         }
         assert_eq!(load(0).context(), 1);
         assert_eq!(load(usize::MAX).context(), model.config.context);
@@ -161,7 +152,7 @@ fn a_token_that_the_model_does_not_know_is_refused_and_changes_nothing() {
     let loaded = model.load(Version::V0);
     let mut session = Session::new(&loaded, &OneCore).unwrap();
     for token in [3, u32::MAX] {
-        let expected = SessionError::NoSuchToken { token, vocab_size: 3 };
+        let expected = RunError::NoSuchToken { token, vocab_size: 3 };
         assert_eq!(session.decode(token).err(), Some(expected));
         assert_eq!(session.prefill(&[token]).err(), Some(expected));
     }
@@ -172,7 +163,7 @@ fn a_token_that_the_model_does_not_know_is_refused_and_changes_nothing() {
 fn converted(mut bytes: &[u8], version: Version) -> Vec<u8> {
     let file = bootllm_model_file::read(&mut bytes).unwrap();
     let mut output = Vec::new();
-    convert(&file, &mut bytes, version, &mut output, &mut |_| {}).unwrap();
+    convert(&file, &mut bytes, version, None, &mut output, &mut |_| {}).unwrap();
     output
 }
 
@@ -190,7 +181,8 @@ fn formats_convert_into_each_other() {
         let floats = converted(&file(v2), v1);
         assert!(converted(&converted(&file(v2), v0), v1) == floats);
         let model_file = bootllm_model_file::read(&mut floats.as_slice()).unwrap();
-        assert_eq!((model_file.config, model_file.format), (model.config, v1.into()));
+        assert_eq!(model_file.format, FileFormat::Llama2c(v1));
+        assert_eq!(Config::of(&model_file), Ok(model.config));
     }
 }
 
@@ -211,13 +203,13 @@ fn a_real_model_s_logits_are_llama2_c_s_to_the_bit() {
         reference.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect();
     for name in ["stories260K.bin", "stories260K_v1.bin", "stories260K-f32.gguf"] {
         let (file, bytes) = real_model(&folder, name);
-        let progress = &mut |_| ControlFlow::Continue(());
-        let model = Model::load(&OneCore, &file, &mut bytes.as_slice(), 256, progress).unwrap();
+        let model = load(&bytes, 256);
+        let vocab_size = file.vocab_size().unwrap();
         let mut session = Session::new(&model, &OneCore).unwrap();
         let (mut token, mut equal) = (BOS, 0);
         // The GGUF file has a shorter context.
-        let reference = &reference[..256.min(model.context()) * file.config.vocab_size];
-        for expected in reference.chunks(file.config.vocab_size) {
+        let reference = &reference[..256.min(model.context()) * vocab_size];
+        for expected in reference.chunks(vocab_size) {
             let logits = session.decode(token).unwrap();
             for (logit, expected) in logits.iter().zip(expected) {
                 assert!((logit - expected).abs() <= 1e-5);
@@ -239,16 +231,16 @@ fn a_real_model_converts_into_what_llama2_c_s_exporter_writes() {
     let (file, v0) = real_model(&folder, "stories260K.bin");
     let (_, v1) = real_model(&folder, "stories260K_v1.bin");
     let (int8, v2) = real_model(&folder, "stories260K_v2_gs4.bin");
-    let version = Version::V2 { group: largest_group(&file.config) };
-    assert_eq!(int8.format, version.into());
+    let version = Version::V2 { group: largest_group(&Config::of(&file).unwrap()) };
+    assert_eq!(int8.format, FileFormat::Llama2c(version));
     assert!(converted(&v0, Version::V1) == v1);
     assert!(converted(&v0, version) == v2);
     assert!(converted(&v1, version) == v2);
     // v0's unused RoPE tables are written anew; they may differ in rounding.
     let again = converted(&v1, Version::V0);
     assert_eq!(again.len(), v0.len());
-    for part in [Part::TokenEmbedding, Part::OutputNorm] {
-        let plane = file.tensor(part, 0).unwrap().planes[0];
+    for role in [TensorRole::TokenEmbedding, TensorRole::OutputNorm] {
+        let plane = file.tensor(&role.name(0)).unwrap().planes[0];
         let weights = plane.offset as usize..plane.offset as usize + plane.row_bytes as usize;
         assert!(again[weights.clone()] == v0[weights]);
     }

@@ -1,13 +1,14 @@
 //! Loading on several cores: the same model, the same errors, and only one core that reads.
 
 use bootllm_cores::{Cores, OneCore};
-use bootllm_engine::{LoadError, Loading, Model, Session};
+use bootllm_engine::{LoadError, Loading, Model, Plan, Session};
 use bootllm_host::Threads;
-use bootllm_model_file::{Config, FileFormat, ModelFile, Part, RowError, Version, read};
+use bootllm_model_file::{Config, RowError, Version};
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_quant::Encoding;
-use bootllm_tests::{SmallModel, formats};
+use bootllm_tests::{SmallModel, formats, plan};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const THREADS: [usize; 4] = [1, 2, 3, 4];
 
 /// A model whose larger matrices are read in several pieces, the last of which are no whole panels.
 fn model() -> SmallModel {
-    let small = SmallModel::own_classifier();
+    let small = SmallModel::untied_embeddings();
     SmallModel {
         config: Config { dim: 64, hidden_dim: 100, vocab_size: 33_003, ..small.config },
         ..small
@@ -65,12 +66,12 @@ fn on_threads(test: impl Fn(&dyn Cores)) {
     }
 }
 
-fn load(cores: &dyn Cores, file: &ModelFile, disk: &mut Disk<'_>) -> Result<Model, LoadError> {
-    Model::load(cores, file, disk, file.config.context, &mut |_| ControlFlow::Continue(()))
+fn load(cores: &dyn Cores, plan: &Arc<Plan>, disk: &mut Disk<'_>) -> Result<Arc<Model>, LoadError> {
+    Model::load(plan, disk, cores, usize::MAX, &mut |_| ControlFlow::Continue(()))
 }
 
 /// The bits of some logits.
-fn logits(model: &Model) -> Vec<u32> {
+fn logits(model: &Arc<Model>) -> Vec<u32> {
     let mut session = Session::new(model, &OneCore).unwrap();
     session.prefill(&[1, 33_002, 31, 32, 9_999]).unwrap();
     session.decode(33).unwrap().iter().map(|logit| logit.to_bits()).collect()
@@ -81,13 +82,14 @@ fn any_number_of_threads_loads_the_same_model() {
     let model = model();
     for format in formats(&model.config) {
         let bytes = model.file(format);
-        let file = read(&mut bytes.as_slice()).unwrap();
-        let expected = logits(&load(&OneCore, &file, &mut Disk::new(&bytes)).unwrap());
+        let plan = plan(&bytes);
+        let file = plan.file();
+        let expected = logits(&load(&OneCore, &plan, &mut Disk::new(&bytes)).unwrap());
         on_threads(|cores| {
             for delay in [0, 200] {
                 let delay = Duration::from_micros(delay);
                 let mut disk = Disk { delay, ..Disk::new(&bytes) };
-                let loaded = load(cores, &file, &mut disk).unwrap();
+                let loaded = load(cores, &plan, &mut disk).unwrap();
                 assert!(logits(&loaded) == expected, "{format}, {} cores", cores.count());
                 assert!(disk.reads > file.tensors().len(), "there are several pieces");
             }
@@ -97,8 +99,9 @@ fn any_number_of_threads_loads_the_same_model() {
 
 #[test]
 fn a_bad_spot_anywhere_is_told_from_any_number_of_threads() {
-    let bytes = model().file(FileFormat::Gguf { weights: Encoding::F32 });
-    let file = read(&mut bytes.as_slice()).unwrap();
+    let bytes = model().file(Encoding::F32);
+    let plan = plan(&bytes);
+    let file = plan.file();
     let ends = |tensor: &bootllm_model_file::Tensor| {
         let start = tensor.planes[0].offset;
         [start, start + tensor.bytes() / 2, start + tensor.bytes() - 1]
@@ -106,7 +109,7 @@ fn a_bad_spot_anywhere_is_told_from_any_number_of_threads() {
     on_threads(|cores| {
         for bad in file.tensors().iter().flat_map(ends) {
             let mut disk = Disk { bad: Some(bad), ..Disk::new(&bytes) };
-            match load(cores, &file, &mut disk).map(drop) {
+            match load(cores, &plan, &mut disk).map(drop) {
                 Err(LoadError::Rows(RowError::Storage(StorageError::Device {
                     offset, ..
                 }))) => {
@@ -123,8 +126,9 @@ fn a_bad_spot_anywhere_is_told_from_any_number_of_threads() {
 #[test]
 fn the_first_number_that_is_none_is_named_by_any_number_of_threads() {
     let mut bytes = model().file(Version::V1);
-    let file = read(&mut bytes.as_slice()).unwrap();
-    let output = *file.tensor(Part::Output, 0).unwrap();
+    let plan = plan(&bytes);
+    let file = plan.file();
+    let output = file.tensor("output.weight").unwrap().clone();
     let [row_bytes, _] = output.row_bytes();
     let place = |row: u64, column: u64| output.planes[0].offset + row * row_bytes + 4 * column;
     for (row, column, value) in
@@ -140,7 +144,7 @@ fn the_first_number_that_is_none_is_named_by_any_number_of_threads() {
     });
     on_threads(|cores| {
         let mut disk = Disk { bad: Some(place(9_500, 0)), ..Disk::new(&bytes) };
-        assert_eq!(load(cores, &file, &mut disk).map(drop), Err(expected.clone()));
+        assert_eq!(load(cores, &plan, &mut disk).map(drop), Err(expected.clone()));
     });
 }
 
@@ -148,7 +152,8 @@ fn the_first_number_that_is_none_is_named_by_any_number_of_threads() {
 fn it_tells_how_far_it_is_and_stops_when_it_is_told_to() {
     let model = model();
     let bytes = model.file(Version::V2 { group: 4 });
-    let file = read(&mut bytes.as_slice()).unwrap();
+    let plan = plan(&bytes);
+    let file = plan.file();
     let total = file.tensor_bytes();
     on_threads(|cores| {
         let me = thread::current().id();
@@ -159,7 +164,7 @@ fn it_tells_how_far_it_is_and_stops_when_it_is_told_to() {
             assert_eq!(loading.total, total);
             ControlFlow::Continue(())
         };
-        Model::load(cores, &file, &mut bytes.as_slice(), 8, &mut tell).unwrap();
+        Model::load(&plan, &mut bytes.as_slice(), cores, 8, &mut tell).unwrap();
         assert!(told.len() > 3 && told.is_sorted() && told.last() == Some(&total), "{told:?}");
         for calls in 1..=told.len() {
             let mut left = calls;
@@ -167,7 +172,7 @@ fn it_tells_how_far_it_is_and_stops_when_it_is_told_to() {
                 left -= 1;
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let stopped = Model::load(cores, &file, &mut bytes.as_slice(), 8, &mut stop);
+            let stopped = Model::load(&plan, &mut bytes.as_slice(), cores, 8, &mut stop);
             assert_eq!(stopped.map(drop), Err(LoadError::Stopped));
         }
     });

@@ -1,9 +1,9 @@
 //! Headers of every kind: what is a model must be read, and nothing else.
 
-use bootllm_engine::Memory;
+use bootllm_engine::KvFormat;
 use bootllm_model_file::{Config, ConfigError, FileFormat, ReadError, Version, read};
 use bootllm_platform::{ReadAt, StorageError};
-use bootllm_tests::{SmallModel, VERSIONS};
+use bootllm_tests::{SmallModel, VERSIONS, plan};
 
 /// A file that claims to be larger than it is: a header, and zeros after it.
 struct Claim {
@@ -57,7 +57,7 @@ fn v0_size(numbers: Numbers) -> u64 {
 }
 
 fn read_claim(header: Vec<u8>, size: u64) -> Result<(FileFormat, Config), ReadError> {
-    read(&mut Claim { header, size }).map(|file| (file.format, file.config))
+    read(&mut Claim { header, size }).map(|file| (file.format, Config::of(&file).unwrap()))
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_model_of_any_dimension_is_recognised_in_either_order_of_bytes() {
             let numbers = [dim, hidden, layers, 1, 1, vocabulary, 2048];
             let size = v0_size(numbers);
             let (format, config) = read_claim(bytes(numbers), size).unwrap();
-            assert_eq!(format, Version::V0.into());
+            assert_eq!(format, FileFormat::Llama2c(Version::V0));
             assert_eq!((config.dim, config.context), (dim as usize, 2048));
             let swapped = bytes(numbers.map(i32::swap_bytes));
             assert_eq!(read_claim(swapped, size), Err(ReadError::BigEndian), "{numbers:?}");
@@ -103,16 +103,14 @@ fn numbers_that_make_no_model_are_named() {
     for (numbers, expected) in cases {
         for version in [1, 2] {
             let found = read_claim(header(version, numbers, 4), 1_000_000);
-            assert_eq!(found, Err(ReadError::Config(expected)), "v{version} {numbers:?}");
+            let expected = Err(ReadError::Config(expected.clone()));
+            assert_eq!(found, expected, "v{version} {numbers:?}");
         }
-        // In v0, a negative vocabulary means a classifier of its own.
-        let expected = match (numbers[5], expected) {
-            (i32::MIN, _) => TooLarge { field: "vocab_size", found: 1 << 31 },
-            (-1, _) => continue,
-            (_, expected) => expected,
-        };
-        let found = read_claim(bytes(numbers), 1_000_000);
-        assert_eq!(found, Err(ReadError::NotAModel(expected)), "v0 {numbers:?}");
+        // In v0, a negative vocabulary means an output projection of its own.
+        if numbers[5] != -1 {
+            let found = read_claim(bytes(numbers), 1_000_000);
+            assert_eq!(found, Err(ReadError::NotAModel), "v0 {numbers:?}");
+        }
     }
 }
 
@@ -139,7 +137,7 @@ fn versions_and_flags_that_nobody_defined_are_refused() {
     }
     let mut strange = header(1, GOOD, 4);
     strange[36] = 7;
-    let error = ConfigError::SharedFlag { found: 7 };
+    let error = ConfigError::TiedFlag { found: 7 };
     assert_eq!(read_claim(strange, 1_000_000), Err(ReadError::Config(error)));
 }
 
@@ -166,13 +164,32 @@ fn the_largest_numbers_there_are_overflow_nothing() {
     }
 }
 
+/// A small file can claim a million layers: its description would fill a PC's memory.
+#[test]
+fn a_description_may_not_cost_more_than_its_limit() {
+    let claim = |layers: i32| {
+        let numbers = [2, 1, layers, 1, 1, 3, 4];
+        let Err(ReadError::Size { expected, .. }) = read_claim(header(1, numbers, 0), 256) else {
+            panic!("{layers} layers in 256 bytes");
+        };
+        read_claim(header(1, numbers, 0), expected as u64)
+    };
+    assert!(claim(1000).is_ok());
+    for layers in [100_000, 1_000_000] {
+        assert!(matches!(claim(layers), Err(ReadError::DescriptionTooLarge { .. })), "{layers}");
+    }
+}
+
 #[test]
 fn a_size_that_is_off_by_one_is_noticed() {
-    for model in [SmallModel::shared_classifier(), SmallModel::own_classifier()] {
+    for model in [SmallModel::tied_embeddings(), SmallModel::untied_embeddings()] {
         for version in VERSIONS.map(|version| version(&model.config)) {
             let file = model.file(version);
             let size = file.len() as u64;
-            assert_eq!(read_claim(file.clone(), size), Ok((version.into(), model.config)));
+            assert_eq!(
+                read_claim(file.clone(), size),
+                Ok((FileFormat::Llama2c(version), model.config))
+            );
             for found in [256, size / 2, size - 1, size + 1, u64::MAX] {
                 let expected = ReadError::Size { expected: size.into(), found };
                 assert_eq!(read_claim(file.clone(), found), Err(expected), "{version}");
@@ -221,12 +238,12 @@ fn a_tiny_file_with_a_huge_context_tells_what_it_would_need() {
     let config = Config { context: i32::MAX as usize, ..SmallModel::smallest().config };
     let bytes = SmallModel { config, seed: 0 }.file(Version::V1);
     assert!(bytes.len() < 1024);
-    let file = read(&mut bytes.as_slice()).unwrap();
-    let whole = Memory::needed(&file, config.context);
+    let plan = plan(&bytes);
+    let whole = plan.memory(config.context, KvFormat::F32);
     let positions = 1u64 << 31;
     assert_eq!(whole.kv_cache, 2 * 2 * 4 * positions);
-    assert!(whole.buffers >= (4 + 8) * (positions - 1), "scores and RoPE");
-    assert!(whole.total() > whole.kv_cache + whole.buffers);
-    let part = Memory::needed(&file, 100);
-    assert!(part.total() - part.chunk < 20_000);
+    assert!(whole.activations >= (4 + 8) * (positions - 1), "scores and RoPE");
+    assert!(whole.total() > whole.kv_cache + whole.activations);
+    let part = plan.memory(100, KvFormat::F32);
+    assert!(part.total() - part.loading < 20_000);
 }

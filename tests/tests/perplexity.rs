@@ -83,7 +83,7 @@ fn the_number_of_threads_changes_nothing() {
 fn models_are_compared_on_the_documents_that_fit_them_all() {
     let (folder, model) = folder_with_model();
     // Its context has 70 tokens.
-    let other = folder.file("other.bin", &SmallModel::own_classifier().file(Version::V0));
+    let other = folder.file("other.bin", &SmallModel::untied_embeddings().file(Version::V0));
     let tokenizer = folder.file("other", &vocabulary().write());
     let long = "é".repeat(80);
     let text = folder.file("text", format!("{long}<|endoftext|>{}", STORIES[1]).as_bytes());
@@ -129,7 +129,7 @@ fn what_cannot_be_measured_is_refused() {
     let against = folder.file("against.bin", b"no model");
     bootllm("perplexity {} {} --against {}", &[&model, &text, &against])
         .assert_refused("against.bin: ");
-    let other = SmallModel::own_classifier();
+    let other = SmallModel::untied_embeddings();
     let vocab_size = other.config.vocab_size - 1;
     let config = bootllm_model_file::Config { vocab_size, ..other.config };
     let other = folder.file("other.bin", &SmallModel { config, ..other }.file(Version::V1));
@@ -139,7 +139,7 @@ fn what_cannot_be_measured_is_refused() {
         .assert_refused("tokenizer.bin: it has 325 tokens, the model 324");
 
     // v1 begins with the norms: two a layer, then the one before the classifier.
-    let config = SmallModel::shared_classifier().config;
+    let config = SmallModel::tied_embeddings().config;
     let mut bytes = std::fs::read(&model).unwrap();
     for number in 0..config.dim {
         let offset = 256 + 4 * (2 * config.layers * config.dim + number);

@@ -1,18 +1,19 @@
 //! The program of the stick, from menu to power-off, on a machine made of memory.
 
-use bootllm_chat::{Command, SETTINGS, generate, report};
+use bootllm_chat::{Command, SETTINGS, report};
 use bootllm_cores::OneCore;
-use bootllm_engine::{KvFormat, Memory, Session};
-use bootllm_model_file::{Config, FileFormat, Version};
-use bootllm_platform::{Clock, Key};
+use bootllm_engine::{KvFormat, Session};
+use bootllm_model_file::{Config, Version};
+use bootllm_platform::Key;
 use bootllm_quant::Encoding;
 use bootllm_repl::Leave;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tests::{
-    Fault, Gguf, Played, Script, SmallModel, Stage, VERSIONS, value, vocabulary, vocabulary_of,
+    Fault, Gguf, Played, Script, SmallModel, Stage, VERSIONS, plan, value, vocabulary,
+    vocabulary_of, write_text,
 };
-use core::ops::ControlFlow;
-use core::time::Duration;
+use bootllm_units::bytes as bytes_text;
+use std::sync::Arc;
 
 const ENTER: [Key; 1] = [Key::Enter];
 const ESCAPE: [Key; 1] = [Key::Escape];
@@ -20,25 +21,25 @@ const ESCAPE: [Key; 1] = [Key::Escape];
 const POWER_OFF: [Key; 2] = [Key::Char('q'), Key::Char('q')];
 const PROMPT: &str = ">>> ";
 
-fn shared_classifier() -> Vec<u8> {
-    SmallModel::shared_classifier().file(Version::V1)
+fn tied_embeddings() -> Vec<u8> {
+    SmallModel::tied_embeddings().file(Version::V1)
 }
 
 fn own_classifier() -> Vec<u8> {
-    let config = SmallModel::own_classifier().config;
-    SmallModel::own_classifier().file(VERSIONS[2](&config))
+    let config = SmallModel::untied_embeddings().config;
+    SmallModel::untied_embeddings().file(VERSIONS[2](&config))
 }
 
 /// A machine with one model.
 fn one_model() -> Stage {
-    Stage::new().file("story.bin", shared_classifier()).file("tokenizer.bin", vocabulary().write())
+    Stage::new().file("story.bin", tied_embeddings()).file("tokenizer.bin", vocabulary().write())
 }
 
 /// A machine with three models, in the order of their names.
 fn three_models() -> Stage {
     one_model()
         .file("b.bin", own_classifier())
-        .file("z/c.bin", shared_classifier())
+        .file("z/c.bin", tied_embeddings())
         .file("z/c.tokenizer.bin", vocabulary().write())
 }
 
@@ -72,27 +73,13 @@ fn assert_shows(played: &Played, expected: &str) {
     assert!(text.contains(expected), "{expected:?} is not in {text}");
 }
 
-struct NoClock;
-
-impl Clock for NoClock {
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 /// What the program on Linux writes.
 fn expected_text(prompt: &str, settings: &Settings, seed: u64, length: usize) -> String {
-    let model = SmallModel::shared_classifier().load(Version::V1);
+    let model = SmallModel::tied_embeddings().load(Version::V1);
     let (mut session, tokenizer) = (Session::new(&model, &OneCore).unwrap(), vocabulary());
-    let mut sampler = Sampler::new(settings, seed, tokenizer.len()).unwrap();
+    let sampler = Sampler::new(settings, seed, tokenizer.len()).unwrap();
     let prompt = tokenizer.encode(prompt, true, false);
-    let mut text = String::new();
-    let mut show = |piece: &str| {
-        text.push_str(piece);
-        ControlFlow::Continue(())
-    };
-    generate(&mut session, &tokenizer, &mut sampler, &prompt, length, &NoClock, &mut show).unwrap();
-    text
+    write_text(&mut session, &Arc::new(tokenizer), sampler, &prompt, length).unwrap().0
 }
 
 #[test]
@@ -246,17 +233,17 @@ fn a_long_name_costs_none_of_a_model_s_figures() {
 fn models_that_cannot_be_used_are_listed_with_the_reason() {
     let bad = Stage::new()
         .file("empty.bin", [])
-        .file("short.bin", &shared_classifier()[..1000])
+        .file("short.bin", &tied_embeddings()[..1000])
         .file("llama.gguf", b"GGUF\x03\0\0\0".repeat(9))
         .file("notes.txt", "nothing to do with models")
         .file("EFI/BOOT/BOOTX64.EFI", "MZ")
-        .file("\x1b[2Jclear.bin", shared_classifier())
+        .file("\x1b[2Jclear.bin", tied_embeddings())
         .file("bell\x07.gguf", "bad")
-        .bad_file("gone.bin", shared_classifier(), Fault::Gone)
-        .bad_file("bad.bin", shared_classifier(), Fault::From(0));
+        .bad_file("gone.bin", tied_embeddings(), Fault::Gone)
+        .bad_file("bad.bin", tied_embeddings(), Fault::From(0));
     let good = bad
         .clone()
-        .file("story.bin", shared_classifier())
+        .file("story.bin", tied_embeddings())
         .file("tokenizer.bin", vocabulary().write());
     let played = play(&bad, Script::new().keys(POWER_OFF));
     assert_shows_words(&played, "empty.bin cannot be used: the file is empty");
@@ -298,7 +285,7 @@ fn of_many_files_that_cannot_be_used_a_few_are_listed() {
 
 #[test]
 fn files_with_other_names_are_opened_on_request() {
-    let stage = three_models().file("renamed", shared_classifier()).file("notes.txt", "no model");
+    let stage = three_models().file("renamed", tied_embeddings()).file("notes.txt", "no model");
     let played = play(&stage, Script::new().keys([Key::Char('f')]));
     assert!(!played.text().contains("renamed"), "{}", played.text());
     assert_shows(&play(&stage, Script::new().keys([Key::Char('x'), Key::Char('f')])), "2 other");
@@ -318,7 +305,7 @@ fn escape_stops_looking_for_models() {
 fn numbers_above_nine_choose_a_model() {
     let stage = (0..15).fold(Stage::new(), |stage, n| {
         let (name, tokenizer) = (format!("m{n:02}.bin"), format!("m{n:02}.tokenizer.bin"));
-        stage.file(&name, shared_classifier()).file(&tokenizer, vocabulary().write())
+        stage.file(&name, tied_embeddings()).file(&tokenizer, vocabulary().write())
     });
     for (typed, name) in [
         ("12", "m11.bin"),
@@ -401,7 +388,7 @@ fn assert_back_to_the_menu(stage: &Stage, expected: &[&str]) {
 
 #[test]
 fn what_is_wrong_with_a_tokenizer_is_said_in_the_menu() {
-    let model = || Stage::new().file("m.bin", shared_classifier());
+    let model = || Stage::new().file("m.bin", tied_embeddings());
     let good = vocabulary().write();
     assert_back_to_the_menu(
         &model(),
@@ -429,7 +416,7 @@ fn what_is_wrong_with_a_tokenizer_is_said_in_the_menu() {
 
 #[test]
 fn a_tokenizer_is_found_whatever_the_case_of_its_name() {
-    let stage = Stage::new().file("STORY.BIN", shared_classifier());
+    let stage = Stage::new().file("STORY.BIN", tied_embeddings());
     for name in ["TOKENIZER.BIN", "Story.Tokenizer.Bin"] {
         let played = play(&stage.clone().file(name, vocabulary().write()), Script::new());
         assert!(!played.first_story().is_empty(), "{name}");
@@ -438,14 +425,14 @@ fn a_tokenizer_is_found_whatever_the_case_of_its_name() {
 
 #[test]
 fn a_read_error_in_the_middle_is_said_in_the_menu() {
-    let half = shared_classifier().len() as u64 / 2;
+    let half = tied_embeddings().len() as u64 / 2;
     let tokenizer = vocabulary().write();
     let stage = Stage::new().file("tokenizer.bin", tokenizer.clone());
     assert_back_to_the_menu(
-        &stage.clone().bad_file("m.bin", shared_classifier(), Fault::From(half)),
+        &stage.clone().bad_file("m.bin", tied_embeddings(), Fault::From(half)),
         &[&format!("m.bin: reading failed at byte {half}: a bad sector")],
     );
-    let mut damaged = shared_classifier();
+    let mut damaged = tied_embeddings();
     damaged[300_usize..304].copy_from_slice(&f32::NAN.to_le_bytes());
     assert_back_to_the_menu(
         &stage.file("m.bin", damaged),
@@ -457,12 +444,12 @@ fn a_read_error_in_the_middle_is_said_in_the_menu() {
 
 #[test]
 fn too_little_memory_is_said_with_both_numbers() {
-    let bytes = shared_classifier();
-    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-    let needed = Memory::needed_with(&file, file.config.context, KvFormat::Q8).total();
+    let bytes = tied_embeddings();
+    let plan = plan(&bytes);
+    let needed = plan.memory(plan.shape().context, KvFormat::Q8).total();
     let played = play(&one_model().memory(needed), Script::new());
     assert!(!played.first_story().is_empty(), "exactly enough is enough");
-    let message = format!("needs {} of memory, this machine has", report::bytes(needed));
+    let message = format!("needs {} of memory, this machine has", bytes_text(needed));
     let played = play(&one_model().memory(needed - 1), Script::new().keys(POWER_OFF));
     assert_shows(&played, &message);
     // A tiny file that asks for a hundred gigabytes.
@@ -477,7 +464,7 @@ fn too_little_memory_is_said_with_both_numbers() {
 
 #[test]
 fn escape_stops_loading() {
-    let config = Config { layers: 40, ..SmallModel::shared_classifier().config };
+    let config = Config { layers: 40, ..SmallModel::tied_embeddings().config };
     let slow = SmallModel { config, seed: 4 }.file(Version::V0);
     let stage = Stage::new().file("slow.bin", slow).file("tokenizer.bin", vocabulary().write());
     for key in [Key::Escape, Key::Ctrl('c')] {
@@ -492,7 +479,7 @@ fn escape_stops_loading() {
 
 #[test]
 fn keys_typed_while_a_model_loads_in_vain_do_not_choose_in_the_menu() {
-    let config = Config { layers: 40, ..SmallModel::shared_classifier().config };
+    let config = Config { layers: 40, ..SmallModel::tied_embeddings().config };
     let slow = SmallModel { config, seed: 4 }.file(Version::V1);
     // In the last matrix.
     let bad = slow.len() as u64 - 1;
@@ -556,7 +543,7 @@ fn every_command_does_what_help_says() {
         "  model          story.bin\n",
         "  format         llama2.c v1 (f32)\n",
         "  parameters     68.9 k\n",
-        "  shape          dim 48, hidden 80, 3 layers, 6 heads, 2 for keys and values\n",
+        "  shape          width 48, hidden 80, 3 layers, 6 heads, 2 for keys and values\n",
         "  context        100 tokens\n",
         "  tokenizer      tokenizer.bin, 325 tokens\n",
         "  temperature    1\n",
@@ -598,7 +585,7 @@ fn several_cores_say_what_one_says() {
 #[test]
 fn logits_are_those_of_linux() {
     let played = type_lines(&["Once upon", "/logits", "Once upon"]);
-    let model = SmallModel::shared_classifier().load(Version::V1);
+    let model = SmallModel::tied_embeddings().load(Version::V1);
     let mut session = Session::new(&model, &OneCore).unwrap();
     let mut token = 1;
     for position in 0..3 {
@@ -610,14 +597,14 @@ fn logits_are_those_of_linux() {
 
 #[test]
 fn a_digest_stands_for_all_logits() {
-    let model = SmallModel::shared_classifier().load(Version::V1);
+    let model = SmallModel::tied_embeddings().load(Version::V1);
     for (lines, kv, positions) in [
         (vec!["/logits digest"], KvFormat::F32, 100),
         (vec!["Once upon", "/logits digest 7", "Once upon"], KvFormat::F32, 7),
         (vec!["/set kv f16", "/logits digest 99"], KvFormat::F16, 99),
         (vec!["/set kv f16", "/set kv q8", "/logits digest   98"], KvFormat::Q8, 98),
     ] {
-        let mut session = Session::with_cache(&model, &OneCore, kv).unwrap();
+        let mut session = Session::with_kv_format(&model, &OneCore, kv).unwrap();
         let (mut token, mut all) = (1, Vec::new());
         for _ in 0..positions {
             let logits = session.decode(token).unwrap();
@@ -643,10 +630,9 @@ fn escape_stops_a_digest() {
 
 #[test]
 fn keys_and_values_take_less_memory_where_there_is_little() {
-    let bytes = shared_classifier();
-    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-    let needed =
-        KvFormat::ALL.map(|kv| Memory::needed_with(&file, file.config.context, kv).total());
+    let bytes = tied_embeddings();
+    let plan = plan(&bytes);
+    let needed = KvFormat::ALL.map(|kv| plan.memory(plan.shape().context, kv).total());
     let q8 = play(&one_model(), Script::new().line("/set kv q8").line("/set seed 1").line("Once"));
     for (free, kv) in [(needed[0] - 1, "f16"), (needed[1] - 1, "q8"), (needed[2], "q8")] {
         let script =
@@ -661,19 +647,18 @@ fn keys_and_values_take_less_memory_where_there_is_little() {
     }
     let played = play(&one_model(), Script::new().line("/diag").line("/set kv f16").line("/diag"));
     for (kv, needed) in ["f32", "f16"].into_iter().zip(
-        [KvFormat::F32, KvFormat::F16]
-            .map(|kv| Memory::needed_with(&file, file.config.context, kv).kv_cache),
+        [KvFormat::F32, KvFormat::F16].map(|kv| plan.memory(plan.shape().context, kv).kv_cache),
     ) {
-        assert_shows(&played, &format!("KV cache {} ({kv})", report::bytes(needed)));
+        assert_shows(&played, &format!("KV cache {} ({kv})", bytes_text(needed)));
     }
 }
 
 #[test]
 fn keys_and_values_stay_as_they_are_where_another_form_does_not_fit() {
-    let config = Config { context: 9000, layers: 9, ..SmallModel::shared_classifier().config };
+    let config = Config { context: 9000, layers: 9, ..SmallModel::tied_embeddings().config };
     let bytes = SmallModel { config, seed: 1 }.file(Version::V1);
-    let file = bootllm_model_file::read(&mut bytes.as_slice()).unwrap();
-    let [full, _, least] = KvFormat::ALL.map(|kv| Memory::needed_with(&file, config.context, kv));
+    let plan = plan(&bytes);
+    let [full, _, least] = KvFormat::ALL.map(|kv| plan.memory(config.context, kv));
     // What the machine has free stays the same here, whatever is taken.
     let free = least.total();
     assert!(least.kv_cache + free < full.kv_cache);
@@ -685,8 +670,8 @@ fn keys_and_values_stay_as_they_are_where_another_form_does_not_fit() {
         &format!(
             "keys and values in f32 need {} of memory, this machine has {} for them; \
              they stay in q8\n",
-            report::bytes(full.kv_cache),
-            report::bytes(free + least.kv_cache)
+            bytes_text(full.kv_cache),
+            bytes_text(free + least.kv_cache)
         ),
     );
     assert_shows(&played, "  kv             q8\n");
@@ -837,7 +822,7 @@ fn the_smallest_model_runs_everything() {
 
 #[test]
 fn a_gguf_file_brings_its_tokenizer_along() {
-    let model = SmallModel::shared_classifier();
+    let model = SmallModel::tied_embeddings();
     // What lies beside it is another model's.
     let stage = Stage::new()
         .file("story.gguf", model.gguf(Encoding::F32))
@@ -852,7 +837,7 @@ fn a_gguf_file_brings_its_tokenizer_along() {
     assert_shows(&played, "  tokenizer      story.gguf, 325 tokens\n");
 
     // One that has none inside takes what lies beside it.
-    let bare = model.file(FileFormat::Gguf { weights: Encoding::Q8_0 });
+    let bare = model.file(Encoding::Q8_0);
     let stage = Stage::new().file("bare.gguf", bare).file("tokenizer.bin", vocabulary().write());
     let played = play(&stage, Script::new().line("/show"));
     assert_shows(&played, "  tokenizer      tokenizer.bin, 325 tokens\n");
@@ -918,6 +903,6 @@ fn measuring_keeps_the_settings_stops_when_asked_and_says_if_it_does_not_fit() {
     let played = play(&one_model().memory(room), Script::new().line("/bench"));
     assert_shows(&played, "share of time");
     let played = play(&one_model().memory(room - 1), Script::new().line("/bench"));
-    let both = format!("needs {0} of memory, this machine has {0} free", report::bytes(room));
+    let both = format!("needs {0} of memory, this machine has {0} free", bytes_text(room));
     assert_shows(&played, &both);
 }

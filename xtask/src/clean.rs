@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::project::Project;
 
-/// What took a download to get.
+/// Directories whose content was downloaded.
 const KEPT: [&str; 2] = ["models", "setup"];
 
-/// Removes what was built; fetched models and the built `core` stay, unless `all` is wanted.
+/// Removes what was built, and with `all` also the downloaded models and the built `core`.
 pub fn task(project: &Project, all: bool) -> Result<()> {
     if !project.target.is_dir() {
         return Ok(());

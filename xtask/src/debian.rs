@@ -1,10 +1,10 @@
-//! What comes from Debian: Rust's library source, where rustup's server is out of reach, and the
-//! kernel that a token is compared with.
+//! Downloads from Debian: Rust's library source, if rustup's server cannot be reached, and the kernel
+//! that bare metal is compared with.
 //!
-//! Debian packages the source as `rust-src`, often in another suite than the machine's own. It is
-//! fetched by apt with a configuration, a sources list and a state of our own, so that nothing of
-//! the system changes; the mirror, the proxy and the keys are the system's. apt checks the suite's
-//! signature and through it the package's hash.
+//! Debian packages the source as `rust-src`, often in another suite than the host's. apt downloads it
+//! with a configuration, a sources list and a state of the project, so that nothing of the system
+//! changes; the mirror, the proxy and the keys are the system's. apt checks the suite's signature,
+//! and with it the package's hash.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// The suites that may hold a Rust newer than the stable one, and where to look first.
+/// The suites that may have a newer Rust than Debian stable, the likeliest first.
 const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 
-/// The keys that Debian signs its suites with, where Debian installs them.
+/// The file of the keys that Debian signs its suites with.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Fetches and unpacks the library source of this Rust version under `folder`.
+/// Downloads and unpacks the library source of this Rust version under `folder`.
 pub fn library_source(version: &str, folder: &Path) -> Result<PathBuf> {
     let library = folder.join(format!("usr/src/rustc-{version}/library"));
     if library.join("Cargo.lock").is_file() {
@@ -30,26 +30,23 @@ pub fn library_source(version: &str, folder: &Path) -> Result<PathBuf> {
     for suite in SUITES {
         eprintln!("  looking for rust-src {version} in Debian's {suite}");
         if let Some(package) = apt.find("rust-src", version, suite)? {
-            eprintln!("  fetching it (rust-src {package})");
+            eprintln!("  downloading it (rust-src {package})");
             let file = apt.download("rust-src", &package)?;
             process::run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(folder))?;
             fs::remove_file(&file)?;
             if !library.join("Cargo.lock").is_file() {
-                bail!("rust-src {package} holds no {}", library.display());
+                bail!("rust-src {package} contains no {}", library.display());
             }
             return Ok(library);
         }
     }
-    bail!(
-        "no suite of this Debian mirror holds rust-src {version} (looked in {})",
-        SUITES.join(", ")
-    )
+    bail!("no suite of this Debian mirror has rust-src {version} (looked in {})", SUITES.join(", "))
 }
 
-/// The package that stands for Debian's newest kernel.
+/// The package that depends on Debian's newest kernel.
 const KERNEL: &str = "linux-image-amd64";
 
-/// Debian's kernel, unpacked in `folder`; fetched if it is not there. Nothing is installed.
+/// Debian's kernel, unpacked in `folder`, and downloaded if it is not there. Nothing is installed.
 pub fn kernel(folder: &Path) -> Result<PathBuf> {
     let boot = folder.join("boot");
     if let Some(kernel) = first_with(&boot, |name| name.starts_with("vmlinuz-")) {
@@ -57,17 +54,17 @@ pub fn kernel(folder: &Path) -> Result<PathBuf> {
     }
     let described =
         process::output(Command::new("apt-cache").args(["show", "--no-all-versions", KERNEL]))
-            .with_context(|| format!("apt knows no {KERNEL} (try `apt-get update`)"))?;
+            .with_context(|| format!("apt finds no {KERNEL} (try `apt-get update`)"))?;
     let package = depends_on(&described)
-        .with_context(|| format!("{KERNEL} does not say which package holds the kernel"))?;
-    eprintln!("  fetching Debian's kernel ({package}, some 70 MB)");
+        .with_context(|| format!("{KERNEL} does not name the package of the kernel"))?;
+    eprintln!("  downloading Debian's kernel ({package}, about 70 MB)");
     fs::create_dir_all(folder)?;
-    // As root apt would hand the download to a user that may not write here.
+    // As root, apt would download as a user that may not write here.
     let download = ["--quiet", "-oAPT::Sandbox::User=", "download", package];
     process::run(Command::new("apt-get").current_dir(folder).args(download))?;
     let file = first_with(folder, |name| name.ends_with(".deb"))
         .with_context(|| format!("`apt-get download {package}` left no package"))?;
-    // The modules are ten times as large as the kernel, and not needed.
+    // Only the kernel: its modules are ten times as large, and not needed.
     let mut unpacked = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(&file)
@@ -81,23 +78,23 @@ pub fn kernel(folder: &Path) -> Result<PathBuf> {
     unpacked.wait()?;
     fs::remove_file(&file)?;
     first_with(&boot, |name| name.starts_with("vmlinuz-"))
-        .with_context(|| format!("{package} holds no kernel"))
+        .with_context(|| format!("{package} contains no kernel"))
 }
 
-/// The first package that a package depends on, in the words of apt.
+/// The first dependency in a package's description.
 fn depends_on(described: &str) -> Option<&str> {
     let depends = described.lines().find_map(|line| line.strip_prefix("Depends: "))?;
     depends.split([' ', ',', '|']).next().filter(|package| !package.is_empty())
 }
 
-/// The first file of a folder with such a name.
+/// The first file in a directory whose name fits.
 fn first_with(folder: &Path, name: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut files: Vec<_> = folder.read_dir().ok()?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     files.into_iter().find(|file| file.file_name().is_some_and(|own| name(&own.to_string_lossy())))
 }
 
-/// The Debian mirror that this machine uses.
+/// The Debian mirror that the host uses.
 fn mirror() -> Result<String> {
     let targets = process::output(Command::new("apt-get").args([
         "indextargets",
@@ -106,11 +103,11 @@ fn mirror() -> Result<String> {
         "Created-By: Packages",
     ]))?;
     targets.lines().find_map(|line| line.strip_prefix("Debian Debian ")).map(str::to_owned).context(
-        "apt knows no Debian mirror here (if this is Debian: `apt-get update`, then again)",
+        "apt has no Debian mirror here (if this is Debian: run `apt-get update`, then try again)",
     )
 }
 
-/// apt with a configuration and a state of its own.
+/// apt with the configuration and state of the project.
 struct Apt {
     folder: PathBuf,
     mirror: String,
@@ -122,7 +119,7 @@ impl Apt {
             fs::create_dir_all(folder.join(part))?;
         }
         fs::write(folder.join("status"), "")?;
-        // How to reach the network is the system's business; its hooks are not run.
+        // The system's network settings, without its hooks.
         let network = process::output(Command::new("apt-config").args(["dump", "Acquire"]))?;
         let own = |name: &str| folder.join(name).display().to_string();
         let settings = [
@@ -137,7 +134,7 @@ impl Apt {
             ("Dir::Cache", own("cache")),
             ("Dir::Cache::Archives", own("archives")),
             ("Acquire::Languages", "none".to_owned()),
-            // As root apt would hand the download to a user that may not write here.
+            // As root, apt would download as a user that may not write here.
             ("APT::Sandbox::User", String::new()),
         ];
         let mut text = network;
@@ -152,13 +149,13 @@ impl Apt {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("APT_CONFIG", self.folder.join("apt.conf"));
-        // What it says is looked at.
+        // Its messages are parsed.
         command.env("LC_ALL", "C");
         command.current_dir(&self.folder);
         command
     }
 
-    /// The package version in a suite that packages this upstream version.
+    /// The version of a package in a suite, if it packages this upstream version.
     fn find(&self, package: &str, version: &str, suite: &str) -> Result<Option<String>> {
         let source = format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.mirror);
         fs::write(self.folder.join("sources.list"), source)?;
@@ -175,8 +172,8 @@ impl Apt {
                  newer debian-archive-keyring, then try again. apt said:\n{said}"
             );
         }
-        // A suite that the mirror does not have leaves no index, so nothing is found in it. That is
-        // no error to apt, nor is a mirror that cannot be reached.
+        // A suite that the mirror does not have leaves no index, so nothing is found in it. To apt
+        // neither that nor a mirror that cannot be reached is an error.
         if let Some(line) = said.lines().find(|line| line.contains("Failed to fetch")) {
             eprintln!("  apt: {line}");
         }
@@ -189,7 +186,7 @@ impl Apt {
             .map(str::to_owned))
     }
 
-    /// Downloads a package; apt has checked its hash when it is there.
+    /// Downloads a package. apt checks its hash.
     fn download(&self, package: &str, version: &str) -> Result<PathBuf> {
         process::run(self.command("apt-get").args([
             "--quiet",

@@ -1,9 +1,8 @@
-//! A FAT32 volume, written in one go: folders first, then each file in one piece.
+//! Writes a new FAT32 volume: directories first, then each file unfragmented.
 //!
-//! Only what a new volume needs: nothing is ever changed or deleted. Names and numbers are those
-//! of Microsoft's "FAT32 File System Specification" (version 1.03). The crate `fatfs`, which reads
-//! volumes back here, can write them too, but gives the entries `.` and `..` long names, which
-//! file system checkers take for damage.
+//! Names and numbers are those of Microsoft's "FAT32 File System Specification" (version 1.03). The
+//! crate `fatfs`, which reads volumes back here, could write them too, but it gives the entries `.`
+//! and `..` long names, which file system checkers report as damage.
 
 use std::collections::BTreeSet;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -11,20 +10,21 @@ use std::io::{self, Seek, SeekFrom, Write};
 use anyhow::{Result, ensure};
 
 use crate::disk::{Entry, SECTOR, copy};
+use crate::legacy_boot;
 
-/// Fewer clusters than this, and the volume would be FAT16. The specification says 65525; a few
-/// more, because programs differ in how they count.
+/// With fewer clusters the volume would be FAT16. The specification says 65525; this is a few more,
+/// because programs count differently.
 const CLUSTERS_AT_LEAST: u64 = 65_525 + 16;
-/// The largest cluster that everything can read.
+/// The largest cluster that every driver can read.
 const CLUSTER_AT_MOST: u64 = 32 << 10;
-/// Boot sector, information, and their copies; more are added to align the clusters.
+/// Boot sector, information sector and their copies; more are added to align the clusters.
 const RESERVED: u64 = 32;
-/// Clusters begin at a multiple of 4 KiB, which flash memory likes.
+/// Clusters begin at a multiple of 4 KiB, the page of most flash memory.
 const ALIGNMENT: u64 = 8;
 const INFORMATION_SECTOR: u64 = 1;
 const BACKUP_SECTOR: u64 = 6;
 const ROOT_CLUSTER: u32 = 2;
-/// Room left for what a person saves.
+/// Space left free for what users save.
 const SPARE: u64 = 1 << 20;
 
 const SLOT: usize = 32;
@@ -33,24 +33,24 @@ const ATTRIBUTE_FOLDER: u8 = 0x10;
 const ATTRIBUTE_FILE: u8 = 0x20;
 const ATTRIBUTE_LONG_NAME: u8 = 0x0f;
 const LABEL: &[u8; 11] = b"BOOTLLM    ";
-/// 1 January 1980, the first day that FAT knows: times would make two images differ.
+/// 1 January 1980, the first day of FAT: real times would make two images differ.
 const DATE: u16 = (1 << 5) | 1;
 
-/// How a volume is divided. Everything is counted in sectors.
+/// How a volume is divided, in sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// The whole volume.
     pub sectors: u64,
     cluster: u64,
     reserved: u64,
-    /// Each of the two tables.
+    /// Sectors in each of the two tables.
     table: u64,
-    /// How many clusters there are.
+    /// The number of clusters.
     clusters: u64,
 }
 
 impl Geometry {
-    /// The largest clusters that leave a volume FAT32, which makes the fewest of them.
+    /// The largest clusters with which a volume of so many sectors is still FAT32.
     pub fn filling(sectors: u64) -> Self {
         let mut cluster = CLUSTER_AT_MOST / SECTOR;
         loop {
@@ -63,7 +63,7 @@ impl Geometry {
     }
 
     fn divide(sectors: u64, cluster: u64) -> Self {
-        // The tables as if nothing were reserved, so never too small. An entry has 4 bytes.
+        // Computed as if nothing were reserved, so never too small. An entry has 4 bytes.
         let table = (sectors / cluster + 2).div_ceil(SECTOR / 4);
         let reserved = (RESERVED + 2 * table).next_multiple_of(cluster.max(ALIGNMENT)) - 2 * table;
         Self {
@@ -75,7 +75,7 @@ impl Geometry {
         }
     }
 
-    /// The smallest volume, of whole MiB, for these files and some room.
+    /// The smallest volume, of whole MiB, for these files and some free space.
     pub fn for_files(entries: &[Entry]) -> Self {
         let mib = (1 << 20) / SECTOR;
         let content: u64 = entries.iter().map(|entry| entry.size).sum();
@@ -89,17 +89,26 @@ impl Geometry {
         }
     }
 
-    /// Whether these files fit, with some room left.
+    /// Whether these files fit, with some space left.
     pub fn holds(&self, entries: &[Entry]) -> bool {
+        let needed = self.used_clusters(entries) + SPARE / (self.cluster * SECTOR);
+        self.clusters >= CLUSTERS_AT_LEAST && self.clusters >= needed
+    }
+
+    /// Bytes that stay free with these files.
+    pub fn free_bytes(&self, entries: &[Entry]) -> u64 {
+        self.clusters.saturating_sub(self.used_clusters(entries)) * self.cluster * SECTOR
+    }
+
+    fn used_clusters(&self, entries: &[Entry]) -> u64 {
         let bytes = self.cluster * SECTOR;
         let files: u64 = entries.iter().map(|entry| entry.size.div_ceil(bytes)).sum();
         let folders: u64 = plan(entries).iter().map(|folder| folder.bytes().div_ceil(bytes)).sum();
-        let needed = files + folders + SPARE / bytes;
-        self.clusters >= CLUSTERS_AT_LEAST && self.clusters >= needed
+        files + folders
     }
 }
 
-/// A folder with what lies in it.
+/// A directory and its content.
 #[derive(Debug, PartialEq, Eq)]
 struct Folder {
     path: String,
@@ -107,7 +116,7 @@ struct Folder {
     children: Vec<Child>,
 }
 
-/// A name in a folder.
+/// A name in a directory.
 #[derive(Debug, PartialEq, Eq)]
 struct Child {
     name: String,
@@ -117,16 +126,16 @@ struct Child {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    /// The folder at this place among the folders.
+    /// A directory, by its index.
     Folder(usize),
-    /// The file at this place among the files.
+    /// A file, by its index.
     File(usize),
 }
 
 impl Folder {
     fn bytes(&self) -> u64 {
         let slots: usize = self.children.iter().map(Child::slots).sum();
-        // Every folder begins with its two dots, the root with the volume's label.
+        // A directory begins with `.` and `..`, the root with the volume's label.
         ((2 + slots) * SLOT) as u64
     }
 
@@ -141,7 +150,7 @@ impl Child {
         1 + self.long_name_slots()
     }
 
-    /// A name that is its own short name needs no long one.
+    /// A name that is a short name needs no long one.
     fn long_name_slots(&self) -> usize {
         if exact_short_name(&self.name) == Some(self.short) {
             0
@@ -151,7 +160,7 @@ impl Child {
     }
 }
 
-/// The folders that the files lie in, the root first.
+/// The directories that contain the files, the root first.
 fn plan(entries: &[Entry]) -> Vec<Folder> {
     let folder =
         |path: &str, parent| Folder { path: path.to_owned(), parent, children: Vec::new() };
@@ -177,7 +186,7 @@ fn plan(entries: &[Entry]) -> Vec<Folder> {
     folders
 }
 
-/// Consecutive clusters. A file without content has none, and is said to begin at 0.
+/// Consecutive clusters. An empty file has none, and its first cluster is written as 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
     first: u32,
@@ -186,7 +195,7 @@ struct Run {
 
 /// Writes a volume at `start` (in bytes) of a device.
 ///
-/// The files must fit, and their names be what FAT takes. `progress` is told of bytes copied.
+/// The files must fit, and FAT must allow their names. `progress` gets the bytes of each step.
 pub fn write<D: Write + Seek>(
     device: &mut D,
     start: u64,
@@ -247,13 +256,13 @@ fn boot_sector(geometry: &Geometry, serial: u32) -> Result<[u8; SECTOR as usize]
     let mut sector = [0; SECTOR as usize];
     let mut put = |at: usize, bytes: &[u8]| sector[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &[0xeb, 0x58, 0x90]); // a jump to the code
-    put(3, b"MSWIN4.1"); // the name that everything accepts
+    put(3, b"MSWIN4.1"); // the OEM name that every driver accepts
     put(11, &(SECTOR as u16).to_le_bytes());
     put(13, &[u8::try_from(geometry.cluster)?]);
     put(14, &u16::try_from(geometry.reserved)?.to_le_bytes());
     put(16, &[2]); // tables
     put(21, &[0xf8]); // a fixed disk
-    put(24, &63u16.to_le_bytes()); // sectors in a track, of interest to no one today
+    put(24, &63u16.to_le_bytes()); // sectors per track, unused today
     put(26, &255u16.to_le_bytes()); // heads
     put(28, &u32::try_from(crate::disk::FIRST_SECTOR)?.to_le_bytes());
     put(32, &u32::try_from(geometry.sectors)?.to_le_bytes());
@@ -262,11 +271,11 @@ fn boot_sector(geometry: &Geometry, serial: u32) -> Result<[u8; SECTOR as usize]
     put(48, &(INFORMATION_SECTOR as u16).to_le_bytes());
     put(50, &(BACKUP_SECTOR as u16).to_le_bytes());
     put(64, &[0x80]); // the drive's number
-    put(66, &[0x29]); // the next three fields are there
+    put(66, &[0x29]); // the next three fields are valid
     put(67, &serial.to_le_bytes());
     put(71, LABEL);
     put(82, b"FAT32   ");
-    put(90, &[0xf4, 0xeb, 0xfd]); // the code: halt, for ever
+    put(90, &legacy_boot::code());
     put(510, &[0x55, 0xaa]);
     Ok(sector)
 }
@@ -282,10 +291,10 @@ fn information_sector(free: u32, next: u32) -> [u8; SECTOR as usize] {
     sector
 }
 
-/// The used part of the table: every cluster names the one after it.
+/// The used part of the table: the entry of a cluster is the number of the next one.
 fn table<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<u8> {
     const LAST: u32 = 0x0fff_ffff;
-    let mut entries = vec![0x0fff_fff8, LAST]; // the medium, and "was shut down well"
+    let mut entries = vec![0x0fff_fff8, LAST]; // the medium, and "cleanly unmounted"
     for run in runs {
         for cluster in run.first..run.first + run.length {
             let last = cluster + 1 == run.first + run.length;
@@ -295,7 +304,7 @@ fn table<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<u8> {
     entries.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
-/// What a folder's clusters begin with.
+/// The entries of a directory.
 fn folder_bytes(
     folder: &Folder,
     at: usize,
@@ -307,7 +316,7 @@ fn folder_bytes(
     if at == 0 {
         bytes.extend(slot(LABEL, ATTRIBUTE_VOLUME, 0, 0));
     } else {
-        // The root's cluster is written as 0 here.
+        // Here the root's cluster is written as 0.
         let parent = match folder.parent {
             0 => 0,
             parent => folder_runs[parent].first,
@@ -342,7 +351,7 @@ fn slot(short: &[u8; 11], attributes: u8, cluster: u32, size: u32) -> [u8; SLOT]
     slot
 }
 
-/// The slots of a long name, which stand before the short one, its end first.
+/// The slots of a long name, which come before the short one, in reverse order.
 fn long_name(child: &Child) -> Vec<u8> {
     const LETTERS_AT: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
     let letters: Vec<u16> = child.name.encode_utf16().collect();
@@ -357,7 +366,7 @@ fn long_name(child: &Child) -> Vec<u8> {
         slot[11] = ATTRIBUTE_LONG_NAME;
         slot[13] = checksum;
         for (place, at) in LETTERS_AT.iter().zip(part * 13..) {
-            // One zero after the end, then ones.
+            // One zero after the name, then ones.
             let letter = match at.cmp(&letters.len()) {
                 std::cmp::Ordering::Less => letters[at],
                 std::cmp::Ordering::Equal => 0,
@@ -370,7 +379,7 @@ fn long_name(child: &Child) -> Vec<u8> {
     bytes
 }
 
-/// A name that is a short name as it stands: capitals, 8 of them and 3 after a dot at most.
+/// The short name of a name that is one: capitals, at most 8, and at most 3 after a dot.
 fn exact_short_name(name: &str) -> Option<[u8; 11]> {
     let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
     let fits = |part: &str, most| {
@@ -384,7 +393,7 @@ fn exact_short_name(name: &str) -> Option<[u8; 11]> {
         .then(|| padded(stem.as_bytes(), extension.as_bytes()))
 }
 
-/// The short name of a file: its own, else its beginning with a number that makes it unique.
+/// The short name of a file: its name if possible, else its beginning and a number.
 fn short_name(name: &str, taken: &BTreeSet<[u8; 11]>) -> [u8; 11] {
     if let Some(exact) = exact_short_name(name).filter(|exact| !taken.contains(exact)) {
         return exact;
@@ -418,7 +427,7 @@ fn padded(stem: &[u8], extension: &[u8]) -> [u8; 11] {
     short
 }
 
-/// Writes bytes at a place.
+/// Writes bytes at an offset.
 pub fn put<D: Write + Seek>(device: &mut D, at: u64, bytes: &[u8]) -> io::Result<()> {
     device.seek(SeekFrom::Start(at))?;
     device.write_all(bytes)
@@ -444,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_for_files_is_fat32_and_hardly_larger_than_they_are() {
+    fn a_volume_for_files_is_fat32_and_little_larger_than_they_are() {
         for size in [0, 1, 33_000_000, 34_000_000, 66_000_000, 130_000_000, 440_000_000, 1 << 32] {
             let entries = [entry("model.bin", size)];
             let geometry = Geometry::for_files(&entries);

@@ -8,64 +8,105 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::DecimalBytes;
 
+use crate::arch::X86_64;
 use crate::disk::{self, Entry, SECTOR};
 use crate::image::{self, progress_bar};
-use crate::models::Named;
+use crate::models::ModelArgs;
 use crate::project::Project;
 use crate::setup;
-use crate::sticks::{Disk, Kernel};
-use crate::target::CoreFrom;
+use crate::sticks::{BlockDevices, Disk, Refusal};
+use crate::target::CoreSource;
 
 /// Which stick, and what goes onto it.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The stick, such as sdb; without it the sticks are listed.
+    /// The stick, such as sdb; without it the removable disks are listed.
     device: Option<String>,
 
     #[command(flatten)]
-    named: Named,
+    named: ModelArgs,
 
     /// Write to this file as if it were a stick; its size stays what it is.
     #[arg(long, value_name = "FILE", conflicts_with = "device", hide = true)]
     file: Option<PathBuf>,
 }
 
+/// Why nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    /// No removable disk is connected.
+    NoStick,
+    /// The user named none of the removable disks that are connected.
+    NotNamed,
+    /// No disk has this name.
+    Unknown(String),
+    /// This disk must not be overwritten.
+    Refused(String, Refusal),
+    /// This disk has sectors of another size.
+    Sector(String, u64),
+    /// The user typed something else than this name.
+    NotConfirmed(String),
+    /// The disk of this name is not the one that the user confirmed.
+    Changed(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::NoStick => {
+                write!(f, "no removable disk is connected; plug the stick in and try again")
+            }
+            Fault::NotNamed => write!(f, "name the one to overwrite: cargo xtask flash DEVICE"),
+            Fault::Unknown(name) => {
+                write!(f, "there is no disk {name} (name the disk, sdb, not a partition, sdb1)")
+            }
+            Fault::Refused(name, refusal) => write!(f, "{name} is not overwritten: {refusal}"),
+            Fault::Sector(name, sector) => write!(
+                f,
+                "{name} has sectors of {sector} bytes; flash can only write sectors of {SECTOR}"
+            ),
+            Fault::NotConfirmed(name) => write!(f, "that was not {name}; nothing was written"),
+            Fault::Changed(name) => {
+                write!(f, "{name} is not the disk that it was; nothing was written")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
 /// `cargo xtask flash`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
     if let Some(file) = &options.file {
         let entries = contents(project, core, &options.named)?;
-        // A block device has no length but where it ends.
+        // The metadata of a block device says size 0, but its end can be sought.
         let size = open(file)?.seek(SeekFrom::End(0))?;
         return write(file, size, &entries);
     }
     if cfg!(not(target_os = "linux")) {
         bail!(
-            "sticks are only written on Linux. By hand: make a stick one FAT32 volume with your \
-             system's own tool, then copy onto it target/boot/bootllm.efi as EFI/BOOT/BOOTX64.EFI, \
-             a model, and its tokenizer as NAME.tokenizer.bin if it is not inside the model \
+            "flash writes sticks on Linux only. By hand: format the stick as FAT32 with your \
+             system's tool, then copy target/boot/bootllm.efi onto it as EFI/BOOT/BOOTX64.EFI, a \
+             model, and its tokenizer as NAME.tokenizer.bin if it is not inside the model \
              (`cargo xtask image` names the files)"
         );
     }
-    let disks = Kernel::read()?.disks()?;
+    let disks = BlockDevices::read()?.disks()?;
     let Some(name) = &options.device else {
-        list(&disks);
-        bail!("which one? `cargo xtask flash DEVICE`");
+        return Err(list(&disks).into());
     };
     let disk = choose(&disks, name)?;
     let entries = contents(project, core, &options.named)?;
     confirm(disk, &mut io::stdin().lines(), io::stdin().is_terminal())?;
-    // The disk may have been mounted, or another one put in, while the person read.
-    let disks = Kernel::read()?.disks()?;
-    ensure!(
-        choose(&disks, name)? == disk,
-        "{name} is another disk than it was; nothing was written"
-    );
+    // The disk may have been mounted, or another one plugged in, while the user read.
+    let disks = BlockDevices::read()?.disks()?;
+    ensure!(choose(&disks, name)? == disk, Fault::Changed(name.clone()));
     write(&disk.device(), disk.size, &entries)
 }
 
 /// Builds the program and gathers the files.
-fn contents(project: &Project, core: CoreFrom, named: &Named) -> Result<Vec<Entry>> {
-    let target = setup::target(project, core)?;
+fn contents(project: &Project, core: CoreSource, named: &ModelArgs) -> Result<Vec<Entry>> {
+    let target = setup::target(project, &X86_64, core)?;
     let contents = image::contents(project, &target, named)?;
     for line in &contents.described {
         eprintln!("  {line}");
@@ -73,18 +114,21 @@ fn contents(project: &Project, core: CoreFrom, named: &Named) -> Result<Vec<Entr
     Ok(contents.entries)
 }
 
-fn list(disks: &[Disk]) {
-    let sticks: Vec<_> = disks
-        .iter()
-        .filter(|disk| disk.refused.as_deref() != Some("it is not removable"))
-        .collect();
-    if sticks.is_empty() {
-        eprintln!("there is no removable disk in this machine");
+/// Lists the removable disks, and returns what the user has to do.
+fn list(disks: &[Disk]) -> Fault {
+    let mut sticks =
+        disks.iter().filter(|disk| disk.refused != Some(Refusal::NotRemovable)).peekable();
+    if sticks.peek().is_none() {
+        return Fault::NoStick;
     }
     for disk in sticks {
-        let state = disk.refused.as_deref().unwrap_or("can be written");
+        let state = match &disk.refused {
+            Some(refusal) => refusal.to_string(),
+            None => "can be overwritten".to_owned(),
+        };
         eprintln!("  {}: {state}", described(disk));
     }
+    Fault::NotNamed
 }
 
 fn described(disk: &Disk) -> String {
@@ -92,24 +136,22 @@ fn described(disk: &Disk) -> String {
 }
 
 /// The disk of this name, if it may be overwritten.
-fn choose<'a>(disks: &'a [Disk], name: &str) -> Result<&'a Disk> {
+fn choose<'a>(disks: &'a [Disk], name: &str) -> Result<&'a Disk, Fault> {
     let name = name.strip_prefix("/dev/").unwrap_or(name);
     let Some(disk) = disks.iter().find(|disk| disk.name == name) else {
         list(disks);
-        bail!("there is no disk {name} (a partition is not a disk: sdb, not sdb1)");
+        return Err(Fault::Unknown(name.to_owned()));
     };
-    if let Some(reason) = &disk.refused {
-        bail!("{name} is not written to: {reason}");
+    if let Some(refusal) = &disk.refused {
+        return Err(Fault::Refused(name.to_owned(), refusal.clone()));
     }
-    ensure!(
-        disk.sector == SECTOR,
-        "{name} has sectors of {} bytes, only {SECTOR} are known here",
-        disk.sector
-    );
+    if disk.sector != SECTOR {
+        return Err(Fault::Sector(name.to_owned(), disk.sector));
+    }
     Ok(disk)
 }
 
-/// Asks whether this disk is meant. Its name must be typed.
+/// Asks whether this disk is meant. The user must type its name.
 fn confirm(
     disk: &Disk,
     lines: &mut dyn Iterator<Item = io::Result<String>>,
@@ -122,7 +164,7 @@ fn confirm(
     if !terminal {
         eprintln!();
     }
-    ensure!(typed.trim() == disk.name, "that was not {}; nothing was written", disk.name);
+    ensure!(typed.trim() == disk.name, Fault::NotConfirmed(disk.name.clone()));
     Ok(())
 }
 
@@ -137,8 +179,7 @@ fn write(device: &Path, size: u64, entries: &[Entry]) -> Result<()> {
     bar.set_message("waiting for the stick");
     file.sync_all().with_context(|| format!("{shown} did not take everything"))?;
     bar.finish_and_clear();
-    // Closing the last handle of a disk makes Linux forget what it remembers of it, so that this
-    // reads the stick and not the memory.
+    // When the last handle of a disk is closed, Linux drops its cache, so this reads the stick.
     drop(file);
     let bar = progress_bar("reading", content);
     let file = File::open(device).with_context(|| format!("cannot read {shown} back"))?;
@@ -146,7 +187,7 @@ fn write(device: &Path, size: u64, entries: &[Entry]) -> Result<()> {
         .with_context(|| format!("{shown} is not what was written; the stick may be failing"))?;
     bar.finish_and_clear();
     eprintln!(
-        "{shown}: {} files, {}, written and read back; it can be pulled out",
+        "{shown}: {} files, {}, written and read back; you can pull it out",
         entries.len(),
         DecimalBytes(content)
     );
@@ -159,13 +200,13 @@ fn open(device: &Path) -> Result<File> {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // For a disk: fail if anything uses it. The name is the kernel's, the number Linux'.
+        // On a disk: fail if anything uses it. The value is that of Linux.
         const O_EXCL: i32 = 0o200;
         options.custom_flags(O_EXCL);
     }
     options.open(device).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => anyhow::anyhow!(
-            "{} may not be written by you. This gives it to you until it is pulled out; then try \
+            "you may not write {}. This command gives it to you until it is pulled out; then try \
              again:\n\n  sudo chown \"$USER\" {}\n",
             device.display(),
             device.display()
@@ -177,6 +218,7 @@ fn open(device: &Path) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::legacy_boot;
     use std::fs;
 
     fn stick() -> Disk {
@@ -189,6 +231,10 @@ mod tests {
         }
     }
 
+    fn system_disk() -> Disk {
+        Disk { name: "sda".to_owned(), refused: Some(Refusal::NotRemovable), ..stick() }
+    }
+
     #[test]
     fn the_name_must_be_typed() {
         let typed = |line: Option<&str>| {
@@ -198,30 +244,33 @@ mod tests {
         typed(Some("sdb")).unwrap();
         typed(Some(" sdb ")).unwrap();
         for wrong in [None, Some(""), Some("y"), Some("sdc"), Some("/dev/sdb")] {
-            let error = typed(wrong).unwrap_err().to_string();
-            assert_eq!(error, "that was not sdb; nothing was written");
+            let error = typed(wrong).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Fault::NotConfirmed("sdb".to_owned())));
         }
     }
 
     #[test]
     fn only_a_good_stick_is_chosen() {
-        let refused = Disk {
-            name: "sda".to_owned(),
-            refused: Some("it is not removable".to_owned()),
-            ..stick()
-        };
         let large = Disk { name: "sdc".to_owned(), sector: 4096, ..stick() };
-        let disks = [refused, stick(), large];
+        let disks = [system_disk(), stick(), large];
         assert_eq!(choose(&disks, "sdb").unwrap().name, "sdb");
         assert_eq!(choose(&disks, "/dev/sdb").unwrap().name, "sdb");
-        for (name, expected) in [
-            ("sda", "it is not removable"),
-            ("sdb1", "a partition is not a disk"),
-            ("sdc", "sectors of 4096"),
+        for (name, fault) in [
+            ("sda", Fault::Refused("sda".to_owned(), Refusal::NotRemovable)),
+            ("sdb1", Fault::Unknown("sdb1".to_owned())),
+            ("sdc", Fault::Sector("sdc".to_owned(), 4096)),
         ] {
-            let error = choose(&disks, name).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
+            assert_eq!(choose(&disks, name), Err(fault));
         }
+    }
+
+    #[test]
+    fn the_user_is_asked_for_a_name_only_if_there_is_a_stick() {
+        assert_eq!(list(&[]), Fault::NoStick);
+        assert_eq!(list(&[system_disk()]), Fault::NoStick);
+        assert_eq!(list(&[system_disk(), stick()]), Fault::NotNamed);
+        let mounted = Disk { refused: Some(Refusal::Empty), ..stick() };
+        assert_eq!(list(&[mounted]), Fault::NotNamed);
     }
 
     #[test]
@@ -231,13 +280,17 @@ mod tests {
         let model = folder.join("model.bin");
         fs::write(&model, vec![7; 100_000]).unwrap();
         let stick = folder.join("stick");
-        // It was used before: what lies there must not shine through.
+        // It was used before; nothing of that may be left before the partition.
         fs::write(&stick, vec![0xee; 64 << 20]).unwrap();
         let entries = [Entry::new("model.bin", &model).unwrap()];
-        write(&stick, 64 << 20, &entries).unwrap();
-        assert_eq!(stick.metadata().unwrap().len(), 64 << 20);
-        let bytes = fs::read(&stick).unwrap();
-        assert!(bytes[64 * 512..2048 * 512].iter().all(|&byte| byte == 0));
+        // A second time over an image of ours.
+        for _ in 0..2 {
+            write(&stick, 64 << 20, &entries).unwrap();
+            assert_eq!(stick.metadata().unwrap().len(), 64 << 20);
+            let bytes = fs::read(&stick).unwrap();
+            assert!(bytes[64 * 512..2048 * 512].iter().all(|&byte| byte == 0));
+            assert!(bytes.starts_with(&legacy_boot::code()));
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! A running virtual PC, typed at and read by a program.
+//! A running virtual PC that a program types at and reads.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -15,32 +15,32 @@ use crate::project::Project;
 use crate::setup::Emulator;
 use crate::transcript::Transcript;
 
-/// What the program shows when it waits for a line.
+/// The prompt of the boot program.
 const PROMPT: &str = ">>> ";
-/// A prompt that nothing follows for so long is one; it could be a part of a text until then.
+/// How long nothing may follow a prompt. Until then it could be a part of a text.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// Firmware waits two seconds after an ESC for the rest of a sequence: what is typed within them is
-/// taken for that.
+/// Firmware waits two seconds after an ESC for the rest of an escape sequence, and would take what is
+/// typed in that time for it.
 const AFTER_ESCAPE: Duration = Duration::from_millis(2500);
 
-/// Where the transcript goes, as it comes.
+/// Receives the transcript piece by piece.
 pub type Output = Box<dyn FnMut(&str) + Send>;
 
-/// A running machine. It is switched off when this is dropped.
+/// A running machine. Dropping it switches it off.
 pub struct Guest {
     child: Child,
     keys: Option<ChildStdin>,
     serial: Receiver<Vec<u8>>,
-    /// Every byte that came over the serial port.
+    /// Every byte that the machine wrote to its serial port.
     pub received: Vec<u8>,
     transcript: Transcript,
     output: Output,
     /// QEMU's monitor, if the machine has one.
     pub monitor: Option<Monitor>,
-    /// How long nothing may come while something is waited for.
-    pub patience: Duration,
-    /// Lines there were when something was last typed: a prompt from before it is not the answer.
+    /// How long the machine may write nothing while something is expected.
+    pub timeout: Duration,
+    /// Lines in the transcript when something was last typed: an earlier prompt is no answer.
     lines_before: Option<usize>,
     escaped: Option<Instant>,
     /// Whether the size of the terminal was reported. Once is enough: it does not change, and the
@@ -49,9 +49,9 @@ pub struct Guest {
     ended: bool,
 }
 
-/// What came of waiting for a prompt.
+/// Why waiting for a prompt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum WaitEnd {
     /// The program waits for a line.
     Prompt,
     /// The machine has stopped.
@@ -101,7 +101,7 @@ impl Guest {
             transcript: Transcript::default(),
             output,
             monitor: None,
-            patience: Duration::from_secs(180),
+            timeout: Duration::from_secs(180),
             lines_before: None,
             escaped: None,
             size_reported: false,
@@ -110,40 +110,41 @@ impl Guest {
     }
 
     /// Waits until the program waits for a line, or the machine stops.
-    pub fn wait_for_prompt(&mut self) -> Result<Reached> {
+    pub fn wait_for_prompt(&mut self) -> Result<WaitEnd> {
         loop {
             let (before, after) = self.transcript.at_cursor();
             let answered = self.lines_before.is_none_or(|lines| self.transcript.lines() > lines);
             let at_prompt = answered && before == PROMPT && after.trim().is_empty();
-            let wait = if at_prompt { QUIET } else { self.patience };
+            let wait = if at_prompt { QUIET } else { self.timeout };
             match self.read(wait)? {
-                Heard::Text => {}
-                Heard::End => return Ok(Reached::End),
-                Heard::Nothing if at_prompt => return Ok(Reached::Prompt),
-                Heard::Nothing => self.lost("the prompt")?,
+                Received::Text => {}
+                Received::End => return Ok(WaitEnd::End),
+                Received::Nothing if at_prompt => return Ok(WaitEnd::Prompt),
+                Received::Nothing => self.lost("the prompt")?,
             }
         }
     }
 
-    /// Waits until this text has come after what was last typed (or from the start).
+    /// Waits until the machine has written this text, in [`received`](Self::received) from this index
+    /// on.
     pub fn wait_for(&mut self, text: &str, from: usize) -> Result<()> {
         loop {
             let received = &self.received[from.min(self.received.len())..];
             if received.windows(text.len()).any(|window| window == text.as_bytes()) {
                 return Ok(());
             }
-            match self.read(self.patience)? {
-                Heard::Text => {}
-                Heard::End => bail!(
-                    "the machine stopped before it said {text:?}; last seen:\n{}",
+            match self.read(self.timeout)? {
+                Received::Text => {}
+                Received::End => bail!(
+                    "the machine stopped before it wrote {text:?}; last lines:\n{}",
                     self.transcript.tail(8)
                 ),
-                Heard::Nothing => self.lost(&format!("{text:?}"))?,
+                Received::Nothing => self.lost(&format!("{text:?}"))?,
             }
         }
     }
 
-    /// Types text, without a key after it.
+    /// Types text, without Enter.
     pub fn type_text(&mut self, text: &str) -> Result<()> {
         if let Some(escaped) = self.escaped.take() {
             while escaped.elapsed() < AFTER_ESCAPE && !self.ended {
@@ -152,10 +153,10 @@ impl Guest {
         }
         self.escaped = text.ends_with('\x1b').then(Instant::now);
         self.lines_before = Some(self.transcript.lines());
-        let keys = self.keys.as_mut().context("the machine has no keys")?;
+        let keys = self.keys.as_mut().context("the machine has no serial input")?;
         keys.write_all(text.as_bytes())
             .and_then(|()| keys.flush())
-            .context("the machine takes no more keys")
+            .context("the machine takes no more input")
     }
 
     /// Types a line and presses Enter.
@@ -166,24 +167,24 @@ impl Guest {
     /// Waits until the machine stops by itself.
     pub fn wait_for_end(&mut self) -> Result<ExitStatus> {
         loop {
-            match self.read(self.patience)? {
-                Heard::Text => {}
-                Heard::End => break,
-                Heard::Nothing => self.lost("the end")?,
+            match self.read(self.timeout)? {
+                Received::Text => {}
+                Received::End => break,
+                Received::Nothing => self.lost("the end")?,
             }
         }
-        // Its output has ended, so it is about to.
+        // Its output has ended, so it is about to exit.
         let started = Instant::now();
-        while started.elapsed() < self.patience {
+        while started.elapsed() < self.timeout {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             thread::sleep(Duration::from_millis(5));
         }
-        bail!("QEMU closed its output but does not end")
+        bail!("QEMU closed its output but does not exit")
     }
 
-    /// An error unless the machine was switched off from within.
+    /// Waits until the machine stops; an error unless the program in it powered it off.
     pub fn expect_power_off(&mut self) -> Result<()> {
         let status = self.wait_for_end()?;
         if !status.success() {
@@ -199,7 +200,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Gives what is left of the transcript, settled or not.
+    /// Passes on the rest of the transcript, settled or not.
     pub fn finish_transcript(&mut self) {
         let text = self.transcript.take_all();
         if !text.is_empty() {
@@ -222,21 +223,21 @@ impl Guest {
 
     fn lost(&self, what: &str) -> Result<()> {
         bail!(
-            "waited {} s for {what}, and nothing came; last seen:\n{}",
-            self.patience.as_secs(),
+            "waited {} s for {what}, and the machine wrote nothing; last lines:\n{}",
+            self.timeout.as_secs(),
             self.transcript.tail(8)
         )
     }
 
-    /// Reads what comes, for this long at most.
-    fn read(&mut self, wait: Duration) -> Result<Heard> {
+    /// Reads what the machine writes within this time.
+    fn read(&mut self, wait: Duration) -> Result<Received> {
         if self.ended {
-            return Ok(Heard::End);
+            return Ok(Received::End);
         }
         let started = Instant::now();
         loop {
             let left = wait.saturating_sub(started.elapsed());
-            // Rows settle while nothing comes.
+            // Rows settle while the machine writes nothing.
             let heard = self.serial.recv_timeout(left.min(Duration::from_millis(200)));
             if let Ok(bytes) = &heard {
                 self.transcript.write(bytes);
@@ -248,13 +249,13 @@ impl Guest {
                 (self.output)(&settled);
             }
             match heard {
-                Ok(_) => return Ok(Heard::Text),
+                Ok(_) => return Ok(Received::Text),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.ended = true;
-                    return Ok(Heard::End);
+                    return Ok(Received::End);
                 }
                 Err(RecvTimeoutError::Timeout) if started.elapsed() >= wait => {
-                    return Ok(Heard::Nothing);
+                    return Ok(Received::Nothing);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -262,7 +263,7 @@ impl Guest {
     }
 }
 
-enum Heard {
+enum Received {
     Text,
     Nothing,
     End,
@@ -280,7 +281,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    /// A program of the shell in the place of a machine, and its transcript.
+    /// A shell script in place of a machine, and its transcript.
     fn guest(script: &str) -> (Guest, Arc<Mutex<String>>) {
         let transcript = Arc::new(Mutex::new(String::new()));
         let copy = Arc::clone(&transcript);
@@ -288,7 +289,7 @@ mod tests {
         command.args(["-c", script]);
         let output = Box::new(move |text: &str| copy.lock().unwrap().push_str(text));
         let mut guest = Guest::spawn(&mut command, output).unwrap();
-        guest.patience = Duration::from_secs(20);
+        guest.timeout = Duration::from_secs(20);
         (guest, transcript)
     }
 
@@ -308,10 +309,10 @@ mod tests {
     fn lines_are_typed_at_prompts() {
         let (mut guest, transcript) = guest(PROGRAM);
         for line in ["one\n", "two\n"] {
-            assert_eq!(guest.wait_for_prompt().unwrap(), Reached::Prompt);
+            assert_eq!(guest.wait_for_prompt().unwrap(), WaitEnd::Prompt);
             guest.type_text(line).unwrap();
         }
-        assert_eq!(guest.wait_for_prompt().unwrap(), Reached::Prompt);
+        assert_eq!(guest.wait_for_prompt().unwrap(), WaitEnd::Prompt);
         guest.type_text("/exit\n").unwrap();
         guest.expect_power_off().unwrap();
         guest.finish_transcript();
@@ -325,18 +326,17 @@ mod tests {
     #[test]
     fn a_machine_that_stops_early_is_no_prompt() {
         let (mut guest, _) = guest("echo only this");
-        assert_eq!(guest.wait_for_prompt().unwrap(), Reached::End);
+        assert_eq!(guest.wait_for_prompt().unwrap(), WaitEnd::End);
         let error = guest.wait_for("more", 0).unwrap_err().to_string();
-        assert!(error.contains("before it said \"more\"; last seen:\nonly this"), "{error}");
+        assert!(error.ends_with(":\nonly this"), "{error}");
     }
 
     #[test]
-    fn silence_ends_the_waiting_and_the_last_lines_are_told() {
+    fn silence_ends_the_waiting_with_the_last_lines() {
         let (mut guest, _) = guest("echo loading; exec sleep 600");
-        guest.patience = Duration::from_millis(300);
+        guest.timeout = Duration::from_millis(300);
         let error = guest.wait_for_prompt().unwrap_err().to_string();
-        assert!(error.contains("for the prompt"), "{error}");
-        assert!(error.ends_with("last seen:\nloading"), "{error}");
+        assert!(error.ends_with(":\nloading"), "{error}");
     }
 
     #[test]

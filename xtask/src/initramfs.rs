@@ -1,19 +1,19 @@
-//! The files that a Linux kernel starts with, as it takes them: an archive of cpio's format `newc`
-//! (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
+//! The first root file system of a Linux kernel: an archive in cpio's format `newc` (Linux,
+//! Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use anyhow::{Context, Result};
 
-/// What stands at the end of an archive in place of a file.
+/// The name of the entry that ends an archive.
 const TRAILER: &str = "TRAILER!!!";
-/// The kinds of files, and who may do what with them, as in `stat`.
+/// Kinds and permissions of files, as in `stat`.
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
-/// The console's numbers (Linux, Documentation/admin-guide/devices.txt).
+/// The console's device numbers (Linux, Documentation/admin-guide/devices.txt).
 const CONSOLE: (u32, u32) = (5, 1);
 
-/// An archive with a console and these files: paths without `/` at the beginning, and contents. All
-/// may be run.
+/// An archive of a console and these files, all executable: paths without a leading `/`, and
+/// contents.
 pub fn archive(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let mut archive = Vec::new();
     entry(&mut archive, "dev", FOLDER, (0, 0), &[])?;
@@ -26,7 +26,7 @@ pub fn archive(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     Ok(archive)
 }
 
-/// Adds a file: its header, its path and its contents, each filled up to a multiple of four bytes.
+/// Adds a file: header, path and contents, padded to multiples of four bytes.
 fn entry(
     archive: &mut Vec<u8>,
     path: &str,
@@ -36,7 +36,7 @@ fn entry(
 ) -> Result<()> {
     let (inode, owner, group, links, time) = (0, 0, 0, 1, 0);
     let size = u32::try_from(contents.len())?;
-    // With the zero at its end.
+    // With its final zero.
     let path_size = u32::try_from(path.len() + 1)?;
     let (device, sum) = ([0, 0], 0);
     let fields = [inode, mode, owner, group, links, time, size]
@@ -63,7 +63,7 @@ fn fill_up(archive: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// The number at the place of a field, counted from 0, of the header at the beginning.
+    /// A field of the header, by its index.
     fn field(entry: &[u8], number: usize) -> usize {
         let digits = &entry[6 + 8 * number..][..8];
         usize::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap()

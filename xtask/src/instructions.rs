@@ -1,10 +1,10 @@
-//! `cargo xtask instructions`: what a token costs on bare metal and under Linux.
+//! `cargo xtask instructions`: instructions per token on bare metal and under Linux.
 //!
-//! The same model is measured in the same virtual PC twice, with one processor: by `/bench` of the
-//! UEFI program, and by `bootllm bench` under the distribution's kernel, as its only process. QEMU
-//! runs with `-icount shift=0`: its time-stamp counter goes up by one with every instruction, those
-//! of firmware, kernel and interrupts too, and does not depend on what else this machine is doing.
-//! Both programs read that counter around each token, in one function of `bootllm-bench`.
+//! The same model is measured twice in the same virtual PC with one processor: by `/bench` of the
+//! UEFI program, and by `bootllm bench` as the only process of the distribution's kernel. QEMU runs
+//! with `-icount shift=0`: its time-stamp counter goes up by one with every instruction, also those
+//! of firmware, kernel and interrupts, and does not depend on the load of the host. Both programs
+//! read that counter around each token, in one function of `bootllm-bench`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,27 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::arch::X86_64;
 use crate::guest::{Guest, Output};
-use crate::machine::{Linux, Machine};
+use crate::machine::{Linux, Machine, Start};
 use crate::models::Model;
+use crate::program::Profile;
 use crate::project::Project;
 use crate::setup::{self, Emulator};
-use crate::target::CoreFrom;
+use crate::size::ByteSize;
+use crate::target::CoreSource;
 use crate::{debian, image, initramfs, process, program, script};
 
-/// What stands behind the figure in the report of both programs.
-const TICKS: &str = "ticks of the CPU's counter for a token";
-/// What the kernel is told: to write to the serial line, to say little, to run the program, which
-/// is its first process, and to stop the machine when that ends.
+/// The word after the figure in the report of both programs.
+const TICKS: &str = "ticks";
+/// The kernel's command line: the console is the serial line, messages are few, the first process is
+/// the program, and the machine stops when that exits.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 -- bench /model --threads 1";
 
 /// What to measure, and under which Linux.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The model, instead of the built-in teller of stories.
+    /// The model, instead of the built-in bedtime-stories.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
 
@@ -39,13 +42,13 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "model")]
     tokenizer: Option<PathBuf>,
 
-    /// The Linux kernel, instead of Debian's, which is fetched.
+    /// The Linux kernel, instead of Debian's, which is downloaded.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
 
     /// The machine's memory.
     #[arg(long, value_name = "SIZE", default_value = "1G")]
-    memory: String,
+    memory: ByteSize,
 
     /// The UEFI firmware to use (its file of code).
     #[arg(long, value_name = "FILE")]
@@ -53,9 +56,9 @@ pub struct Options {
 }
 
 /// `cargo xtask instructions`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
-    let emulator = setup::emulator(options.ovmf.as_deref())?;
-    let target = setup::target(project, core)?;
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
+    let emulator = setup::emulator(&X86_64, options.ovmf.as_deref())?;
+    let target = setup::target(project, &X86_64, core)?;
     let model = match &options.model {
         Some(model) => Model::open(model, options.tokenizer.as_deref())?,
         None => Model::open(&project.root.join("models/bedtime-stories.bin"), None)?,
@@ -70,12 +73,12 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
         .map(|bytes| kernel_version(&bytes))?;
     let version = version.with_context(|| format!("{} is no Linux kernel", kernel.display()))?;
 
-    let bare = program::build(project, &target, None)?;
+    let bare = program::build(project, &target, Profile::Release, None)?;
     let hosted = program::build_static(project)?;
     let folder = project.boot();
     let disk = folder.join("instructions.img");
     let contents = image::gather(&bare, None, std::slice::from_ref(&model))?;
-    image::write(&disk, &contents.entries)?;
+    image::write(&disk, &contents.entries, None)?;
     let initramfs = folder.join("instructions.cpio");
     let read =
         |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
@@ -83,18 +86,18 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
     fs::write(&initramfs, initramfs::archive(&files)?)?;
 
     let mut machine = Machine::new(disk);
-    machine.memory.clone_from(&options.memory);
+    machine.memory = options.memory.0;
     machine.accelerator = Some("tcg".to_owned());
     machine.counts_instructions = true;
     eprintln!("bare metal (a minute or two)");
     let bare = measured(project, &emulator, &machine)?;
-    eprintln!("Linux {version} (as long again)");
+    eprintln!("Linux {version} (the same again)");
     let command_line = COMMAND_LINE.to_owned();
-    machine.linux = Some(Linux { kernel, initramfs, command_line });
+    machine.start = Start::Linux(Linux { kernel, initramfs, command_line });
     let linux = measured(project, &emulator, &machine)?;
 
     let qemu = process::output(Command::new(&emulator.qemu).arg("--version"))?;
-    println!("instructions for a token of {}", project.shown(&model.model));
+    println!("instructions per token of {}", project.shown(&model.model));
     println!("  bare metal  {bare:12.0}");
     println!("  Linux       {linux:12.0}  {version}");
     println!("  ratio       {:12.4}", bare / linux);
@@ -102,7 +105,7 @@ pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> 
     Ok(())
 }
 
-/// Runs a machine, shows what its program says, and gives the ticks for a token that it reports.
+/// Runs a machine, prints its output, and returns the ticks per token that it reports.
 fn measured(project: &Project, emulator: &Emulator, machine: &Machine) -> Result<f64> {
     let said = Arc::new(Mutex::new(String::new()));
     let copy = Arc::clone(&said);
@@ -112,28 +115,29 @@ fn measured(project: &Project, emulator: &Emulator, machine: &Machine) -> Result
         }
     });
     let mut guest = Guest::start(machine, project, emulator, output)?;
-    let ended = match machine.linux {
-        Some(_) => guest.wait_for_end().map(drop),
-        None => script::play(&mut guest, &script::parse("/bench")?),
+    let ended = match machine.start {
+        Start::Linux(_) => guest.wait_for_end().map(drop),
+        Start::Uefi | Start::Bios => script::play(&mut guest, &script::parse("/bench")?),
     };
     guest.finish_transcript();
     drop(guest);
     let said = said.lock().map(|said| said.clone()).unwrap_or_default();
     let ticks = ticks(&said);
-    // The kernel complains at length that its only process has ended, as it should have.
+    // The kernel complains at length that its only process has exited, which is right here.
     let shown = |line: &&str| ticks.is_none() || !line.starts_with('[');
     said.lines().filter(shown).for_each(|line| eprintln!("  {line}"));
     ended?;
-    ticks.with_context(|| format!("the machine did not say how many {TICKS}"))
+    ticks.with_context(|| format!("the machine reported no {TICKS} per token"))
 }
 
-/// The figure in a report.
+/// The figure in a report: the first number before that word.
 fn ticks(report: &str) -> Option<f64> {
-    let before = report.lines().find_map(|line| line.trim_end().strip_suffix(TICKS))?;
-    before.trim().parse().ok()
+    let words: Vec<_> = report.split_whitespace().collect();
+    let mut before = words.windows(2).filter(|pair| pair[1] == TICKS).map(|pair| pair[0]);
+    before.find_map(|number| number.replace(',', "").parse().ok())
 }
 
-/// What a kernel says of its version (Linux, Documentation/arch/x86/boot.rst: `header` and
+/// The version in a kernel's header (Linux, Documentation/arch/x86/boot.rst: `header` and
 /// `kernel_version`).
 fn kernel_version(kernel: &[u8]) -> Option<String> {
     if kernel.get(0x202..0x206)? != b"HdrS" {
@@ -144,12 +148,12 @@ fn kernel_version(kernel: &[u8]) -> Option<String> {
     let text = kernel.get(at..)?;
     let end = text.iter().take(256).position(|&byte| byte == 0)?;
     let version = str::from_utf8(&text[..end]).ok()?;
-    // What follows says who built it.
+    // Then comes who built it.
     let words: Vec<&str> = version.split_whitespace().collect();
     Some(words.first()?.to_string() + &debian_version(&words))
 }
 
-/// The version of Debian's package, where the kernel names it.
+/// The version of Debian's package, if the kernel names it.
 fn debian_version(words: &[&str]) -> String {
     let at = words.iter().position(|word| *word == "Debian");
     let version = at.and_then(|at| words.get(at + 1));
@@ -165,6 +169,7 @@ mod tests {
         let report = "\n1 core\n  decode  2500.0 tok/s\n              \
             412345 ticks of the CPU's counter for a token\n  share of time\n";
         assert_eq!(ticks(report), Some(412_345.0));
+        assert_eq!(ticks("as many ticks as it likes\n  412,345 ticks per token"), Some(412_345.0));
         assert_eq!(ticks("many ticks of the CPU's counter for a token"), None);
         assert_eq!(ticks("412345"), None);
     }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The tasks of the repository, and what they are made of.
+//! The tasks of the repository, and their parts.
 //!
 //! ```text
 //! setup ─► program ─► image ─► machine ─► guest ─► script
@@ -7,11 +7,15 @@
 //! needed     program     disk     PC          and read   the prompt
 //! ```
 //!
-//! `main.rs` is the command line. The boot tests use these parts too.
+//! `arch` has everything that differs between architectures. `main.rs` is the command line. The boot
+//! tests use these parts too.
 
+pub mod arch;
 pub mod bench;
 pub mod clean;
+pub mod console;
 pub mod debian;
+pub mod debugger;
 pub mod disk;
 pub mod efi;
 pub mod fat32;
@@ -22,7 +26,9 @@ pub mod guest;
 pub mod image;
 pub mod initramfs;
 pub mod instructions;
+pub mod legacy_boot;
 pub mod machine;
+pub mod miri;
 pub mod models;
 pub mod monitor;
 pub mod neon;
@@ -30,9 +36,11 @@ pub mod packages;
 pub mod process;
 pub mod program;
 pub mod project;
+pub mod release;
 pub mod run;
 pub mod script;
 pub mod setup;
+pub mod size;
 pub mod sticks;
 pub mod sysroot;
 pub mod target;

@@ -1,4 +1,4 @@
-//! A virtual PC: what it is made of, as a QEMU command line.
+//! A virtual PC, as a QEMU command line.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,56 +9,77 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::arch::{self, Arch};
 use crate::firmware::Firmware;
 use crate::project::Project;
 use crate::setup::Emulator;
 
-/// The key that leaves the terminal to QEMU: Ctrl+], as in telnet. QEMU's own, Ctrl+A, is a key
-/// that a person types at a prompt.
+/// The key that gives the terminal to QEMU: Ctrl+], as in telnet. QEMU's default, Ctrl+A, is a key
+/// of the line editor.
 const ESCAPE_KEY: u8 = 0x1d;
+
+/// Bytes of memory below which the firmware itself does not start: OVMF 2022.11 stops with 56 MB
+/// and boots bootllm with 64 MB.
+pub const LEAST_MEMORY: u64 = 64 << 20;
 
 /// A virtual PC.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Its memory, as QEMU takes it: `512M`, `2G`.
-    pub memory: String,
-    /// Its processors.
+    /// The architecture of its processors.
+    pub arch: &'static Arch,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// The number of processors.
     pub cpus: u32,
     /// How many of them share a core.
     pub threads: u32,
-    /// Whether its processors say that they are virtual.
-    pub says_virtual: bool,
-    /// Whether its clocks count instructions: one each nanosecond, so that its time-stamp counter
-    /// goes up by one with each, whatever else this machine is doing. One processor alone can.
+    /// Whether the processors report a hypervisor in CPUID.
+    pub reports_hypervisor: bool,
+    /// Whether the clocks count instructions, one per nanosecond of the machine's time. The
+    /// time-stamp counter then goes up by one with each instruction, whatever the load of the host.
+    /// Works with one processor only.
     pub counts_instructions: bool,
-    /// The image of its disk.
+    /// The image of the disk.
     pub disk: PathBuf,
-    /// A Linux to start, in place of firmware and what is on the disk.
-    pub linux: Option<Linux>,
+    /// What it starts.
+    pub start: Start,
     /// How the disk is attached.
     pub attachment: Attachment,
-    /// What is at its serial port.
+    /// What the serial port is connected to.
     pub serial: Serial,
-    /// Its screen.
+    /// The screen.
     pub screen: Screen,
-    /// Whether it has a keyboard of its own, on USB.
+    /// Whether there is a USB keyboard.
     pub keyboard: bool,
-    /// Whether QEMU's monitor is wanted, for keys and screenshots.
+    /// Whether a QEMU monitor is needed, for keys, screenshots and memory.
     pub monitor: bool,
-    /// What runs its processors; `None` for the fastest that works here.
+    /// Whether the processors wait for gdb before the first instruction.
+    pub waits_for_gdb: bool,
+    /// QEMU's accelerator; `None` for the fastest that works on this host.
     pub accelerator: Option<String>,
-    /// More arguments for QEMU.
+    /// More arguments for QEMU, as the user typed them.
     pub arguments: Vec<OsString>,
 }
 
-/// A Linux that is started without firmware of its own.
+/// What a machine starts when it is switched on.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// UEFI firmware, which starts the program on the disk.
+    Uefi,
+    /// QEMU's BIOS (SeaBIOS), which runs the disk's first sector.
+    Bios,
+    /// A Linux kernel, without firmware or disk.
+    Linux(Linux),
+}
+
+/// A Linux kernel with its files.
 #[derive(Clone, Debug)]
 pub struct Linux {
     /// The kernel.
     pub kernel: PathBuf,
-    /// The archive of the files that it starts with.
+    /// The archive of its first root file system.
     pub initramfs: PathBuf,
-    /// What it is told.
+    /// The kernel's command line.
     pub command_line: String,
 }
 
@@ -101,53 +122,64 @@ impl Machine {
     /// A PC that boots from this image, with a serial port and nothing that is not needed.
     pub fn new(disk: impl Into<PathBuf>) -> Self {
         Self {
-            memory: "512M".to_owned(),
+            arch: &arch::X86_64,
+            memory: 512 << 20,
             cpus: 1,
             threads: 1,
-            says_virtual: true,
+            reports_hypervisor: true,
             counts_instructions: false,
             disk: disk.into(),
-            linux: None,
+            start: Start::Uefi,
             attachment: Attachment::Virtio,
             serial: Serial::Pipe,
             screen: Screen::None,
             keyboard: false,
             monitor: false,
+            waits_for_gdb: false,
             accelerator: None,
             arguments: Vec::new(),
         }
     }
 
-    /// The command that switches it on. It ends when the machine is switched off or reset.
+    /// The QEMU command that runs it. QEMU exits when the machine is switched off or reset.
     pub fn command(&self, project: &Project, emulator: &Emulator) -> Result<Command> {
         let mut command = Command::new(&emulator.qemu);
-        let sata = self.attachment == Attachment::Ahci;
-        // Firmware waits for every controller, so one without a disk is left out.
-        command.args(["-nodefaults", "-no-reboot", "-machine"]);
-        command.arg(format!("q35,sata={}", if sata { "on" } else { "off" }));
-        let accelerator = self.accelerator.as_deref().unwrap_or(accelerator());
+        let mut machine = self.arch.machine.to_owned();
+        if self.arch == &arch::X86_64 {
+            // Firmware waits for every controller, so one without a disk is left out.
+            let sata = self.attachment == Attachment::Ahci;
+            machine.push_str(if sata { ",sata=on" } else { ",sata=off" });
+        }
+        command.args(["-nodefaults", "-no-reboot", "-machine", &machine]);
+        let accelerator = self.accelerator.as_deref().unwrap_or(accelerator(self.arch));
         command.args(["-accel", accelerator, "-cpu"]);
         let processor = if accelerator.starts_with("tcg") { "max" } else { "host" };
-        command.arg(format!("{processor}{}", if self.says_virtual { "" } else { ",-hypervisor" }));
+        let hypervisor = if self.reports_hypervisor { "" } else { ",-hypervisor" };
+        command.arg(format!("{processor}{hypervisor}"));
         let threads =
             if self.threads > 1 { format!(",threads={}", self.threads) } else { "".into() };
-        command.args(["-m", &self.memory, "-smp", &format!("{}{threads}", self.cpus)]);
+        let memory = format!("{}M", self.memory >> 20);
+        command.args(["-m", &memory, "-smp", &format!("{}{threads}", self.cpus)]);
         if self.counts_instructions {
             command.args(["-icount", "shift=0"]);
         }
-        // QEMU takes devices in this order: first what others are plugged into.
+        if self.waits_for_gdb {
+            command.args(["-s", "-S"]);
+        }
+        // QEMU creates devices in this order: a controller comes before what is plugged into it.
         if self.keyboard || self.attachment == Attachment::Usb {
             command.args(["-device", "qemu-xhci"]);
         }
-        match &self.linux {
-            Some(linux) => {
+        match &self.start {
+            Start::Uefi => {
+                command.arg("-bios").arg(firmware_file(self.arch, &emulator.firmware, project)?);
+                self.add_disk(&mut command);
+            }
+            Start::Bios => self.add_disk(&mut command),
+            Start::Linux(linux) => {
                 command.arg("-kernel").arg(&linux.kernel);
                 command.arg("-initrd").arg(&linux.initramfs);
                 command.args(["-append", &linux.command_line]);
-            }
-            None => {
-                command.arg("-bios").arg(unified(&emulator.firmware, project)?);
-                self.add_disk(&mut command);
             }
         }
         match self.serial {
@@ -193,10 +225,10 @@ impl Machine {
     }
 }
 
-/// What runs the processors: the machine's own virtualisation where it works, else emulation.
-fn accelerator() -> &'static str {
+/// The accelerator: the host's virtualisation where it works, else emulation.
+fn accelerator(arch: &Arch) -> &'static str {
     let emulation = "tcg";
-    if env::consts::OS != "linux" || env::consts::ARCH != "x86_64" {
+    if arch != &arch::X86_64 || env::consts::OS != "linux" || env::consts::ARCH != "x86_64" {
         return emulation;
     }
     // The device alone says little: some containers show one that cannot run firmware.
@@ -206,13 +238,13 @@ fn accelerator() -> &'static str {
     if device.is_ok() && capable { "kvm" } else { emulation }
 }
 
-/// The firmware in one file, variables and code, as it lies in a PC's flash memory.
+/// The firmware in one file, variables and code, as in the flash memory of a PC.
 ///
 /// QEMU could take the two as flash memory, but emulates every write to it slowly, and firmware
-/// writes many variables when it starts for the first time: some 0.6 of 3.3 seconds. From one file
-/// that cannot be written to, it keeps them in memory, and forgets them with the machine.
-fn unified(firmware: &Firmware, project: &Project) -> Result<PathBuf> {
-    let Some(variables) = &firmware.variables else {
+/// writes many variables at its first start: 0.6 of 3.3 seconds. From one file that cannot be
+/// written, it keeps the variables in memory, and forgets them when the machine is switched off.
+fn firmware_file(arch: &Arch, firmware: &Firmware, project: &Project) -> Result<PathBuf> {
+    let Some(variables) = firmware.variables.as_ref().filter(|_| arch == &arch::X86_64) else {
         return Ok(firmware.code.clone());
     };
     let read =
@@ -263,7 +295,7 @@ mod tests {
         let mut machine = Machine::new("disk.img");
         machine.accelerator = Some("tcg".to_owned());
         machine.counts_instructions = true;
-        machine.linux = Some(Linux {
+        machine.start = Start::Linux(Linux {
             kernel: "vmlinuz".into(),
             initramfs: "initramfs".into(),
             command_line: "quiet -- bench".into(),
@@ -291,7 +323,25 @@ mod tests {
         assert!(shown(&machine).contains("-echr 29"));
         machine.accelerator = Some("kvm".to_owned());
         assert!(shown(&machine).contains("-accel kvm -cpu host -m"));
-        (machine.cpus, machine.threads, machine.says_virtual) = (4, 2, false);
+        (machine.cpus, machine.threads, machine.reports_hypervisor) = (4, 2, false);
         assert!(shown(&machine).contains("-cpu host,-hypervisor -m 512M -smp 4,threads=2 "));
+    }
+
+    #[test]
+    fn a_bios_gets_no_firmware_file() {
+        let mut machine = Machine::new("disk.img");
+        machine.start = Start::Bios;
+        assert!(!shown(&machine).contains("-bios"));
+        assert!(shown(&machine).contains("virtio-blk-pci"));
+    }
+
+    #[test]
+    fn the_arguments_of_the_user_come_last() {
+        let mut machine = Machine::new("disk.img");
+        machine.waits_for_gdb = true;
+        machine.arguments = ["-device".into(), "e1000".into()].into();
+        let shown = shown(&machine);
+        assert!(shown.contains(" -s -S "));
+        assert!(shown.ends_with(" -device e1000"), "{shown}");
     }
 }

@@ -13,18 +13,18 @@ use clap::Args;
 use crate::disk::Entry;
 use crate::project::Project;
 
-/// The models that a person names.
+/// The models that the user names.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Named {
-    /// A model to put on the disk instead of the built-in ones; may be given more than once.
+pub struct ModelArgs {
+    /// A model for the disk, instead of the built-in ones. May be repeated.
     #[arg(long = "model", value_name = "FILE")]
     pub models: Vec<PathBuf>,
 
-    /// The tokenizer of the model: one for all models, or one for each in their order.
+    /// The tokenizer: one for all models, or one per model in the same order.
     #[arg(long = "tokenizer", value_name = "FILE")]
     pub tokenizers: Vec<PathBuf>,
 
-    /// Put this model into the program itself, which then boots with nothing beside it.
+    /// Put this model into the program, which then boots with no file next to it.
     #[arg(long, value_name = "MODEL", conflicts_with = "models")]
     pub embed: Option<PathBuf>,
 }
@@ -34,23 +34,23 @@ pub struct Named {
 pub struct Model {
     /// The model file.
     pub model: PathBuf,
-    /// The file of its tokenizer, if it has none inside.
+    /// The file of its tokenizer, if that is not inside the model.
     pub tokenizer: Option<PathBuf>,
 }
 
 impl Model {
-    /// Checks both files, finding the tokenizer inside or beside the model where none is named.
+    /// Checks both files. A tokenizer that is not named is looked for inside and next to the model.
     pub fn open(model: &Path, tokenizer: Option<&Path>) -> Result<Self> {
         let shown = model.display();
         let mut file = ModelReader::open(model).with_context(|| shown.to_string())?;
         let contents = bootllm_model_file::read(&mut file).with_context(|| shown.to_string())?;
         let opened = |tokenizer| Ok(Self { model: model.to_owned(), tokenizer });
         if let Some(inside) = &contents.vocabulary {
-            // The program takes what is inside; a tokenizer that is named is for the other models.
+            // The program uses the one inside; a tokenizer that is named is for other models.
             Tokenizer::inside(inside, &mut file).with_context(|| shown.to_string())?;
             return opened(None);
         }
-        let vocabulary = contents.config.vocab_size;
+        let vocabulary = contents.vocab_size().unwrap_or(0);
         if let Some(tokenizer) = tokenizer {
             read_tokenizer(tokenizer, vocabulary)?;
             return opened(Some(tokenizer.to_owned()));
@@ -61,14 +61,14 @@ impl Model {
             read_tokenizer(&own, vocabulary)?;
             own
         } else if common.is_file() {
-            // A tokenizer of another model may lie there: then it is not this one's.
+            // It may belong to another model.
             read_tokenizer(&common, vocabulary).with_context(|| {
-                format!("{shown} has no tokenizer of its own; name one with --tokenizer FILE")
+                format!("{shown} has no tokenizer; name one with --tokenizer FILE")
             })?;
             common
         } else {
             bail!(
-                "{shown} has no tokenizer beside it ({} or {}); name one with --tokenizer FILE",
+                "{shown} has no tokenizer next to it ({} or {}); name one with --tokenizer FILE",
                 own.display(),
                 common.display()
             );
@@ -76,7 +76,7 @@ impl Model {
         opened(Some(found))
     }
 
-    /// What the two files are called on the disk: the tokenizer goes by the model's name.
+    /// Names of the two files on the disk. The tokenizer's is derived from the model's.
     pub fn names(&self) -> Result<[String; 2]> {
         let name = file_name(&self.model)?;
         let [tokenizer, _] = names_beside(&name);
@@ -84,14 +84,14 @@ impl Model {
     }
 }
 
-impl Named {
-    /// A model for inside the program, and none beside it.
+impl ModelArgs {
+    /// A model inside the program, and none next to it.
     pub fn embedded(model: Option<PathBuf>, tokenizer: Option<PathBuf>) -> Self {
         Self { models: Vec::new(), tokenizers: tokenizer.into_iter().collect(), embed: model }
     }
 
-    /// The model for inside the program, if there is to be one, and those for beside it: the
-    /// built-in ones where none is named.
+    /// The model inside the program, if any, and those next to it; the built-in ones if the user named
+    /// none.
     pub fn chosen(&self, project: &Project) -> Result<(Option<Model>, Vec<Model>)> {
         let embedded = self.open_embedded()?;
         let mut models = self.open()?;
@@ -101,14 +101,14 @@ impl Named {
         Ok((embedded, models))
     }
 
-    /// The models that were named to be put on the disk.
+    /// The models for the disk that the user named.
     pub fn open(&self) -> Result<Vec<Model>> {
         let tokenizer = |at: usize| match self.tokenizers.len() {
             0 => Ok(None),
             1 => Ok(Some(self.tokenizers[0].as_path())),
             n if n == self.models.len() => Ok(Some(self.tokenizers[at].as_path())),
             n => bail!(
-                "{n} tokenizers for {} models; name one for all, or one for each in their order",
+                "{n} tokenizers for {} models; name one for all, or one per model in the same order",
                 self.models.len()
             ),
         };
@@ -119,13 +119,13 @@ impl Named {
             .collect()
     }
 
-    /// The model to put into the program.
+    /// The model for inside the program.
     pub fn open_embedded(&self) -> Result<Option<Model>> {
         let Some(model) = &self.embed else {
             return Ok(None);
         };
         if self.tokenizers.len() > 1 {
-            bail!("--embed takes one model, so one --tokenizer at most");
+            bail!("--embed takes one model, and so at most one --tokenizer");
         }
         Model::open(model, self.tokenizers.first().map(PathBuf::as_path)).map(Some)
     }
@@ -144,14 +144,14 @@ pub fn entries(models: &[Model]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What a model file holds.
+/// The description of a model file.
 pub fn describe(model: &Path) -> Result<ModelFile> {
     let shown = || model.display().to_string();
     let mut file = ModelReader::open(model).with_context(shown)?;
     bootllm_model_file::read(&mut file).with_context(shown)
 }
 
-/// The models in a folder, in the order of their names.
+/// The models in a directory, in the order of their names.
 fn models_in(folder: &Path) -> Result<Vec<Model>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
@@ -181,7 +181,7 @@ fn file_name(file: &Path) -> Result<String> {
     file.file_name()
         .and_then(|name| name.to_str())
         .map(str::to_owned)
-        .with_context(|| format!("{} has no name that a disk could hold", file.display()))
+        .with_context(|| format!("{} has no name that a disk could have", file.display()))
 }
 
 /// A model file, read at any offset.

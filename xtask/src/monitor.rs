@@ -1,9 +1,9 @@
-//! QEMU's monitor: keys, screenshots, and why a machine stopped.
+//! QEMU's monitor: keys, screenshots, memory, and why a machine stopped.
 //!
-//! The protocol is QMP, JSON lines over a socket that QEMU
-//! connects to. Of its answers little matters here, so they are
-//! looked at as text.
+//! The protocol is QMP, JSON lines over a socket that QEMU connects to. Little of its answers matters
+//! here, so they are searched as text.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -12,15 +12,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// How long QEMU may take to connect and to answer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Where QEMU is told to connect its monitor to.
+/// The socket that QEMU's monitor connects to.
 pub struct Socket(TcpListener);
 
 impl Socket {
-    /// Opens a port of this machine that nobody else uses.
+    /// Opens a free port of this host.
     pub fn open() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("cannot open a port for QEMU's monitor")?;
@@ -38,7 +39,7 @@ impl Socket {
 pub struct Monitor {
     stream: TcpStream,
     lines: Receiver<String>,
-    /// Why the machine stopped, in QMP's words.
+    /// Why the machine stopped, as QMP calls it.
     shutdown: Option<String>,
 }
 
@@ -80,17 +81,27 @@ impl Monitor {
         ))
     }
 
-    /// Writes what the screen shows to a file: PNG where it is called so, else PPM.
+    /// Saves the screen to a file: PNG if its name says so, else PPM.
     pub fn screenshot(&mut self, file: &Path) -> Result<()> {
         let format = if file.extension().is_some_and(|extension| extension == "png") {
             "png"
         } else {
             "ppm"
         };
-        let name = file.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        let name = quoted(file);
         self.execute(&format!(
-            r#"{{"execute":"screendump","arguments":{{"filename":"{name}","format":"{format}"}}}}"#
+            r#"{{"execute":"screendump","arguments":{{"filename":{name},"format":"{format}"}}}}"#
         ))
+    }
+
+    /// Reads the machine's memory from a physical address on. QEMU writes it to `file` first, which
+    /// stays.
+    pub fn memory(&mut self, address: u64, length: u64, file: &Path) -> Result<Vec<u8>> {
+        let name = quoted(file);
+        self.execute(&format!(
+            r#"{{"execute":"pmemsave","arguments":{{"val":{address},"size":{length},"filename":{name}}}}}"#
+        ))?;
+        fs::read(file).with_context(|| format!("QEMU left no {}", file.display()))
     }
 
     /// Why the machine stopped, if it has: `guest-shutdown`, `guest-reset` and others.
@@ -129,4 +140,9 @@ impl Monitor {
                 .map(|(reason, _)| reason.to_owned());
         }
     }
+}
+
+/// A path as a JSON string.
+fn quoted(file: &Path) -> Value {
+    Value::from(file.display().to_string())
 }

@@ -1,6 +1,7 @@
-//! Tests of NEON's products and kernels, under emulation: few who change them sit at an ARM machine.
+//! Tests of the NEON kernels in an emulator, for developers without an ARM machine.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -8,30 +9,30 @@ use crate::project::Project;
 use crate::toolchain::{self, Toolchain};
 use crate::{packages, process, target};
 
-/// Programs of this target need no C compiler and no libraries.
+/// Programs of this target need neither a C compiler nor libraries.
 const TRIPLE: &str = "aarch64-unknown-linux-musl";
 
-/// What computes with vector registers, whole models, and the numbers that every machine must give.
+/// The kernels, whole models, and the digests that are the same on every machine.
 const TESTS: [&[&str]; 3] = [
     &["--package", "bootllm-simd", "--package", "bootllm-quant"],
     &["--package", "bootllm-tests", "--test", "equality"],
     &["--package", "bootllm-tests", "--test", "golden", "--", "every_machine", "of_their_cards"],
 ];
 
-/// An emulator is slow: a quarter of the usual cases of a property test, and fewer paths through
+/// The emulator is slow: a quarter of the usual cases of a property test, and fewer paths through
 /// models (see `tests/tests/equality.rs`).
 const LESS: [(&str, &str); 2] = [("PROPTEST_CASES", "64"), ("BOOTLLM_EMULATED", "1")];
 
-/// Names under which the emulator of single programs is installed.
+/// Names of QEMU's user-mode emulation.
 const EMULATORS: [&str; 2] = ["qemu-aarch64-static", "qemu-aarch64"];
 
-/// What the tests are built and run with.
+/// What the tests are linked and run with.
 pub struct Neon {
     linker: PathBuf,
     emulator: PathBuf,
 }
 
-/// What is there of it; the error says what is missing.
+/// Finds it; the error says what is missing.
 pub fn find() -> Result<Neon> {
     let toolchain = Toolchain::find()?;
     if !toolchain.has_target(TRIPLE) {
@@ -42,39 +43,31 @@ pub fn find() -> Result<Neon> {
     Ok(Neon { linker: toolchain.linker()?, emulator })
 }
 
-/// Gets what is missing of it.
+/// Finds it, and installs what is missing.
 pub fn ensure() -> Result<Neon> {
     let toolchain = Toolchain::find()?;
     if !toolchain.has_target(TRIPLE) {
         target::add_with_rustup(&toolchain, TRIPLE)?;
     }
     if EMULATORS.iter().all(|name| process::find(name).is_none()) {
-        packages::install_arm_emulator()?;
+        packages::install_user_emulation()?;
     }
     find()
 }
 
-/// Runs the tests.
-pub fn test(project: &Project, neon: &Neon) -> Result<()> {
-    for tests in TESTS {
-        process::run(
-            toolchain::cargo()
-                .current_dir(&project.root)
-                .args(["test", "--target", TRIPLE, "--target-dir"])
-                .arg(&project.target)
-                .args(tests)
-                .env_remove("RUSTFLAGS")
-                .envs(LESS)
-                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", &neon.linker)
-                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", &neon.emulator),
-        )?;
-    }
-    Ok(())
-}
-
-/// `cargo xtask test --neon`.
-pub fn task(project: &Project) -> Result<()> {
-    let neon = ensure()?;
-    eprintln!("testing NEON with {}; this takes a few minutes", neon.emulator.display());
-    test(project, &neon)
+/// The test commands.
+pub fn commands(project: &Project, neon: &Neon) -> impl Iterator<Item = Command> {
+    TESTS.iter().map(|tests| {
+        let mut command = toolchain::cargo();
+        command
+            .current_dir(&project.root)
+            .args(["test", "--target", TRIPLE, "--target-dir"])
+            .arg(&project.target)
+            .args(*tests)
+            .env_remove("RUSTFLAGS")
+            .envs(LESS)
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", &neon.linker)
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", &neon.emulator);
+        command
+    })
 }

@@ -1,22 +1,21 @@
-//! The machine's package manager.
+//! The host's package manager.
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::arch::Arch;
 use crate::process;
 
-/// A package manager: how it installs QEMU and firmware for it.
+/// A package manager.
 struct Manager {
     program: &'static str,
     install: &'static [&'static str],
-    /// Refreshes its index, where it does not do so by itself.
+    /// The subcommand that refreshes its index, if it does not refresh by itself.
     refresh: Option<&'static str>,
     needs_root: bool,
-    qemu: &'static [&'static str],
-    ovmf: &'static [&'static str],
-    /// QEMU's emulator of single programs for AArch64, where there is one.
-    arm: &'static [&'static str],
+    /// The package of QEMU's user-mode emulation of AArch64, if it has one.
+    user_emulation: Option<&'static str>,
 }
 
 const MANAGERS: [Manager; 5] = [
@@ -25,66 +24,59 @@ const MANAGERS: [Manager; 5] = [
         install: &["install", "--yes", "--no-install-recommends"],
         refresh: Some("update"),
         needs_root: true,
-        qemu: &["qemu-system-x86"],
-        ovmf: &["ovmf"],
-        arm: &["qemu-user-static"],
+        user_emulation: Some("qemu-user-static"),
     },
     Manager {
         program: "dnf",
         install: &["install", "--assumeyes"],
         refresh: None,
         needs_root: true,
-        qemu: &["qemu-system-x86-core"],
-        ovmf: &["edk2-ovmf"],
-        arm: &["qemu-user-static-aarch64"],
+        user_emulation: Some("qemu-user-static-aarch64"),
     },
     Manager {
         program: "pacman",
         install: &["-S", "--noconfirm", "--needed"],
         refresh: None,
         needs_root: true,
-        qemu: &["qemu-system-x86"],
-        ovmf: &["edk2-ovmf"],
-        arm: &["qemu-user-static"],
+        user_emulation: Some("qemu-user-static"),
     },
     Manager {
         program: "zypper",
         install: &["--non-interactive", "install", "--no-recommends"],
         refresh: None,
         needs_root: true,
-        qemu: &["qemu-x86"],
-        ovmf: &["qemu-ovmf-x86_64"],
-        arm: &["qemu-linux-user"],
+        user_emulation: Some("qemu-linux-user"),
     },
-    // Homebrew's QEMU brings the firmware.
     Manager {
         program: "brew",
         install: &["install"],
         refresh: None,
         needs_root: false,
-        qemu: &["qemu"],
-        ovmf: &[],
-        arm: &[],
+        user_emulation: None,
     },
 ];
 
-/// Installs what is missing of QEMU and OVMF, or says what to type.
-pub fn install(qemu: bool, ovmf: bool) -> Result<String> {
-    let Some(manager) = manager() else {
+/// Installs QEMU and firmware, whichever is missing, or says which command installs them.
+pub fn install(arch: &Arch, qemu: bool, firmware: bool) -> Result<String> {
+    let found = manager().and_then(|manager| {
+        let own = arch.packages.iter().find(|packages| packages.manager == manager.program)?;
+        Some((manager, own))
+    });
+    let Some((manager, own)) = found else {
         let names: Vec<_> = MANAGERS.iter().map(|manager| manager.program).collect();
         bail!(
-            "QEMU is missing and no package manager that is known here ({}); install \
-             qemu-system-x86_64 (its own installer brings firmware on Windows), and put it on the \
-             PATH",
-            names.join(", ")
+            "QEMU is missing, and so is a package manager that could install it ({}); install {} \
+             (on Windows its installer contains the firmware) and put it on the PATH",
+            names.join(", "),
+            arch.qemu
         );
     };
     let mut packages: Vec<&str> = Vec::new();
     if qemu {
-        packages.extend(manager.qemu);
+        packages.extend(own.qemu);
     }
-    if ovmf {
-        packages.extend(manager.ovmf);
+    if firmware {
+        packages.extend(own.firmware);
     }
     if packages.is_empty() {
         bail!("{} has no package of UEFI firmware; name a file with --ovmf", manager.program);
@@ -92,13 +84,13 @@ pub fn install(qemu: bool, ovmf: bool) -> Result<String> {
     install_packages(manager, &packages)
 }
 
-/// Installs QEMU's emulator of single programs for AArch64, or says what to type.
-pub fn install_arm_emulator() -> Result<String> {
-    match manager() {
-        Some(manager) if !manager.arm.is_empty() => install_packages(manager, manager.arm),
-        _ => bail!(
-            "qemu-aarch64-static is missing and no package manager that is known here has it; it \
-             is part of QEMU on Linux"
+/// Installs QEMU's user-mode emulation of AArch64, or says which command installs it.
+pub fn install_user_emulation() -> Result<String> {
+    match manager().and_then(|manager| Some((manager, manager.user_emulation?))) {
+        Some((manager, package)) => install_packages(manager, &[package]),
+        None => bail!(
+            "qemu-aarch64-static is missing, and no package manager here has it; it is a part of \
+             QEMU on Linux"
         ),
     }
 }
@@ -121,7 +113,7 @@ fn install_packages(manager: &Manager, packages: &[&str]) -> Result<String> {
             None => String::new(),
         };
         let install = install.join(" ");
-        bail!("installing needs root; type this, then try again:\n\n  {refresh}sudo {install}\n");
+        bail!("installing needs root; run this, then try again:\n\n  {refresh}sudo {install}\n");
     };
     let run = |words: &[&str]| {
         let words: Vec<_> = prefix.iter().chain(words).copied().collect();
@@ -143,4 +135,17 @@ fn install_packages(manager: &Manager, packages: &[&str]) -> Result<String> {
 
 fn is_root() -> bool {
     process::output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_manager_has_packages_of_every_architecture() {
+        for arch in Arch::ALL {
+            let named: Vec<_> = arch.packages.iter().map(|packages| packages.manager).collect();
+            assert_eq!(named, MANAGERS.map(|manager| manager.program), "{}", arch.name);
+        }
+    }
 }

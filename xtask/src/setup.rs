@@ -1,77 +1,80 @@
-//! `cargo xtask setup`: what the other tasks need of this machine, and getting it.
+//! `cargo xtask setup`: finds or installs what the other tasks need on this host.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::arch::Arch;
 use crate::firmware::Firmware;
 use crate::project::Project;
-use crate::target::{CoreFrom, TRIPLE, Target};
+use crate::target::{CoreSource, Target};
 use crate::toolchain::Toolchain;
 use crate::{packages, process};
 
-/// The program that is the virtual machine.
-const QEMU: &str = "qemu-system-x86_64";
-
-/// A virtual machine's parts on this machine.
+/// QEMU and its firmware, as they are installed on this host.
 #[derive(Clone, Debug)]
 pub struct Emulator {
     /// QEMU.
     pub qemu: PathBuf,
-    /// How it was got, for a person.
+    /// Whether it was present or how it was installed, for the user.
     pub qemu_how: String,
-    /// The firmware to boot it with.
+    /// The firmware.
     pub firmware: Firmware,
-    /// How that was got.
+    /// The same of the firmware.
     pub firmware_how: String,
 }
 
-/// Finds or gets the target of the UEFI program.
-pub fn target(project: &Project, from: CoreFrom) -> Result<Target> {
-    Target::ensure(project, &Toolchain::find()?, from)
+/// Finds or installs what the UEFI program is built with.
+pub fn target(project: &Project, arch: &'static Arch, from: CoreSource) -> Result<Target> {
+    Target::ensure(project, &Toolchain::find()?, arch, from)
 }
 
-/// Finds or gets QEMU and firmware for it.
-pub fn emulator(ovmf: Option<&Path>) -> Result<Emulator> {
+/// Finds or installs QEMU and its firmware. `ovmf` is the firmware that the user named.
+pub fn emulator(arch: &Arch, ovmf: Option<&Path>) -> Result<Emulator> {
     let present = || "present".to_owned();
     let (mut qemu_how, mut firmware_how) = (present(), present());
-    let mut qemu = find_qemu();
-    let mut firmware = Firmware::find(ovmf, qemu.as_deref())?;
+    let mut qemu = find_qemu(arch);
+    let mut firmware = Firmware::find(arch, ovmf, qemu.as_deref())?;
     if qemu.is_none() || firmware.is_none() {
-        let how = packages::install(qemu.is_none(), firmware.is_none())?;
+        let how = packages::install(arch, qemu.is_none(), firmware.is_none())?;
         if qemu.is_none() {
             qemu_how.clone_from(&how);
         }
         if firmware.is_none() {
             firmware_how = how;
         }
-        qemu = find_qemu();
-        firmware = Firmware::find(ovmf, qemu.as_deref())?;
+        qemu = find_qemu(arch);
+        firmware = Firmware::find(arch, ovmf, qemu.as_deref())?;
     }
     match (qemu, firmware) {
         (Some(qemu), Some(firmware)) => Ok(Emulator { qemu, qemu_how, firmware, firmware_how }),
-        (None, _) => bail!("{QEMU} is still missing after installing it"),
+        (None, _) => bail!("{} is still missing after the installation", arch.qemu),
         (_, None) => bail!(
-            "there is no UEFI firmware for QEMU in any place known here; name its file of code \
-             with --ovmf FILE or in BOOTLLM_OVMF"
+            "no UEFI firmware for QEMU was found; name its code file with --ovmf FILE or in \
+             BOOTLLM_OVMF"
         ),
     }
 }
 
-fn find_qemu() -> Option<PathBuf> {
-    process::find(QEMU).or_else(|| {
-        // QEMU's installer for Windows does not touch the PATH.
-        let usual = PathBuf::from(format!(r"C:\Program Files\qemu\{QEMU}.exe"));
+fn find_qemu(arch: &Arch) -> Option<PathBuf> {
+    process::find(arch.qemu).or_else(|| {
+        // QEMU's installer for Windows does not change the PATH.
+        let usual = PathBuf::from(format!(r"C:\Program Files\qemu\{}.exe", arch.qemu));
         usual.is_file().then_some(usual)
     })
 }
 
-/// Gets everything, and says of each thing how.
-pub fn all(project: &Project, from: CoreFrom, ovmf: Option<&Path>) -> Result<()> {
+/// `cargo xtask setup`: installs everything, and reports it line by line.
+pub fn task(
+    project: &Project,
+    arch: &'static Arch,
+    from: CoreSource,
+    ovmf: Option<&Path>,
+) -> Result<()> {
     let toolchain = Toolchain::find()?;
     line("rust", &format!("present: rustc {} on {}", toolchain.version, toolchain.host));
-    // QEMU first: installing it refreshes the package index that the other may need.
-    let emulator = emulator(ovmf);
+    // QEMU first: installing it refreshes the package index, which the target may need.
+    let emulator = emulator(arch, ovmf);
     match &emulator {
         Ok(emulator) => {
             let (qemu, code) = (&emulator.qemu, &emulator.firmware.code);
@@ -80,10 +83,10 @@ pub fn all(project: &Project, from: CoreFrom, ovmf: Option<&Path>) -> Result<()>
         }
         Err(error) => line("qemu", &format!("MISSING: {error:#}")),
     }
-    let target = Target::ensure(project, &toolchain, from);
+    let target = Target::ensure(project, &toolchain, arch, from);
     match &target {
         Ok(target) => {
-            line("target", &format!("{TRIPLE}: {}", target.how));
+            line("target", &format!("{}: {}", arch.triple, target.how));
             line("linker", &format!("present: {}", target.linker.display()));
         }
         Err(error) => line("target", &format!("MISSING: {error:#}")),

@@ -1,5 +1,6 @@
-//! The disks of a Linux machine, and which of them are sticks that may be overwritten.
+//! The disks of a Linux host, and which of them are sticks that may be overwritten.
 
+use std::fmt::{self, Display};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,25 +11,57 @@ use anyhow::{Context, Result};
 pub struct Disk {
     /// Its name, such as `sdb`.
     pub name: String,
-    /// What its maker calls it.
+    /// Its vendor and model.
     pub model: String,
     /// Bytes.
     pub size: u64,
-    /// Bytes of a sector.
+    /// Bytes per sector.
     pub sector: u64,
     /// Why it must not be overwritten, if it must not.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
+}
+
+/// Why a disk must not be overwritten. Names are those of the disk or of one of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is neither removable nor on USB.
+    NotRemovable,
+    /// Its write protection is on.
+    WriteProtected,
+    /// No medium is in it.
+    Empty,
+    /// A file system on the first is mounted at the second.
+    Mounted(String, String),
+    /// Linux swaps to it.
+    Swap(String),
+    /// On the first, the second block device is built.
+    UsedBy(String, String),
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotRemovable => write!(f, "it is not removable"),
+            Refusal::WriteProtected => write!(f, "it is write-protected"),
+            Refusal::Empty => write!(f, "there is no medium in it"),
+            Refusal::Mounted(name, place) => {
+                write!(f, "{name} is mounted at {place}; unmount it first")
+            }
+            Refusal::Swap(name) => write!(f, "{name} is used as swap"),
+            Refusal::UsedBy(name, holder) => write!(f, "{name} is used by {holder}"),
+        }
+    }
 }
 
 impl Disk {
-    /// The file that is the disk.
+    /// The disk's device file.
     pub fn device(&self) -> PathBuf {
         Path::new("/dev").join(&self.name)
     }
 }
 
-/// What the kernel says of disks and of what is in use.
-pub struct Kernel {
+/// What the kernel reports about disks and their use.
+pub struct BlockDevices {
     /// `/sys/block`.
     pub block: PathBuf,
     /// `/proc/self/mountinfo`.
@@ -37,8 +70,8 @@ pub struct Kernel {
     pub swaps: String,
 }
 
-impl Kernel {
-    /// Asks this machine's.
+impl BlockDevices {
+    /// Reads it from the running kernel.
     pub fn read() -> Result<Self> {
         let read =
             |file: &str| fs::read_to_string(file).with_context(|| format!("cannot read {file}"));
@@ -60,7 +93,7 @@ impl Kernel {
         names.sort();
         let disks = names
             .into_iter()
-            // What is no hardware.
+            // These are not hardware.
             .filter(|name| {
                 let made = ["loop", "ram", "zram", "dm-", "md", "nbd", "sr", "fd"];
                 !made.iter().any(|prefix| name.starts_with(prefix))
@@ -78,7 +111,7 @@ impl Kernel {
         };
         let model = format!("{} {}", read("device/vendor"), read("device/model"));
         Disk {
-            // The kernel counts in these units whatever the disk's sectors are.
+            // The kernel counts in units of 512 bytes, whatever the disk's sectors are.
             size: read("size").parse::<u64>().unwrap_or(0) * 512,
             sector: read("queue/logical_block_size").parse().unwrap_or(512),
             model: model.trim().to_owned(),
@@ -87,24 +120,24 @@ impl Kernel {
         }
     }
 
-    fn reason_to_refuse(&self, folder: &Path, name: &str) -> Option<String> {
+    fn reason_to_refuse(&self, folder: &Path, name: &str) -> Option<Refusal> {
         let is =
             |file: &str| fs::read_to_string(folder.join(file)).is_ok_and(|text| text.trim() == "1");
-        // The folder is a link into the tree of devices, which tells what the disk hangs on.
+        // The directory is a link into the tree of devices, whose path names the bus.
         let usb = folder.canonicalize().is_ok_and(|path| path.to_string_lossy().contains("/usb"));
         if !is("removable") && !usb {
-            return Some("it is not removable".to_owned());
+            return Some(Refusal::NotRemovable);
         }
         if is("ro") {
-            return Some("it is write-protected".to_owned());
+            return Some(Refusal::WriteProtected);
         }
         if fs::read_to_string(folder.join("size")).is_ok_and(|size| size.trim() == "0") {
-            return Some("there is no medium in it".to_owned());
+            return Some(Refusal::Empty);
         }
         self.parts(folder, name).into_iter().find_map(|(folder, name)| self.use_of(&folder, &name))
     }
 
-    /// The disk itself and its partitions: their folders and names.
+    /// The disk itself and its partitions: their directories and names.
     fn parts(&self, folder: &Path, name: &str) -> Vec<(PathBuf, String)> {
         let mut parts = vec![(folder.to_owned(), name.to_owned())];
         for entry in folder.read_dir().into_iter().flatten().flatten() {
@@ -116,8 +149,8 @@ impl Kernel {
         parts
     }
 
-    /// What a disk or a partition is used for now.
-    fn use_of(&self, folder: &Path, name: &str) -> Option<String> {
+    /// What a disk or a partition is in use for.
+    fn use_of(&self, folder: &Path, name: &str) -> Option<Refusal> {
         let number = fs::read_to_string(folder.join("dev")).unwrap_or_default();
         let device = format!("/dev/{name}");
         for line in self.mounts.lines() {
@@ -127,15 +160,16 @@ impl Kernel {
             let same_number = !number.is_empty() && fields.get(2) == Some(&number.trim());
             let same_name = source.and_then(|at| fields.get(at)) == Some(&device.as_str());
             if same_number || same_name {
-                let place = fields.get(4).unwrap_or(&"somewhere");
-                return Some(format!("{name} is mounted at {place}; unmount it first"));
+                let place = fields.get(4).copied().unwrap_or("an unknown place").to_owned();
+                return Some(Refusal::Mounted(name.to_owned(), place));
             }
         }
         if self.swaps.lines().any(|line| line.split_ascii_whitespace().next() == Some(&device)) {
-            return Some(format!("{name} is used as swap"));
+            return Some(Refusal::Swap(name.to_owned()));
         }
         let holders = folder.join("holders").read_dir().into_iter().flatten().flatten().next();
-        holders.map(|holder| format!("{name} is used by {}", holder.file_name().to_string_lossy()))
+        let holder = holders?.file_name().to_string_lossy().into_owned();
+        Some(Refusal::UsedBy(name.to_owned(), holder))
     }
 }
 
@@ -143,7 +177,7 @@ impl Kernel {
 mod tests {
     use super::*;
 
-    /// A machine with a system disk, sticks in different states, and things that are no disks.
+    /// A host with a system disk, sticks in different states, and a device that is no disk.
     struct Machine(PathBuf);
 
     impl Machine {
@@ -201,7 +235,7 @@ mod tests {
     #[test]
     fn only_removable_disks_that_nothing_uses_may_be_overwritten() {
         let machine = Machine::new();
-        let kernel = Kernel {
+        let kernel = BlockDevices {
             block: machine.0.clone(),
             mounts: "22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw\n\
                      90 22 8:33 / /media/my\\040stick rw - vfat /dev/sdc1 rw\n"
@@ -209,22 +243,22 @@ mod tests {
             swaps: "Filename Type Size Used Priority\n/dev/sde1 partition 100 0 -2\n".to_owned(),
         };
         let disks = kernel.disks().unwrap();
-        let refused: Vec<_> = disks
-            .iter()
-            .map(|disk| (disk.name.as_str(), disk.refused.as_deref().unwrap_or("")))
-            .collect();
+        let refused: Vec<_> = disks.iter().map(|disk| disk.refused.clone()).collect();
+        let name = |name: &str| name.to_owned();
         assert_eq!(
             refused,
             [
-                ("sda", "it is not removable"),
-                ("sdb", ""),
-                ("sdc", "sdc1 is mounted at /media/my\\040stick; unmount it first"),
-                ("sdd", "there is no medium in it"),
-                ("sde", "sde1 is used as swap"),
-                ("sdf", "sdf1 is used by dm-0"),
-                ("sdg", "it is write-protected"),
+                Some(Refusal::NotRemovable),
+                None,
+                Some(Refusal::Mounted(name("sdc1"), name("/media/my\\040stick"))),
+                Some(Refusal::Empty),
+                Some(Refusal::Swap(name("sde1"))),
+                Some(Refusal::UsedBy(name("sdf1"), name("dm-0"))),
+                Some(Refusal::WriteProtected),
             ]
         );
+        let names: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
+        assert_eq!(names, ["sda", "sdb", "sdc", "sdd", "sde", "sdf", "sdg"]);
         assert_eq!(disks[1].model, "Maker Stick 3000");
         assert_eq!(disks[1].size, 31_266_816 * 512);
         assert_eq!(disks[1].device(), Path::new("/dev/sdb"));

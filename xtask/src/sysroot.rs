@@ -1,8 +1,8 @@
 //! `core` and `alloc` for the UEFI program, built from Rust's library source.
 //!
-//! Needed only where the toolchain cannot get its own for the target. Built once, into a sysroot
-//! of the project's own, with the build script protocol of cargo's `build-std`; every later build
-//! names it with `--sysroot` and needs nothing unstable.
+//! Needed only where rustup cannot install them. They are built once with cargo's `build-std` into
+//! a sysroot of the project, one per target; every later build names it with `--sysroot` and uses
+//! nothing unstable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::process;
-use crate::target::TRIPLE;
 use crate::toolchain::{self, Toolchain};
 
 /// The crates that a program without std is linked with.
@@ -34,20 +33,29 @@ codegen-units = 1
 [workspace]
 "#;
 
-/// What a sysroot is made of: one made of anything else is of no use.
+/// What a sysroot is built from. One that was built from anything else cannot be used.
 fn key(toolchain: &Toolchain) -> String {
     format!("rustc {} {RUSTFLAGS}\n{MANIFEST}", toolchain.commit)
 }
 
-/// The sysroot in this folder, if it is one of this toolchain.
-pub fn existing(folder: &Path, toolchain: &Toolchain) -> Option<PathBuf> {
-    let sysroot = folder.join("sysroot");
+/// The sysroot of this target in this directory, if it was built with this toolchain.
+pub fn existing(folder: &Path, toolchain: &Toolchain, triple: &str) -> Option<PathBuf> {
+    let sysroot = sysroot(folder, triple);
     let made_of = fs::read_to_string(sysroot.join("made-of")).ok()?;
     (made_of == key(toolchain)).then_some(sysroot)
 }
 
-/// Builds the sysroot from this library source.
-pub fn build(folder: &Path, toolchain: &Toolchain, library: &Path) -> Result<PathBuf> {
+fn sysroot(folder: &Path, triple: &str) -> PathBuf {
+    folder.join(format!("sysroot-{triple}"))
+}
+
+/// Builds the sysroot of a target from the library source in `library`.
+pub fn build(
+    folder: &Path,
+    toolchain: &Toolchain,
+    triple: &str,
+    library: &Path,
+) -> Result<PathBuf> {
     let package = folder.join("sysroot-build");
     fs::create_dir_all(&package)?;
     fs::write(package.join("Cargo.toml"), MANIFEST)?;
@@ -56,24 +64,24 @@ pub fn build(folder: &Path, toolchain: &Toolchain, library: &Path) -> Result<Pat
     process::run(
         toolchain::cargo()
             .current_dir(&package)
-            .args(["build", "--release", "--target", TRIPLE, "--target-dir"])
+            .args(["build", "--release", "--target", triple, "--target-dir"])
             .arg(&built)
             .arg(format!("-Zbuild-std={}", CRATES.join(",")))
-            // The stable compiler is asked to build its own library, which is what this is for.
+            // Lets the stable compiler build its own library, which uses unstable features.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("__CARGO_TESTS_ONLY_SRC_ROOT", library)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env("RUSTFLAGS", RUSTFLAGS),
     )?;
 
-    let sysroot = folder.join("sysroot");
+    let sysroot = sysroot(folder, triple);
     if sysroot.exists() {
         fs::remove_dir_all(&sysroot)?;
     }
-    let libraries = sysroot.join("lib/rustlib").join(TRIPLE).join("lib");
+    let libraries = sysroot.join("lib/rustlib").join(triple).join("lib");
     fs::create_dir_all(&libraries)?;
     let mut copied = 0;
-    for file in built.join(TRIPLE).join("release/deps").read_dir()? {
+    for file in built.join(triple).join("release/deps").read_dir()? {
         let file = file?.path();
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let ours = CRATES.iter().any(|part| name.starts_with(&format!("lib{part}-")));
@@ -84,10 +92,10 @@ pub fn build(folder: &Path, toolchain: &Toolchain, library: &Path) -> Result<Pat
         }
     }
     if copied != CRATES.len() {
-        bail!("building {} left {copied} libraries in {}", CRATES.join(", "), built.display());
+        bail!("the build of {} left {copied} libraries in {}", CRATES.join(", "), built.display());
     }
     fs::remove_dir_all(&package)?;
-    // Written last: a sysroot without it was never finished.
+    // Written last: a sysroot without it is incomplete.
     fs::write(sysroot.join("made-of"), key(toolchain))?;
     Ok(sysroot)
 }

@@ -1,8 +1,4 @@
 //! The target that the UEFI program is built for, and where its `core` comes from.
-//!
-//! A UEFI program is a PE file with the calling convention of 64-bit Windows, so Windows' own
-//! target fits, linked as an EFI application. `x86_64-unknown-uefi` does not: it has no hardware
-//! floating point.
 
 use std::env;
 use std::fs;
@@ -13,74 +9,82 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::arch::Arch;
 use crate::project::Project;
 use crate::toolchain::Toolchain;
 use crate::{debian, process, sysroot};
 
-/// The target triple.
-pub const TRIPLE: &str = "x86_64-pc-windows-msvc";
-
-/// How long rustup may take. Its download is some 30 MB.
+/// How long rustup may take. It downloads about 30 MB.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
 
-/// Where `core` and `alloc` may come from.
+/// Where `core` and `alloc` for the UEFI program come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CoreFrom {
-    /// From the toolchain, else by rustup, else from source: what works first.
+pub enum CoreSource {
+    /// The first that works: the toolchain, rustup, the library source.
     Any,
-    /// The toolchain's own, which rustup adds if it is not there.
+    /// The toolchain; rustup adds them if they are missing.
     Rustup,
-    /// Built from the library source.
+    /// The library source, which is compiled once.
     Source,
 }
 
-/// The target, ready to build for.
+/// A target that can be built for.
 pub struct Target {
-    /// A sysroot that holds `core`, where it is not the toolchain's own.
+    /// The architecture.
+    pub arch: &'static Arch,
+    /// The sysroot with `core`, if that is not the toolchain's.
     pub sysroot: Option<PathBuf>,
     /// The linker.
     pub linker: PathBuf,
-    /// How `core` was got, for a person.
+    /// Where `core` came from, for the user.
     pub how: String,
 }
 
 impl Target {
-    /// Finds the target, or gets it.
-    pub fn ensure(project: &Project, toolchain: &Toolchain, from: CoreFrom) -> Result<Self> {
-        let (sysroot, how) = ensure_core(project, toolchain, from)?;
-        Ok(Self { sysroot, linker: toolchain.linker()?, how })
+    /// Finds the target, or installs it.
+    pub fn ensure(
+        project: &Project,
+        toolchain: &Toolchain,
+        arch: &'static Arch,
+        from: CoreSource,
+    ) -> Result<Self> {
+        let (sysroot, how) = ensure_core(project, toolchain, arch.triple, from)?;
+        Ok(Self { arch, sysroot, linker: toolchain.linker()?, how })
     }
 }
 
 fn ensure_core(
     project: &Project,
     toolchain: &Toolchain,
-    from: CoreFrom,
+    triple: &str,
+    from: CoreSource,
 ) -> Result<(Option<PathBuf>, String)> {
-    if from != CoreFrom::Source && toolchain.has_target(TRIPLE) {
+    if from != CoreSource::Source && toolchain.has_target(triple) {
         return Ok((None, "present in the toolchain".to_owned()));
     }
     let folder = project.setup();
-    if from != CoreFrom::Rustup
-        && let Some(sysroot) = sysroot::existing(&folder, toolchain)
+    if from != CoreSource::Rustup
+        && let Some(sysroot) = sysroot::existing(&folder, toolchain, triple)
     {
         let how = format!("present in {}", project.shown(&sysroot));
         return Ok((Some(sysroot), how));
     }
-    if from != CoreFrom::Source {
-        match add_with_rustup(toolchain, TRIPLE) {
-            Ok(()) => return Ok((None, "got with rustup".to_owned())),
-            Err(error) if from == CoreFrom::Rustup => return Err(error),
+    if from != CoreSource::Source {
+        match add_with_rustup(toolchain, triple) {
+            Ok(()) => return Ok((None, "installed with rustup".to_owned())),
+            Err(error) if from == CoreSource::Rustup => return Err(error),
             Err(error) => {
-                eprintln!("  rustup cannot add it ({error:#}), so it is built from source");
+                eprintln!(
+                    "  rustup cannot install it ({error:#}); building it from source instead"
+                );
             }
         }
     }
-    let (library, origin) = library_source(project, toolchain)?;
-    eprintln!("  building core and alloc for {TRIPLE}, once (less than a minute)");
-    let sysroot = sysroot::build(&folder, toolchain, &library)
+    let (library, origin) = library_source(project, toolchain, triple)?;
+    eprintln!("  building core and alloc for {triple} once (less than a minute)");
+    let sysroot = sysroot::build(&folder, toolchain, triple, &library)
         .context("cannot build core and alloc for the UEFI program")?;
-    // Fetched for this alone, and large.
+    // It was fetched for this build only, and it is large.
     let fetched = folder.join("rust-src");
     if library.starts_with(&fetched) {
         fs::remove_dir_all(&fetched)?;
@@ -88,10 +92,10 @@ fn ensure_core(
     Ok((Some(sysroot), format!("built from source ({origin})")))
 }
 
-/// Adds a target's `core` and `std` to the toolchain.
+/// Adds the standard library of a target to the toolchain.
 pub fn add_with_rustup(toolchain: &Toolchain, triple: &str) -> Result<()> {
     if process::find("rustup").is_none() {
-        bail!("there is no rustup");
+        bail!("rustup is not installed");
     }
     eprintln!("  rustup target add {triple}");
     process::run_within(Command::new("rustup").args(["target", "add", triple]), RUSTUP_LIMIT)?;
@@ -101,12 +105,16 @@ pub fn add_with_rustup(toolchain: &Toolchain, triple: &str) -> Result<()> {
     Ok(())
 }
 
-/// The folder `library` of the Rust source, and what it is from.
-fn library_source(project: &Project, toolchain: &Toolchain) -> Result<(PathBuf, String)> {
+/// The directory `library` of the Rust source, and where it came from.
+fn library_source(
+    project: &Project,
+    toolchain: &Toolchain,
+    triple: &str,
+) -> Result<(PathBuf, String)> {
     if let Some(named) = env::var_os("BOOTLLM_RUST_LIBRARY").map(PathBuf::from) {
         if !named.join("Cargo.lock").is_file() {
             bail!(
-                "BOOTLLM_RUST_LIBRARY names {}, which is not the folder `library` of a Rust source",
+                "BOOTLLM_RUST_LIBRARY names {}, which is not the directory `library` of a Rust source",
                 named.display()
             );
         }
@@ -127,14 +135,14 @@ fn library_source(project: &Project, toolchain: &Toolchain) -> Result<(PathBuf, 
         debian::library_source(version, &project.setup().join("rust-src"))
             .map(|library| (library, format!("Debian's rust-src {version}")))
     } else {
-        Err(anyhow::anyhow!("there is no apt-get to ask Debian"))
+        Err(anyhow::anyhow!("there is no apt-get to fetch it from Debian with"))
     };
     debian.with_context(|| {
         format!(
-            "cannot get Rust's core library for {TRIPLE}. Any of these helps:\n  \
-             - with a network: rustup target add {TRIPLE}\n  \
-             - rustup component add rust-src\n  \
-             - the source of Rust {version}, unpacked, and BOOTLLM_RUST_LIBRARY set to its folder \
+            "cannot get Rust's core library for {triple}. Do one of these:\n  \
+             - with a network: rustup target add {triple}\n  \
+             - with a network: rustup component add rust-src\n  \
+             - unpack the source of Rust {version} and set BOOTLLM_RUST_LIBRARY to its directory \
              `library`"
         )
     })

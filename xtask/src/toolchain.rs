@@ -1,4 +1,4 @@
-//! The Rust toolchain that runs us.
+//! The Rust toolchain that runs this program.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// What rustc says of itself, and where its parts lie.
+/// What rustc reports about itself.
 pub struct Toolchain {
     /// Its version, such as `1.95.0`.
     pub version: String,
-    /// The commit it was built from, or its version where it does not say.
+    /// The commit that it was built from, or its version if it does not say.
     pub commit: String,
-    /// The machine it runs on, as a target triple.
+    /// The target triple of the host.
     pub host: String,
-    /// The folder it is installed in.
+    /// The directory that it is installed in.
     pub sysroot: PathBuf,
 }
 
@@ -40,7 +40,7 @@ impl Toolchain {
         })
     }
 
-    /// Whether `core` and `alloc` of a target came with this toolchain.
+    /// Whether `core` and `alloc` of a target are installed in this toolchain.
     pub fn has_target(&self, target: &str) -> bool {
         let libraries = self.sysroot.join("lib/rustlib").join(target).join("lib");
         libraries.read_dir().is_ok_and(|files| {
@@ -48,7 +48,7 @@ impl Toolchain {
         })
     }
 
-    /// The linker for PE files: the toolchain's own, else LLVM's under its usual name.
+    /// The linker for PE files: the toolchain's, else LLVM's under its usual name.
     pub fn linker(&self) -> Result<PathBuf> {
         let own = self
             .sysroot
@@ -75,7 +75,7 @@ pub fn rustc() -> Command {
     Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// The cargo that runs us.
+/// The cargo that runs this program.
 pub fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -1,5 +1,5 @@
-//! The trainer's part of the tests: from a text to a model, by the commands of `docs/training.md`,
-//! shortened.
+//! The trainer's part of the tests: it trains a model by the commands of `docs/training.md`, with
+//! fewer steps.
 
 use std::env;
 use std::fs;
@@ -12,12 +12,12 @@ use crate::process;
 use crate::project::Project;
 use crate::toolchain;
 
-/// The trainer, which the other tests leave out: with development's code it takes minutes.
+/// The trainer. The other tests leave it out, because its tests take minutes in the dev profile.
 pub const PACKAGE: &str = "bootllm-train";
-/// How it is built for tests; see the workspace's `Cargo.toml`.
+/// The profile of its tests; see the workspace's `Cargo.toml`.
 const PROFILE: &str = "trainer";
 
-/// The documented way from texts to a model: what follows `cargo run --release -p bootllm-train --`.
+/// The documented commands from texts to a model, after `cargo run --release -p bootllm-train --`.
 const COMMANDS: [(&str, Shortened); 4] = [
     ("data corpus", Shortened::WithTexts),
     ("tokenizer corpus --vocab-size 512", Shortened::No),
@@ -26,10 +26,10 @@ const COMMANDS: [(&str, Shortened); 4] = [
 ];
 /// The same model in f32.
 const EXPORT_F32: &str = "export run nano-f32.bin --to v0";
-/// A tenth of what the documented command does on 2 MB of stories.
+/// A tenth of the steps that the documented command does on 2 MB of stories.
 const STEPS: &str = "--steps 300 --evaluate-every 100";
 
-/// What the tests do otherwise than the documentation.
+/// How the tests differ from the documentation.
 #[derive(Clone, Copy)]
 enum Shortened {
     No,
@@ -37,32 +37,27 @@ enum Shortened {
     InSteps,
 }
 
-/// What is trained on.
+/// The texts to train on.
 struct Texts {
-    /// What a person is told of them.
+    /// Their description for the user.
     called: &'static str,
     files: Vec<PathBuf>,
-    /// What `data` must know of them.
+    /// Options of `data` for them.
     options: &'static str,
-    /// How far the held-out loss must fall below that of the first step, which is that of guessing:
-    /// ln 512 = 6.2 nats.
+    /// How far the held-out loss must fall below the loss of the first step, which is that of
+    /// guessing: ln 512 = 6.2 nats.
     least_fall: f64,
 }
 
-/// The files that were exported.
+/// The exported files.
 pub struct Exported {
-    /// int8, as the documentation has it.
+    /// int8, as in the documentation.
     pub int8: PathBuf,
     /// f32.
     pub float: PathBuf,
 }
 
-/// Runs the trainer's own tests.
-pub fn test(project: &Project) -> Result<()> {
-    process::run(&mut cargo(project, "test"))
-}
-
-/// Trains a model and checks that it has learned.
+/// Trains a model and checks that its loss fell.
 pub fn train(project: &Project) -> Result<Exported> {
     process::run(&mut cargo(project, "build"))?;
     let program =
@@ -95,20 +90,20 @@ pub fn train(project: &Project) -> Result<Exported> {
     let (first, held_out) = losses(&text).with_context(|| log.display().to_string())?;
     let fall = first - held_out;
     eprintln!(
-        "loss: {first:.2} at the first step, {held_out:.2} on what was held out: {fall:.2} less; \
-         at least {least_fall} less was asked for"
+        "loss: {first:.2} at the first step, {held_out:.2} on the held-out part: it fell by \
+         {fall:.2}, and must fall by {least_fall}"
     );
     ensure!(fall >= least_fall, "the held-out loss fell by {fall:.2}, not by {least_fall}");
     exported(project).context("`export` wrote no model")
 }
 
-/// What [`train`] has made, if it has.
+/// The files that [`train`] exported, if it has run.
 pub fn exported(project: &Project) -> Option<Exported> {
     let [int8, float] = ["nano.bin", "nano-f32.bin"].map(|name| folder(project).join(name));
     (int8.is_file() && float.is_file()).then_some(Exported { int8, float })
 }
 
-/// Where it is made.
+/// The directory of the training.
 fn folder(project: &Project) -> PathBuf {
     project.target.join("trained")
 }
@@ -130,11 +125,11 @@ fn texts(project: &Project) -> Result<Texts> {
     }
     let pages = ["README.md", "ARCHITECTURE.md", "docs"].map(|name| project.root.join(name));
     Ok(Texts {
-        called: "the project's own pages, for there are no stories in ../shared/text",
+        called: "the project's own pages, because there are no stories in ../shared/text",
         files: pages.into(),
-        // They are few and long.
+        // The pages are few and long.
         options: " --held-out 0.2 --document-bytes 500",
-        // Measured: 2.6; they change.
+        // Measured: 2.6; the pages change.
         least_fall: 2.0,
     })
 }
@@ -143,7 +138,7 @@ fn named(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The loss of the first step, and the lowest that was measured on the held-out part.
+/// The loss of the first step, and the lowest loss on the held-out part.
 fn losses(log: &str) -> Result<(f64, f64)> {
     let mut lines = log.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = lines.next().context("the log is empty")?;
@@ -161,12 +156,12 @@ fn losses(log: &str) -> Result<(f64, f64)> {
     }
     match first {
         Some(first) if lowest.is_finite() => Ok((first, lowest)),
-        _ => bail!("the log says nothing of the loss"),
+        _ => bail!("the log has no losses"),
     }
 }
 
-/// A cargo command about the trainer, for its tests.
-fn cargo(project: &Project, verb: &str) -> Command {
+/// A cargo command for the trainer, in the profile of its tests.
+pub fn cargo(project: &Project, verb: &str) -> Command {
     let mut command = toolchain::cargo();
     command
         .current_dir(&project.root)

@@ -1,18 +1,18 @@
-//! What a person would have read on a terminal, from the bytes that were sent to it.
+//! What a user would have read on a terminal, from the bytes that were sent to it.
 //!
-//! A small terminal: text, carriage returns, backspaces and the movements that the program uses.
-//! What was overwritten is gone, styles are left out, and since it says that it is very wide, the
-//! program wraps no line. A row counts as read once the cursor has left it and it has stayed as it
-//! is for a while.
+//! A small terminal emulator: text, carriage returns, backspaces and the cursor movements that the
+//! program uses. Overwritten text is gone, styles are left out, and because it reports a very wide
+//! screen, the program wraps no line. A row is settled when the cursor has left it and it has not
+//! changed for a while.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Columns and rows of this terminal: so many that the program wraps no line and waits for nobody to
-/// read a page.
+/// Columns and rows of this terminal: so many that the program wraps no line and never waits after a
+/// page.
 const COLUMNS: usize = 30_000;
 const ROWS: usize = 999;
-/// How long a row may still be drawn anew: a menu that counts down does so every second.
+/// How long a row may still change: a menu that counts down redraws it every second.
 const SETTLES_AFTER: Duration = Duration::from_millis(1500);
 
 /// A terminal that remembers.
@@ -21,9 +21,9 @@ pub struct Transcript {
     row: usize,
     column: usize,
     state: State,
-    /// The beginning of a character that has not come whole.
+    /// The first bytes of a character that is incomplete.
     partial: Vec<u8>,
-    /// Text that is settled and not yet taken.
+    /// Settled text that was not taken yet.
     settled: String,
     lines: usize,
     /// The cursor that `ESC 7` saved, as a row and a column.
@@ -34,12 +34,12 @@ pub struct Transcript {
 
 struct Row {
     cells: Vec<char>,
-    /// Whether the line goes on in the next row.
+    /// Whether the line continues in the next row.
     wrapped: bool,
     touched: Instant,
 }
 
-/// Where in an escape sequence we are.
+/// Where in an escape sequence the stream is.
 enum State {
     Text,
     Escape,
@@ -64,7 +64,7 @@ impl Default for Transcript {
 }
 
 impl Transcript {
-    /// Shows what was sent.
+    /// Shows bytes that were sent.
     pub fn write(&mut self, bytes: &[u8]) {
         self.partial.extend(bytes);
         let bytes = std::mem::take(&mut self.partial);
@@ -102,7 +102,7 @@ impl Transcript {
         self.lines
     }
 
-    /// The row that the cursor is in, up to the cursor, and what stands after it.
+    /// The text in the cursor's row before and after the cursor.
     pub fn at_cursor(&self) -> (String, String) {
         let cells = &self.rows[self.row].cells;
         let column = self.column.min(cells.len());
@@ -110,7 +110,7 @@ impl Transcript {
         (before.iter().collect(), after.iter().collect())
     }
 
-    /// The last lines that are not empty, for messages.
+    /// The last lines that are not empty, for error messages.
     pub fn tail(&self, lines: usize) -> String {
         let shown: Vec<String> = self
             .rows
@@ -121,10 +121,10 @@ impl Transcript {
         shown[shown.len().saturating_sub(lines)..].join("\n")
     }
 
-    /// The text that is settled by now; each is given once.
+    /// The text that settled since the last call.
     pub fn take_settled(&mut self, now: Instant) -> String {
         while self.row > 0 {
-            // A line is settled as a whole, with all rows that it wraps over.
+            // A line settles as a whole, with all its rows.
             let end = self.rows.iter().position(|row| !row.wrapped).unwrap_or(self.row);
             let old = |row: &Row| now.saturating_duration_since(row.touched) >= SETTLES_AFTER;
             if end >= self.row || !self.rows.iter().take(end + 1).all(old) {
@@ -135,7 +135,7 @@ impl Transcript {
         std::mem::take(&mut self.settled)
     }
 
-    /// All text that is left, the row of the cursor included.
+    /// The rest of the text, with the cursor's row.
     pub fn take_all(&mut self) -> String {
         self.settle_all();
         std::mem::take(&mut self.settled)
@@ -234,7 +234,7 @@ impl Transcript {
             'B' => self.row = (self.row + number(1)).min(self.rows.len() - 1),
             'C' => self.column = (self.column + number(1)).min(COLUMNS - 1),
             'D' => self.column -= number(1).min(self.column),
-            // A screen that is begun anew is another page; what was on the last one was read.
+            // A program that starts at the top draws a new page; the last one was read.
             'H' => {
                 self.settle_all();
                 self.column = number(1) - 1;
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_reads() {
+    fn what_a_user_reads() {
         let long = "x".repeat(200);
         let cases = [
             ("one\r\ntwo\r\n", "one\ntwo\n"),

@@ -2,9 +2,9 @@
 
 /// Returns the name of the file system, or `None` if it is not one of those known here.
 ///
-/// Marks: FAT (Microsoft's "FAT: General Overview of On-Disk Format" 1.03), NTFS, exFAT and BitLocker
-/// (the name of the OEM in the boot sector), the superblocks of ext2 to ext4 and HFS+ (1024 bytes
-/// from the start), XFS, LUKS and APFS.
+/// Marks: FAT (Microsoft's "FAT: General Overview of On-Disk Format" 1.03), NTFS, exFAT and
+/// BitLocker (the name of the OEM in the boot sector), the superblocks of ext2 to ext4 and HFS+
+/// (1024 bytes from the start), XFS, LUKS and APFS.
 pub fn file_system(first_bytes: &[u8]) -> Option<&'static str> {
     const MARKS: [(usize, &[u8], &str); 12] = [
         (82, b"FAT32   ", "FAT32"),

@@ -1,4 +1,4 @@
-//! What firmware says of a file: `EFI_FILE_INFO` (UEFI specification 2.10, 13.5) as bytes.
+//! Parser of `EFI_FILE_INFO` (UEFI specification 2.10, 13.5), the firmware's description of a file.
 
 use crate::words;
 use alloc::vec::Vec;

@@ -1,11 +1,11 @@
-//! Which pages are free: the bookkeeping of the heap.
+//! The heap's list of free pages.
 
-/// Memory: the address of its first page and how many pages.
+/// A range of pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Address of the first byte.
     pub start: usize,
-    /// Its length.
+    /// Number of pages.
     pub pages: usize,
 }
 
@@ -36,7 +36,8 @@ impl<const SPANS: usize> FreeList<SPANS> {
         &self.spans[..self.length]
     }
 
-    /// Takes pages out of the smallest span that has so many. Gives the address of the first.
+    /// Takes pages out of the smallest span that is large enough and returns the address of the
+    /// first.
     pub fn take(&mut self, pages: usize) -> Option<usize> {
         let (index, span) = (self.spans().iter().copied().enumerate())
             .filter(|(_, span)| span.pages >= pages)
@@ -50,7 +51,7 @@ impl<const SPANS: usize> FreeList<SPANS> {
         Some(span.start)
     }
 
-    /// Adds free pages. False if there is no place to note them.
+    /// Adds free pages. Returns false if the list is full.
     #[must_use]
     pub fn give(&mut self, span: Span) -> bool {
         let index = self.spans().partition_point(|free| free.start < span.start);
@@ -76,19 +77,19 @@ impl<const SPANS: usize> FreeList<SPANS> {
         true
     }
 
-    /// Takes the last span.
+    /// Removes the last span.
     pub fn pop(&mut self) -> Option<Span> {
         let last = self.spans().last().copied()?;
         self.length -= 1;
         Some(last)
     }
 
-    /// How many pages are free.
+    /// The number of free pages.
     pub fn pages(&self) -> usize {
         self.spans().iter().map(|span| span.pages).sum()
     }
 
-    /// The most pages that are free in one span.
+    /// The number of pages of the largest span.
     pub fn largest(&self) -> usize {
         self.spans().iter().map(|span| span.pages).max().unwrap_or(0)
     }

@@ -5,12 +5,12 @@
 )]
 //! The UEFI program: it boots a PC straight into a language model.
 //!
-//! It implements the traits of `bootllm-platform` on firmware and hands them to the program that
-//! a person sees. Boot services stay on for its whole life, so keyboards and disks keep working
-//! through the firmware's own drivers.
+//! It implements the traits of `bootllm-platform` on firmware and passes them to `bootllm-repl`.
+//! Boot services stay on for its whole life, so keyboards and disks keep working through the
+//! firmware's drivers.
 //!
-//! `cargo xtask build` builds it for `x86_64-pc-windows-msvc`: what Windows calls an executable,
-//! linked as an EFI application, is what UEFI calls one. (`x86_64-unknown-uefi` has no hardware
+//! `cargo xtask build` builds it for `x86_64-pc-windows-msvc`: a Windows executable, linked as
+//! an EFI application, is what UEFI starts. (`x86_64-unknown-uefi` has no hardware
 //! floating point.) Everything that touches firmware lies in [`firmware`]; the other modules are
 //! plain computation, tested on the host.
 
@@ -20,6 +20,7 @@ extern crate alloc;
 mod firmware;
 
 mod boot_sector;
+mod core_limit;
 mod file_info;
 mod free_list;
 #[cfg(target_arch = "x86_64")]

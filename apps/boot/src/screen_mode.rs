@@ -20,12 +20,13 @@ const EMULATED_PITCH: usize = 8;
 
 /// Returns the mode to change to, an index into `modes`, or `None` to keep the current one.
 ///
-/// Most firmware chooses the native mode of the panel, which is the sharpest, so it is kept if it is
-/// large enough. Otherwise the large mode whose number of pixels is nearest to 1280 x 800 is taken.
+/// Most firmware chooses the native mode of the panel, which is the sharpest, so it is kept if it
+/// is large enough. Otherwise the large mode whose number of pixels is nearest to 1280 x 800 is
+/// taken.
 ///
-/// In a virtual machine a mode whose pitch no emulated screen has is left, too, for the mode nearest
-/// in size: QEMU's VGA rounds 1366 pixels per line down to 1360 and does not tell its firmware, which
-/// then draws slanted pictures.
+/// In a virtual machine a mode whose pitch no emulated screen has is left, too, for the mode
+/// nearest in size: QEMU's VGA rounds 1366 pixels per line down to 1360 and does not tell its
+/// firmware, which then draws slanted pictures.
 pub fn better(current: Mode, modes: &[Mode], in_virtual_machine: bool) -> Option<usize> {
     let is_large = |mode: Mode| mode.width >= ENOUGH.0 && mode.height >= ENOUGH.1;
     let is_sound = |mode: Mode| !in_virtual_machine || mode.pitch.is_multiple_of(EMULATED_PITCH);

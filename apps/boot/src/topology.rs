@@ -19,15 +19,17 @@ pub enum Threads {
     /// Firmware can know: its locations count.
     AsLocated,
     /// The CPU has one thread per core, whatever the firmware makes of it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "others have no such CPUs"))]
     None,
 }
 
 /// Tells whether an Intel CPU without CPUID leaf 0xB has several threads per core.
 ///
-/// `logical` is CPUID.1:EBX\[23:16\], the addressable logical processors per package, and `cores` is
-/// CPUID.4:EAX\[31:26\] + 1, the addressable cores per package, or 1 where the CPU has no leaf 4
-/// (SDM 3, "Identifying Topological Relationships in a MP System"). Both are rounded up to powers of
-/// two before they are compared, as the widths of fields in an APIC ID are.
+/// `logical` is CPUID.1:EBX\[23:16\], the addressable logical processors per package, and `cores`
+/// is CPUID.4:EAX\[31:26\] + 1, the addressable cores per package, or 1 where the CPU has no leaf 4
+/// (SDM 3, "Identifying Topological Relationships in a MP System"). Both are rounded up to powers
+/// of two before they are compared, as the widths of fields in an APIC ID are.
+#[cfg(any(target_arch = "x86_64", test))]
 pub fn threads_without_leaf_b(logical: u32, cores: u32) -> Threads {
     if logical.max(1).next_power_of_two() > cores.max(1).next_power_of_two() {
         Threads::AsLocated
@@ -36,8 +38,8 @@ pub fn threads_without_leaf_b(logical: u32, cores: u32) -> Threads {
     }
 }
 
-/// Assigns each processor, by the firmware's number, its place in the team. Place 0 is the processor
-/// that boots; a processor without a place does not compute.
+/// Assigns each processor, by the firmware's number, its place in the team. Place 0 is the
+/// processor that boots; a processor without a place does not compute.
 ///
 /// One thread of each core computes, because the threads of a core share its arithmetic units.
 /// Firmware that reports one location for two processors does not know the cores, and firmware that
@@ -60,6 +62,13 @@ pub fn places(processors: &[Processor], threads: Threads) -> Vec<Option<usize>> 
         Some(cores.len() - 1)
     };
     processors.iter().map(place).collect()
+}
+
+/// Takes the places from `cores` on away.
+pub fn limit(places: &mut [Option<usize>], cores: usize) {
+    for place in places {
+        *place = place.filter(|&place| place < cores);
+    }
 }
 
 fn core(processor: &Processor) -> [u32; 2] {
@@ -129,6 +138,15 @@ mod tests {
         threads[1].usable = false;
         threads[3].usable = false;
         assert_eq!(places(&threads, Threads::AsLocated), [Some(0), None, Some(1), None]);
+    }
+
+    #[test]
+    fn the_last_places_go_first() {
+        let mut all = [Some(1), None, Some(0), Some(2)];
+        limit(&mut all, 2);
+        assert_eq!(all, [Some(1), None, Some(0), None]);
+        limit(&mut all, 1);
+        assert_eq!(all, [None, None, Some(0), None]);
     }
 
     #[test]

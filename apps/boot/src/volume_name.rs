@@ -1,10 +1,10 @@
-//! How the volumes other than the one that the program was started from are called.
+//! Names of the volumes other than the boot volume.
 
 use alloc::format;
 use alloc::string::String;
 
-/// Separates the name of a volume from the path of a file on it. FAT has no `:` in names, so no file
-/// of the boot volume is taken for one of another volume.
+/// Separates the name of a volume from the path of a file on it. FAT has no `:` in names, so no
+/// file of the boot volume is taken for one of another volume.
 const SEPARATOR: &str = ":/";
 
 /// Names a volume by its label, or by `number` if it has none, unlike all that are `taken`.

@@ -1,8 +1,8 @@
-//! Text as a person reads it.
+//! UTF-16 to text.
 
 use alloc::string::String;
 
-/// Text from UTF-16, as firmware gives it; what is not valid becomes U+FFFD.
+/// Decodes the firmware's UTF-16; invalid units become U+FFFD.
 pub fn utf16(units: &[u16]) -> String {
     char::decode_utf16(units.iter().copied())
         .map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER))

@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use bootllm_bench::SHAPES;
 use bootllm_cores::Cores;
 use bootllm_engine::{KvFormat, Model};
-use bootllm_host::{MOST_THREADS, Opened, Threads, physical_cores};
+use bootllm_host::{MOST_THREADS, ModelSource, Threads, physical_cores};
 use bootllm_model_file::Config;
 use bootllm_simd::{Cpu, Isa};
 use clap::Args;
+use std::sync::Arc;
 
 /// How many threads compute.
 #[derive(Args)]
@@ -42,11 +43,11 @@ impl Arithmetic {
     /// Loads a model on these cores, to be run so.
     pub fn load(
         &self,
-        opened: &mut Opened,
+        source: &mut ModelSource,
         cores: &dyn Cores,
         context: Option<usize>,
-    ) -> Result<Model> {
-        opened.load_for(self.cpu(), cores, context, self.kv)
+    ) -> Result<Arc<Model>> {
+        source.load_for(self.cpu(), cores, context, self.kv)
     }
 
     /// The CPU with the instructions that are to be used.

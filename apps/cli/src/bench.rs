@@ -3,20 +3,19 @@
 use crate::arguments::{Arithmetic, positive, shape, threads};
 use anyhow::{Context, Result, anyhow, ensure};
 use bootllm_bench::{
-    Limits, Progress, Report, Run, Synthetic, Watch, Work, median, memory_needed, prompt_products,
-    run, weight_bytes,
+    Limits, Progress, Report, Run, Synthetic, Watch, Work, median, memory_needed, run,
 };
-use bootllm_chat::report;
-use bootllm_engine::{Loading, Memory, Model, Stage, Times, checked};
+use bootllm_engine::{Loading, Memory, Model, Plan, Stage, Times, cpu_after_self_test};
 use bootllm_host::{ProgressBar, StdClock, Threads, ensure_memory, physical_cores, print_line};
-use bootllm_model_file::ModelFile;
 use bootllm_platform::{Clock, ReadAt};
 use bootllm_quant::Encoding;
 use bootllm_simd::Cpu;
+use bootllm_units::cores_phrase;
 use clap::Args;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is measured.
@@ -52,14 +51,14 @@ pub struct Arguments {
 }
 
 fn encoding(name: &str) -> Result<Encoding, String> {
-    let known = Encoding::IN_GGUF.into_iter().find(|encoding| encoding.format().name() == name);
+    let known = Encoding::named(name);
     known.ok_or_else(|| "it must be f32, f16, bf16, q8_0 or q4_0".into())
 }
 
 /// A model to measure: a file, or none.
 struct Subject {
     name: String,
-    file: ModelFile,
+    plan: Arc<Plan>,
     source: Box<dyn ReadAt>,
 }
 
@@ -68,13 +67,14 @@ impl Subject {
         if let Some(path) = &arguments.model {
             let opened = bootllm_host::open(path)?;
             let name = path.display().to_string();
-            return Ok(Subject { name, file: opened.file, source: Box::new(opened.source) });
+            return Ok(Subject { name, plan: opened.plan()?, source: Box::new(opened.source) });
         }
         let name = arguments.shape.as_deref().unwrap_or_default();
         let config = shape(name).map_err(|known| anyhow!("there is no shape {name}; {known}"))?;
-        let synthetic = Synthetic::new(config, arguments.format);
-        let name = format!("{name} {}", arguments.format.format().name());
-        Ok(Subject { name, file: synthetic.file.clone(), source: Box::new(synthetic) })
+        let synthetic = Synthetic::new(&config, arguments.format);
+        let plan = Arc::new(Plan::new(synthetic.file.clone())?);
+        let name = format!("{name} {}", arguments.format.name());
+        Ok(Subject { name, plan, source: Box::new(synthetic) })
     }
 }
 
@@ -83,13 +83,15 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     let Arguments { prefill, decode, times, .. } = *arguments;
     ensure!(prefill.max(decode) > 0, "with no tokens there is nothing to measure");
     let mut subject = Subject::of(arguments)?;
-    let (cpu, kv_format) = (checked(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
-    let context = subject.file.config.context.min(prefill.max(decode));
+    let (cpu, kv_format) =
+        (cpu_after_self_test(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
+    let context = subject.plan.shape().context.min(prefill.max(decode));
     let (prefill, decode) = (prefill.min(context), decode.min(context));
     let work = Work { prefill, decode, times, enough: Duration::MAX, kv_format };
-    let weights = Memory::needed_with(&subject.file, context, kv_format).weights;
-    let needed = weights.saturating_add(memory_needed(&subject.file, context, kv_format));
-    ensure_memory(needed).with_context(|| subject.name.clone())?;
+    let needed = subject.plan.memory(context, kv_format);
+    let activations = memory_needed(&subject.plan, context, kv_format);
+    ensure_memory(&Memory { activations, kv_cache: 0, ..needed })
+        .with_context(|| subject.name.clone())?;
     let counts = match arguments.threads.as_slice() {
         [] if physical_cores() == 1 => vec![1],
         [] => vec![1, physical_cores()],
@@ -103,11 +105,11 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         runs.push(run?);
     }
     if arguments.json {
-        let runs: Vec<Value> = runs.iter().map(|run| as_json(run, &subject.file)).collect();
+        let runs: Vec<Value> = runs.iter().map(|run| as_json(run, &subject.plan)).collect();
         let all = json!({
             "model": subject.name,
-            "parameters": subject.file.parameters(),
-            "weight_bytes_a_token": weight_bytes(&subject.file),
+            "parameters": subject.plan.file().parameters(),
+            "weight_bytes_a_token": subject.plan.weight_bytes_per_token(),
             "instructions": cpu.widest().name(),
             "kv_cache": kv_format.name(),
             "prefill_tokens": prefill,
@@ -116,8 +118,8 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         });
         return print_line(&format!("{all:#}"));
     }
-    let (name, file) = (subject.name.as_str(), &subject.file);
-    let report = Report { name, file, isa: cpu.widest(), work };
+    let (name, plan) = (subject.name.as_str(), &*subject.plan);
+    let report = Report { name, plan, isa: cpu.widest(), work };
     let runs: String = runs.iter().map(|run| report.of(run).to_string()).collect();
     print_line(format!("{report}{runs}").trim_end())
 }
@@ -133,15 +135,15 @@ fn measure(
 ) -> Result<Run> {
     let threads = Threads::start(cores)?;
     let clock = StdClock::new();
-    let (file, source) = (&subject.file, &mut *subject.source);
+    let (plan, source) = (&subject.plan, &mut *subject.source);
     let progress = &mut |loading: Loading| {
         bar.show(loading.done, loading.total, clock.now());
         ControlFlow::Continue(())
     };
-    let model = Model::load_for(cpu, threads.cores(), file, source, context, progress);
+    let model = Model::load_for(cpu, plan, source, threads.cores(), context, progress);
     let model = model.with_context(|| subject.name.clone())?;
     let load = Some(clock.now());
-    let of_cores = report::computing(cores);
+    let of_cores = cores_phrase(cores);
     let watch: Watch<'_> = &mut |progress| {
         match progress {
             Progress::Begun { part, time, times } => {
@@ -156,7 +158,7 @@ fn measure(
     Ok(Run { cores, load, limits, measured })
 }
 
-fn as_json(run: &Run, file: &ModelFile) -> Value {
+fn as_json(run: &Run, plan: &Plan) -> Value {
     let Run { cores, load, limits, measured } = run;
     let load = load.map(|time| time.as_secs_f64());
     let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
@@ -169,13 +171,13 @@ fn as_json(run: &Run, file: &ModelFile) -> Value {
     json!({
         "threads": cores,
         "load_seconds": load,
-        "load_bytes_a_second": load.map(|seconds| file.tensor_bytes() as f64 / seconds),
+        "load_bytes_a_second": load.map(|seconds| plan.file().tensor_bytes() as f64 / seconds),
         "read_bytes_a_second": limits.bytes,
         "integer_products_a_second": limits.products,
         "prefill_tokens_a_second": prefill,
         "decode_tokens_a_second": decode,
-        "decode_share_of_bandwidth": decode * weight_bytes(file) as f64 / limits.bytes,
-        "prefill_products_a_second": prefill * prompt_products(file) as f64,
+        "decode_share_of_bandwidth": decode * plan.weight_bytes_per_token() as f64 / limits.bytes,
+        "prefill_products_a_second": prefill * plan.products_per_prompt_token() as f64,
         "prefill_all": measured.prefill,
         "decode_all": measured.decode,
         "decode_ticks_a_token": median(&measured.decode_ticks),

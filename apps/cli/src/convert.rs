@@ -2,10 +2,10 @@
 
 use crate::format::Format;
 use anyhow::{Context, Result, bail};
-use bootllm_chat::report::bytes;
-use bootllm_host::{Opened, remark, write_whole};
-use bootllm_model_file::{FileFormat, Target, Tokens};
+use bootllm_host::{ModelSource, remark, write_whole};
+use bootllm_model_file::{OutputFormat, Tokens};
 use bootllm_tokenizer::{Tokenizer, names_beside};
+use bootllm_units::bytes;
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,13 @@ pub struct Arguments {
 
 impl Arguments {
     /// The tokenizer that goes with the model from outside a GGUF file into one, or the other way.
-    fn moved_tokenizer(&self, opened: &Opened, format: FileFormat) -> Result<Option<Tokenizer>> {
+    fn moved_tokenizer(
+        &self,
+        opened: &ModelSource,
+        format: OutputFormat,
+    ) -> Result<Option<Tokenizer>> {
         let inside = opened.file.vocabulary.is_some();
-        let into_gguf = matches!(format, FileFormat::Gguf { .. });
+        let into_gguf = matches!(format, OutputFormat::Gguf(_));
         if inside != into_gguf {
             return opened.tokenizer(self.tokenizer.as_deref()).map(Some);
         }
@@ -47,19 +51,19 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = bootllm_host::open(&arguments.model)?;
-    let format = arguments.to.of(&opened.file.config, arguments.group)?;
+    let format = arguments.to.of(&opened.file, arguments.group)?;
     let tokenizer = arguments.moved_tokenizer(&opened, format)?;
     let (output, before) = (&arguments.output, opened.file.size);
     let (size, beside) = match format {
-        FileFormat::Gguf { weights } => {
+        OutputFormat::Gguf(_) => {
             let tokens = tokenizer.as_ref().map(|tokenizer| tokenizer as &dyn Tokens);
-            (opened.convert(Target::Gguf { weights, tokens }, output)?, None)
+            (opened.convert(format, tokens, output)?, None)
         }
-        FileFormat::Llama2c(version) => {
+        OutputFormat::Llama2c(_) => {
             if let Some(tokenizer) = &tokenizer {
                 tokenizer.check_llama2c().with_context(|| arguments.model.display().to_string())?;
             }
-            (opened.convert(version, output)?, tokenizer)
+            (opened.convert(format, None, output)?, tokenizer)
         }
     };
     remark(&format!("{}: {format}, {} (it was {})", output.display(), bytes(size), bytes(before)));

@@ -1,7 +1,7 @@
 //! The formats that models are written in.
 
 use anyhow::{Result, bail};
-use bootllm_model_file::{Config, FileFormat, Version, largest_group};
+use bootllm_model_file::{Config, ModelFile, OutputFormat, Version, largest_group};
 use bootllm_quant::Encoding;
 use clap::ValueEnum;
 
@@ -29,17 +29,20 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format for a model of this shape; v2 in groups of so many values, else of as many as fit.
-    pub fn of(self, config: &Config, group: Option<usize>) -> Result<FileFormat> {
-        let gguf = |weights| Ok(FileFormat::Gguf { weights });
+    /// The format for a model; v2 in groups of this many values, else of as many as fit its shape.
+    pub fn of(self, file: &ModelFile, group: Option<usize>) -> Result<OutputFormat> {
+        let gguf = |weights| Ok(OutputFormat::Gguf(weights));
         match (self, group) {
             (Format::V2, group) => {
-                let group = group.unwrap_or_else(|| largest_group(config));
-                Ok(Version::V2 { group }.into())
+                let group = match group {
+                    Some(group) => group,
+                    None => largest_group(&Config::of(file)?),
+                };
+                Ok(OutputFormat::Llama2c(Version::V2 { group }))
             }
             (_, Some(_)) => bail!("only v2 has groups"),
-            (Format::V0, None) => Ok(Version::V0.into()),
-            (Format::V1, None) => Ok(Version::V1.into()),
+            (Format::V0, None) => Ok(OutputFormat::Llama2c(Version::V0)),
+            (Format::V1, None) => Ok(OutputFormat::Llama2c(Version::V1)),
             (Format::F32, None) => gguf(Encoding::F32),
             (Format::F16, None) => gguf(Encoding::F16),
             (Format::Bf16, None) => gguf(Encoding::Bf16),

@@ -1,10 +1,10 @@
 //! `bootllm inspect`: what a model file holds and what it would need.
 
 use anyhow::Result;
-use bootllm_chat::report::{bytes, count};
-use bootllm_engine::Memory;
+use bootllm_engine::{KvFormat, ModelShape, Plan};
 use bootllm_host::{memory_available, print_line};
-use bootllm_model_file::{Config, ModelFile};
+use bootllm_model_file::ModelFile;
+use bootllm_units::{bytes, count};
 use clap::Args;
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
@@ -28,19 +28,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let file = &opened.file;
     let mut table = Table::default();
     table.row("file", arguments.model.display());
-    table.row("format", file.format);
+    table.row("format", file.format_name());
     table.row("size", format_args!("{} ({} bytes)", bytes(file.size), file.size));
-    let Config { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, .. } = file.config;
+    let plan = opened.plan()?;
+    let &ModelShape { architecture, width, hidden, layers, heads, kv_heads, head_size, .. } =
+        plan.shape();
+    let &ModelShape { vocab_size, context, tied_embeddings, .. } = plan.shape();
+    table.row("architecture", architecture);
     table.row("parameters", count(file.parameters()));
-    table.row("shape", format_args!("dim {dim}, hidden {hidden_dim}, {layers} layers"));
-    let head_size = file.config.head_size();
+    table.row("shape", format_args!("width {width}, hidden {hidden}, {layers} layers"));
     table.row("heads", format_args!("{heads} of {head_size}, {kv_heads} for keys and values"));
     table.row("vocabulary", format_args!("{vocab_size} tokens"));
     table.row("context", format_args!("{context} tokens"));
-    let shared = file.config.shared_classifier;
-    table.row("classifier", if shared { "the token embedding" } else { "its own" });
-    let Config { norm_epsilon, rope_base, .. } = file.config;
-    table.row("arithmetic", format_args!("norms' epsilon {norm_epsilon:e}, rope base {rope_base}"));
+    let output = if tied_embeddings { "tied to the token embedding" } else { "its own" };
+    table.row("output", output);
     match opened.tokenizer(arguments.tokenizer.as_deref()) {
         Ok(tokenizer) => table.row(
             "tokenizer",
@@ -51,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Err(error) => return Err(error),
     }
-    table.memory(file);
+    table.memory(&plan);
     if arguments.tensors {
         table.tensors(file);
     }
@@ -72,8 +73,8 @@ impl Table {
         self.line(format_args!("{label:<12} {value}"));
     }
 
-    fn memory(&mut self, file: &ModelFile) {
-        let needed = Memory::needed(file, file.config.context);
+    fn memory(&mut self, plan: &Plan) {
+        let needed = plan.memory(plan.shape().context, KvFormat::F32);
         let free = memory_available()
             .map_or(String::new(), |free| format!("; this machine has {} free", bytes(free)));
         let total = bytes(needed.total());
@@ -81,8 +82,8 @@ impl Table {
         for (what, size) in [
             ("weights", needed.weights),
             ("KV cache", needed.kv_cache),
-            ("activations", needed.buffers),
-            ("loading", needed.chunk),
+            ("activations", needed.activations),
+            ("loading", needed.loading),
         ] {
             self.row("", format_args!("{:>10}  {what}", bytes(size)));
         }
@@ -97,10 +98,10 @@ impl Table {
         for tensor in file.tensors() {
             self.line(format_args!(
                 "{:<26} {:>7} {:>8}  {:<6} {:>12}",
-                tensor.to_string(),
-                tensor.shape.rows,
-                tensor.shape.columns,
-                tensor.shape.encoding.format().name(),
+                tensor.name,
+                tensor.rows(),
+                tensor.columns(),
+                tensor.format_name(),
                 tensor.planes[0].offset
             ));
         }

@@ -2,7 +2,7 @@
 
 use crate::arguments::{Arithmetic, ThreadCount, positive};
 use anyhow::{Context, Result, bail, ensure};
-use bootllm_chat::{DIGEST_POSITIONS, Digest, report};
+use bootllm_chat::{DIGEST_POSITIONS, DigestRun, DigestStep, report};
 use bootllm_engine::Session;
 use bootllm_host::print_line;
 use bootllm_sampling::likeliest;
@@ -51,7 +51,8 @@ fn tolerance(text: &str) -> Result<f32, String> {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = bootllm_host::open(&arguments.model)?;
-    let vocab_size = opened.file.config.vocab_size;
+    let plan = opened.plan()?;
+    let vocab_size = plan.shape().vocab_size;
     let reference = arguments.compare.as_deref().map(|path| read(path, vocab_size)).transpose()?;
     let prompt = match &arguments.prompt {
         Some(text) => opened.tokenizer(arguments.tokenizer.as_deref())?.encode(text, true, false),
@@ -59,15 +60,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let in_reference = reference.as_ref().map(|reference| reference.len() / vocab_size);
     let usual = if arguments.digest { DIGEST_POSITIONS } else { 3 };
-    let positions =
-        arguments.positions.or(in_reference).unwrap_or(usual.min(opened.file.config.context));
+    let positions = arguments.positions.or(in_reference).unwrap_or(usual.min(plan.shape().context));
 
     let threads = arguments.threads.start()?;
     let model = arguments.arithmetic.load(&mut opened, threads.cores(), None)?;
     if positions > model.context() {
         bail!("the context of this model has {} positions, not {positions}", model.context());
     }
-    let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
+    let mut session = Session::with_kv_format(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     if arguments.digest {
         return digest(&mut session, prompt[0], positions);
@@ -93,8 +93,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Prints the number that the logits come to.
 fn digest(session: &mut Session<'_>, first: u32, positions: usize) -> Result<()> {
-    let go_on = &mut |_, _| ControlFlow::Continue(());
-    let digest = Digest::compute(session, first, positions, go_on)?;
+    let Session { engine, sequence, .. } = session;
+    let mut run = DigestRun::new(first, positions, sequence);
+    let digest = loop {
+        let step = run.step(engine, sequence, &mut || ControlFlow::Continue(()))?;
+        if let DigestStep::Done(digest) = step {
+            break digest;
+        }
+    };
     print_line(&digest.to_string())?;
     ensure!(digest.agrees(), "this machine computes wrong");
     Ok(())

@@ -3,9 +3,9 @@
 use crate::arguments::{Arithmetic, positive, threads};
 use anyhow::{Context, Result, bail, ensure};
 use bootllm_cores::OneCore;
-use bootllm_engine::{BATCH, KvFormat, Memory, Model, Session};
+use bootllm_engine::{KvFormat, Model, Plan, Session};
 use bootllm_host::{
-    Opened, ProgressBar, StdClock, Threads, documents, memory_available, physical_cores,
+    ModelSource, ProgressBar, StdClock, Threads, documents, memory_available, physical_cores,
     print_line, read_text,
 };
 use bootllm_platform::Clock;
@@ -14,12 +14,12 @@ use bootllm_tokenizer::Tokenizer;
 use clap::Args;
 use std::iter::zip;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Positions of a document whose logits are computed together.
-const TOGETHER: usize = 12;
+/// Tokens of a document between two signs of progress.
+const CHUNK: usize = 96;
 
 const DETAILS: &str = "\
 The loss is that of a token given those before it in its document, in nats; the perplexity is e to
@@ -64,8 +64,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for (index, path) in paths().enumerate() {
         let opened = bootllm_host::open(path)?;
         let tokenizer = opened.tokenizer(named.get(index).map(PathBuf::as_path))?;
-        let limit = opened.context(arguments.context)?;
-        candidates.push(Candidate { opened, tokenizer, limit, counted: Vec::new() });
+        let plan = opened.plan()?;
+        let limit = opened.context(&plan, arguments.context)?;
+        candidates.push(Candidate { opened, plan, tokenizer, limit, counted: Vec::new() });
     }
     let text = read_text(&arguments.text)?;
     let selection = Selection::make(arguments, &text, &mut candidates)?;
@@ -95,7 +96,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// A model that is to be measured.
 struct Candidate {
-    opened: Opened,
+    opened: ModelSource,
+    plan: Arc<Plan>,
     tokenizer: Tokenizer,
     /// The most tokens of a document that fits.
     limit: usize,
@@ -200,11 +202,9 @@ impl Candidate {
 
     /// How many texts at a time the memory allows, at least one.
     fn sessions_that_fit(&self, context: usize, kv: KvFormat) -> usize {
-        let needed = Memory::needed_with(&self.opened.file, context, kv);
+        let needed = self.plan.memory(context, kv);
         let Some(available) = memory_available() else { return usize::MAX };
-        let logits = TOGETHER as u64 * self.opened.file.config.vocab_size as u64 * 4;
-        let each =
-            [needed.kv_cache, needed.buffers, logits].into_iter().fold(1, u64::saturating_add);
+        let each = needed.kv_cache.saturating_add(needed.activations).max(1);
         let more = available.saturating_sub(needed.total()) / each;
         usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
     }
@@ -213,22 +213,21 @@ impl Candidate {
 /// The losses of all documents together, in nats. Each thread takes the next document; the sum is
 /// made in the documents' order, so it does not depend on the threads.
 fn total_loss(
-    model: &Model,
+    model: &Arc<Model>,
     documents: &[Vec<u32>],
     (kv, threads): (KvFormat, usize),
     advance: &(dyn Fn(usize) + Sync),
 ) -> Result<f64> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(usize, f64)>> {
-        let mut session = Session::with_cache(model, &OneCore, kv)?;
-        let mut room = vec![0.0; TOGETHER * model.config().vocab_size];
+        let mut session = Session::with_kv_format(model, &OneCore, kv)?;
         let mut losses = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(tokens) = documents.get(index) else {
                 return Ok(losses);
             };
-            match loss(&mut session, &mut room, tokens, advance) {
+            match loss(&mut session, tokens, advance) {
                 Ok(loss) => losses.push((index, loss)),
                 Err(error) => {
                     // Nobody needs the other documents any more.
@@ -247,18 +246,17 @@ fn total_loss(
     Ok(losses.iter().map(|&(_, loss)| loss).sum())
 }
 
-/// The loss of a document, in nats. `room` is for the logits of some positions.
+/// The loss of a document, in nats.
 fn loss(
     session: &mut Session<'_>,
-    room: &mut [f32],
     tokens: &[u32],
     advance: &(dyn Fn(usize) + Sync),
 ) -> Result<f64> {
     session.rewind(0);
     let mut loss = Ok(0.0);
     let mut foreseen = tokens[1..].iter();
-    for batch in tokens[..tokens.len() - 1].chunks(BATCH) {
-        session.prefill_with_logits(batch, room, &mut |logits| {
+    for batch in tokens[..tokens.len() - 1].chunks(CHUNK) {
+        session.prefill_with_logits(batch, &mut |logits| {
             if let (Ok(sum), Some(&token)) = (&loss, foreseen.next()) {
                 loss = log_probability(logits, token).map(|log| sum - log);
             }

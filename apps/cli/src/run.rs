@@ -3,19 +3,18 @@
 use crate::arguments::{Arithmetic, ThreadCount};
 use crate::stop::StopKeys;
 use anyhow::{Context, Result};
-use bootllm_chat::{Conversation, Turn, generate, render_llama2, report};
+use bootllm_chat::{Conversation, End, GenerateError, Generation, Step, render_llama2, report};
 use bootllm_cores::Cores;
-use bootllm_engine::Session;
+use bootllm_engine::{RunError, Session};
 use bootllm_host::{Output, ProgressBar, StdClock, random_seed, remark};
 use bootllm_platform::Clock;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tokenizer::Tokenizer;
 use clap::{Args, ValueEnum};
-use std::cell::RefCell;
 use std::io::{BufRead, Write};
-use std::mem::replace;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The letters are those of llama2.c's `run`.
 #[derive(Args)]
@@ -86,22 +85,17 @@ fn seed(text: &str) -> Result<u64, String> {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = bootllm_host::open(&arguments.model)?;
-    let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
+    let tokenizer = Arc::new(opened.tokenizer(arguments.tokenizer.as_deref())?);
     let threads = arguments.threads.start()?;
     let model = arguments.arithmetic.load(&mut opened, threads.cores(), arguments.context)?;
     let seed = if arguments.seed == 0 { random_seed() } else { arguments.seed };
     let settings = Settings { temperature: arguments.temperature, top_p: arguments.top_p };
-    let mut sampler = Sampler::new(&settings, seed, tokenizer.len())?;
-    let mut session = Session::with_cache(&model, threads.cores(), arguments.arithmetic.kv)
+    let sampler = Sampler::new(&settings, seed, tokenizer.len())?;
+    let session = Session::with_kv_format(&model, threads.cores(), arguments.arithmetic.kv)
         .with_context(|| arguments.model.display().to_string())?;
     match arguments.mode {
-        Mode::Generate => {
-            let prompt = arguments.prompt.as_deref().unwrap_or_default();
-            write_text(&mut session, &tokenizer, &mut sampler, prompt, arguments.length)?;
-        }
-        Mode::Chat => {
-            chat(&mut session, &tokenizer, &mut sampler, threads.cores(), arguments)?;
-        }
+        Mode::Generate => write_text(session, tokenizer, sampler, arguments)?,
+        Mode::Chat => chat(session, tokenizer, sampler, threads.cores(), arguments)?,
     }
     if arguments.seed == 0 && arguments.temperature != 0.0 {
         remark(&format!("seed {seed}"));
@@ -110,35 +104,48 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn write_text(
-    session: &mut Session<'_>,
-    tokenizer: &Tokenizer,
-    sampler: &mut Sampler,
-    prompt: &str,
-    length: usize,
+    mut session: Session<'_>,
+    tokenizer: Arc<Tokenizer>,
+    sampler: Sampler,
+    arguments: &Arguments,
 ) -> Result<()> {
+    let prompt = arguments.prompt.as_deref().unwrap_or_default();
     let prompt = tokenizer.encode(prompt, true, false);
     let clock = StdClock::new();
+    let (length, sequence) = (arguments.length, &session.sequence);
+    let mut text = Generation::text(tokenizer, sampler, &prompt, length, sequence)?;
     let mut output = Output::default();
-    let report =
-        generate(session, tokenizer, sampler, &prompt, length, &clock, &mut |t| output.show(t))?;
+    let mut go_on = output.show(text.prompt());
+    while go_on.is_continue() {
+        let Session { engine, sequence, .. } = &mut session;
+        let never = &mut || ControlFlow::Continue(());
+        match text.step(engine, sequence, &clock, never)? {
+            Step::Reading { .. } => {}
+            Step::Text(piece) => go_on = output.show(piece),
+            Step::Done(_, rest) => {
+                let _ = output.show(rest);
+                break;
+            }
+        }
+    }
     let _ = output.show("\n");
     output.result()?;
-    remark(&report::summary(&report));
+    remark(&report::summary(&text.report()));
     Ok(())
 }
 
 /// Questions from standard input, answers on standard output; what asks for the questions goes to
 /// standard error. At a terminal Esc and Ctrl+C stop an answer, or the reading of a question.
 fn chat(
-    session: &mut Session<'_>,
-    tokenizer: &Tokenizer,
-    sampler: &mut Sampler,
+    mut session: Session<'_>,
+    tokenizer: Arc<Tokenizer>,
+    sampler: Sampler,
     cores: &dyn Cores,
     arguments: &Arguments,
 ) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let mut ask = |question: &str| -> Result<Option<String>> {
-        cores.rest();
+        cores.park();
         prompt(question);
         lines.next().transpose().context("standard input")
     };
@@ -147,43 +154,65 @@ fn chat(
         None => ask("Enter system prompt (optional): ")?,
     };
     let mut first = arguments.prompt.clone();
-    let mut conversation = Conversation::new(session, tokenizer, sampler, arguments.length);
+    let length = arguments.length;
+    let mut conversation = Conversation::new(tokenizer, sampler, &mut session.sequence, length);
     let mut output = Output::default();
-    while !conversation.is_full() {
+    while !conversation.is_full(&session.sequence) {
         let Some(user) = first.take().map_or_else(|| ask("User: "), |user| Ok(Some(user)))? else {
             break;
         };
         let rendered = render_llama2(system.as_deref(), &user);
-        let (clock, keys) = (StdClock::new(), StopKeys::watch());
-        let go_on = |told| if keys.pressed() { ControlFlow::Break(()) } else { told };
-        let bar = RefCell::new(ProgressBar::new("reading"));
-        let mut answers = false;
-        let turn = conversation.turn(
-            &rendered,
-            &mut |done, all| {
-                bar.borrow_mut().show_tokens(done, all, clock.now());
-                go_on(ControlFlow::Continue(()))
-            },
-            &mut |text| {
-                if !replace(&mut answers, true) {
-                    bar.borrow_mut().clear();
-                    prompt("Assistant: ");
-                }
-                go_on(output.show(&keys.shown(text)))
-            },
-        );
-        bar.into_inner().clear();
-        drop(keys);
-        match turn? {
-            // What the system says goes with the next question.
-            Turn::Withdrawn => remark("(not read)"),
-            _ => {
+        let mut turn = conversation.begin_turn(&rendered, &session.sequence)?;
+        answer(&mut session, &mut turn, &mut output)?;
+        match conversation.end_turn(turn, &mut session.sequence) {
+            // The system prompt goes with the next question.
+            true => remark("(not read)"),
+            false => {
                 system = None;
                 let _ = output.show("\n");
             }
         }
         output.result()?;
     }
+    Ok(())
+}
+
+/// Writes an answer as it comes, until it is over or stopped.
+fn answer(session: &mut Session<'_>, turn: &mut Generation, output: &mut Output) -> Result<()> {
+    let (clock, keys) = (StdClock::new(), StopKeys::watch());
+    let Session { engine, sequence, .. } = session;
+    let mut bar = ProgressBar::new("reading");
+    let mut pressed =
+        || if keys.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let mut answers = false;
+    let mut show = |bar: &mut ProgressBar, text: &str| {
+        if !answers {
+            answers = true;
+            bar.clear();
+            prompt("Assistant: ");
+        }
+        output.show(&keys.shown(text))
+    };
+    loop {
+        match turn.step(engine, sequence, &clock, &mut pressed) {
+            Ok(Step::Reading { done, total }) => bar.show_tokens(done, total, clock.now()),
+            Ok(Step::Text(piece)) => {
+                if show(&mut bar, piece).is_break() {
+                    break;
+                }
+            }
+            Ok(Step::Done(End::Finished | End::Length, rest)) => {
+                let _ = show(&mut bar, rest);
+                break;
+            }
+            Err(GenerateError::Run(RunError::Stopped)) => break,
+            Err(error) => {
+                bar.clear();
+                return Err(error.into());
+            }
+        }
+    }
+    bar.clear();
     Ok(())
 }
 

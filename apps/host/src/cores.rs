@@ -82,7 +82,7 @@ impl Idle for Park {
 
     fn sleep(&self, signal: &Signal<'_>) {
         let mut guard = self.lock();
-        while !signal.is_given() {
+        while !signal.is_set() {
             guard = self.given.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -138,7 +138,7 @@ mod tests {
                 });
                 assert_eq!(done.into_inner(), 1000);
                 if round % 10 == 0 {
-                    threads.cores().rest();
+                    threads.cores().park();
                 }
             }
         }

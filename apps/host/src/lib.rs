@@ -29,7 +29,7 @@ pub use heap::Heap;
 pub use machine::{
     StdClock, SystemEntropy, SystemMachine, memory_available, memory_total, random_seed,
 };
-pub use model::{Opened, ensure_memory, open, read_tokenizer};
+pub use model::{ModelSource, ensure_memory, open, read_tokenizer};
 pub use output::{Output, print_line, remark};
 pub use progress::ProgressBar;
 pub use text::{SEPARATOR, documents, read_text};

@@ -1,8 +1,8 @@
 //! What the machine has besides files: time, chance, memory.
 
 use crate::physical_cores;
-use bootllm_chat::report::{self, bytes};
 use bootllm_platform::{Clock, Entropy, Fact, Machine};
+use bootllm_units::{bytes, cores};
 use std::time::{Duration, Instant};
 
 /// Time since the program began.
@@ -82,7 +82,7 @@ impl Machine for SystemMachine {
         vec![
             Fact { label: "system", value: std::env::consts::OS.into() },
             Fact { label: "processor", value: processor() },
-            Fact { label: "cores", value: report::cores(physical_cores(), processors) },
+            Fact { label: "cores", value: cores(physical_cores(), processors) },
             Fact { label: "memory", value: memory },
         ]
     }

@@ -1,6 +1,5 @@
 //! How far something has come.
 
-use bootllm_chat::report;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -33,12 +32,12 @@ impl ProgressBar {
 
     /// Shows the bar, at most ten times a second.
     pub fn show(&mut self, done: u64, total: u64, time: Duration) {
-        self.show_line(time, |what| report::progress(what, done, total, time, 80));
+        self.show_line(time, |what| bootllm_units::progress_line(what, done, total, time, 80));
     }
 
     /// The same for tokens that are read.
     pub fn show_tokens(&mut self, done: usize, all: usize, time: Duration) {
-        self.show_line(time, |what| report::tokens_progress(what, done, all));
+        self.show_line(time, |what| bootllm_units::tokens_line(what, done, all));
     }
 
     fn show_line(&mut self, time: Duration, line: impl FnOnce(&str) -> String) {

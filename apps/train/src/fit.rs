@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The weights that foresaw the held-out text best, as a model that bootllm and llama2.c run.
@@ -84,7 +85,7 @@ pub struct Run {
     settings: Settings,
     progress: Progress,
     backend: Box<dyn Backend>,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     train: Documents,
     held_out: Documents,
     log: File,
@@ -120,7 +121,16 @@ impl Run {
         let progress = Progress { fingerprint: train.fingerprint(), ..Progress::default() };
         let log = append(&path)?;
         let folder = folder.to_owned();
-        let run = Run { folder, settings, progress, backend, tokenizer, train, held_out, log };
+        let run = Run {
+            folder,
+            settings,
+            progress,
+            backend,
+            tokenizer: Arc::new(tokenizer),
+            train,
+            held_out,
+            log,
+        };
         run.write_checkpoint()?;
         Ok(run)
     }
@@ -152,7 +162,16 @@ impl Run {
         })?;
         let log = append(&path)?;
         let folder = folder.to_owned();
-        Ok(Run { folder, settings, progress, backend, tokenizer, train, held_out, log })
+        Ok(Run {
+            folder,
+            settings,
+            progress,
+            backend,
+            tokenizer: Arc::new(tokenizer),
+            train,
+            held_out,
+            log,
+        })
     }
 
     /// What the run was told.

@@ -12,7 +12,7 @@ use crate::ops::rope::{Turn, merge_heads, split_heads};
 use crate::ops::{Sequences, rms_norm, swiglu};
 use crate::parameters::{Parameters, classifier};
 use anyhow::{Context, Result};
-use bootllm_model_file::{Config, Part};
+use bootllm_model_file::{Config, TensorRole};
 use bootllm_simd::RopeTable;
 use rayon::prelude::*;
 
@@ -172,7 +172,7 @@ impl Network {
         let sequences = Sequences::new(batch.lengths.iter().copied());
         let (n, d) = (sequences.tokens(), self.config.dim);
         let x = sized(&mut self.layers[0].x, n * d);
-        let embedding = w.part(Part::TokenEmbedding, 0);
+        let embedding = w.part(TensorRole::TokenEmbedding, 0);
         x.par_chunks_mut(d).zip(&batch.tokens).with_min_len(64).for_each(|(x, &token)| {
             x.copy_from_slice(&embedding[token as usize * d..][..d]);
         });
@@ -184,7 +184,7 @@ impl Network {
             self.feed_forward_forward(w, layer, n, dropout);
         }
         let (norm, scale) = (sized(&mut self.norm, n * d), sized(&mut self.scale, n));
-        rms_norm::forward(norm, scale, &self.x, w.part(Part::OutputNorm, 0));
+        rms_norm::forward(norm, scale, &self.x, w.part(TensorRole::OutputNorm, 0));
         sequences
     }
 
@@ -201,13 +201,13 @@ impl Network {
         let (l, scratch, turn) = (&mut self.layers[layer], &mut self.scratch, &self.rope);
         let normed = sized(&mut l.attention_norm, n * d);
         let scale = sized(&mut l.attention_scale, n);
-        rms_norm::forward(normed, scale, &l.x, w.part(Part::AttentionNorm, layer));
+        rms_norm::forward(normed, scale, &l.x, w.part(TensorRole::AttentionNorm, layer));
 
         let rows = sized(&mut scratch.a, n * d);
         for (part, heads_of, width, turn) in [
-            (Part::Query, &mut l.q, d, Turn::Forward(turn)),
-            (Part::Key, &mut l.k, kv, Turn::Forward(turn)),
-            (Part::Value, &mut l.v, kv, Turn::None),
+            (TensorRole::Query, &mut l.q, d, Turn::Forward(turn)),
+            (TensorRole::Key, &mut l.k, kv, Turn::Forward(turn)),
+            (TensorRole::Value, &mut l.v, kv, Turn::None),
         ] {
             let rows = &mut rows[..n * width];
             linear::forward(rows, normed, w.part(part, layer), d);
@@ -220,7 +220,7 @@ impl Network {
         merge_heads(attended, rows, heads.size, sequences, Turn::None);
 
         let middle = sized(&mut l.middle, n * d);
-        linear::forward(middle, attended, w.part(Part::AttentionOutput, layer), d);
+        linear::forward(middle, attended, w.part(TensorRole::AttentionOutput, layer), d);
         if let Some(mask) = dropout.mask(Site::AttentionOutput(layer)) {
             mask.apply(middle);
         }
@@ -246,10 +246,10 @@ impl Network {
         if let Some(mask) = dropout.mask(Site::AttentionOutput(layer)) {
             mask.apply(added);
         }
-        let dout = dw.part_mut(Part::AttentionOutput, layer);
+        let dout = dw.part_mut(TensorRole::AttentionOutput, layer);
         linear::backward_weights(dout, added, &l.attended, d);
         let rows = sized(&mut scratch.b, n * d);
-        let out = w.part(Part::AttentionOutput, layer);
+        let out = w.part(TensorRole::AttentionOutput, layer);
         linear::backward_input(rows, added, out, d, Into::Set);
 
         let (dout, dq) = (added, sized(&mut scratch.c, n * d));
@@ -262,16 +262,16 @@ impl Network {
 
         let dnorm = dout;
         for (part, dheads, width, turn, into) in [
-            (Part::Query, dq, d, Turn::Back(turn), Into::Set),
-            (Part::Key, dk, kv, Turn::Back(turn), Into::Add),
-            (Part::Value, dv, kv, Turn::None, Into::Add),
+            (TensorRole::Query, dq, d, Turn::Back(turn), Into::Set),
+            (TensorRole::Key, dk, kv, Turn::Back(turn), Into::Add),
+            (TensorRole::Value, dv, kv, Turn::None, Into::Add),
         ] {
             let rows = &mut rows[..n * width];
             merge_heads(rows, dheads, heads.size, sequences, turn);
             linear::backward_weights(dw.part_mut(part, layer), rows, &l.attention_norm, d);
             linear::backward_input(dnorm, rows, w.part(part, layer), d, into);
         }
-        let (part, scale) = (Part::AttentionNorm, &l.attention_scale);
+        let (part, scale) = (TensorRole::AttentionNorm, &l.attention_scale);
         rms_norm::backward(dx, dw.part_mut(part, layer), dnorm, &l.x, scale, w.part(part, layer));
     }
 
@@ -282,15 +282,15 @@ impl Network {
         let l = &mut layers[layer];
         let normed = sized(&mut l.feed_forward_norm, n * d);
         let scale = sized(&mut l.feed_forward_scale, n);
-        rms_norm::forward(normed, scale, &l.middle, w.part(Part::FeedForwardNorm, layer));
+        rms_norm::forward(normed, scale, &l.middle, w.part(TensorRole::FeedForwardNorm, layer));
         let (gate, up) = (sized(&mut l.gate, n * hidden), sized(&mut l.up, n * hidden));
-        linear::forward(gate, normed, w.part(Part::Gate, layer), d);
-        linear::forward(up, normed, w.part(Part::Up, layer), d);
+        linear::forward(gate, normed, w.part(TensorRole::Gate, layer), d);
+        linear::forward(up, normed, w.part(TensorRole::Up, layer), d);
         let activated = sized(&mut l.activated, n * hidden);
         swiglu::forward(activated, gate, up);
 
         let x = sized(next.first_mut().map_or(&mut self.x, |next| &mut next.x), n * d);
-        linear::forward(x, activated, w.part(Part::Down, layer), hidden);
+        linear::forward(x, activated, w.part(TensorRole::Down, layer), hidden);
         if let Some(mask) = dropout.mask(Site::FeedForwardOutput(layer)) {
             mask.apply(x);
         }
@@ -314,17 +314,28 @@ impl Network {
         if let Some(mask) = dropout.mask(Site::FeedForwardOutput(layer)) {
             mask.apply(added);
         }
-        linear::backward_weights(dw.part_mut(Part::Down, layer), added, &l.activated, hidden);
+        linear::backward_weights(dw.part_mut(TensorRole::Down, layer), added, &l.activated, hidden);
         let dactivated = sized(&mut scratch.f, l.activated.len());
-        linear::backward_input(dactivated, added, w.part(Part::Down, layer), hidden, Into::Set);
+        linear::backward_input(
+            dactivated,
+            added,
+            w.part(TensorRole::Down, layer),
+            hidden,
+            Into::Set,
+        );
 
         swiglu::backward(&mut l.gate, &mut l.up, dactivated);
         let (dgate, dup, dnorm) = (&l.gate, &l.up, added);
-        linear::backward_weights(dw.part_mut(Part::Gate, layer), dgate, &l.feed_forward_norm, d);
-        linear::backward_weights(dw.part_mut(Part::Up, layer), dup, &l.feed_forward_norm, d);
-        linear::backward_input(dnorm, dgate, w.part(Part::Gate, layer), d, Into::Set);
-        linear::backward_input(dnorm, dup, w.part(Part::Up, layer), d, Into::Add);
-        let (part, scale) = (Part::FeedForwardNorm, &l.feed_forward_scale);
+        linear::backward_weights(
+            dw.part_mut(TensorRole::Gate, layer),
+            dgate,
+            &l.feed_forward_norm,
+            d,
+        );
+        linear::backward_weights(dw.part_mut(TensorRole::Up, layer), dup, &l.feed_forward_norm, d);
+        linear::backward_input(dnorm, dgate, w.part(TensorRole::Gate, layer), d, Into::Set);
+        linear::backward_input(dnorm, dup, w.part(TensorRole::Up, layer), d, Into::Add);
+        let (part, scale) = (TensorRole::FeedForwardNorm, &l.feed_forward_scale);
         let (w, dw) = (w.part(part, layer), dw.part_mut(part, layer));
         rms_norm::backward(dx, dw, dnorm, &l.middle, scale, w);
     }
@@ -356,7 +367,7 @@ impl Network {
     ) {
         let d = self.config.dim;
         let mut dx = vec![0.0; sequences.tokens() * d];
-        let (part, dnorm) = (Part::OutputNorm, &self.scratch.b);
+        let (part, dnorm) = (TensorRole::OutputNorm, &self.scratch.b);
         rms_norm::backward(
             &mut dx,
             dw.part_mut(part, 0),
@@ -372,7 +383,7 @@ impl Network {
         if let Some(mask) = dropout.mask(Site::Embedding) {
             mask.apply(&mut dx);
         }
-        let embedding = dw.part_mut(Part::TokenEmbedding, 0);
+        let embedding = dw.part_mut(TensorRole::TokenEmbedding, 0);
         for (&token, dx) in batch.tokens.iter().zip(dx.chunks(d)) {
             add_row(&mut embedding[token as usize * d..][..d], dx);
         }
@@ -397,7 +408,7 @@ mod tests {
             kv_heads: 2,
             vocab_size: 30,
             context: 16,
-            shared_classifier: true,
+            tied_embeddings: true,
             norm_epsilon: Config::NORM_EPSILON,
             rope_base: Config::ROPE_BASE,
         };

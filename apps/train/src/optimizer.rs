@@ -142,7 +142,7 @@ pub fn update(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootllm_model_file::Part;
+    use bootllm_model_file::TensorRole;
 
     const SETTINGS: Settings = Settings {
         method: Method::AdamW,
@@ -174,7 +174,7 @@ mod tests {
             kv_heads: 1,
             vocab_size: 1,
             context: 1,
-            shared_classifier: true,
+            tied_embeddings: true,
             norm_epsilon: Config::NORM_EPSILON,
             rope_base: Config::ROPE_BASE,
         };
@@ -188,9 +188,9 @@ mod tests {
         // A norm of 4 is clipped to 1: the gradient is 0.125. All steps are then by its sign.
         update(&mut weights, &mut moments, &gradients, 4.0, &SETTINGS, (0, 0.5));
         let expected = 2.0 - 0.5 * (1.0 + 0.25 * 2.0);
-        assert!((weights.part(Part::Query, 0)[0] - expected).abs() < 1e-5);
+        assert!((weights.part(TensorRole::Query, 0)[0] - expected).abs() < 1e-5);
         // Norms do not decay.
-        assert!((weights.part(Part::OutputNorm, 0)[0] - 1.5).abs() < 1e-5);
+        assert!((weights.part(TensorRole::OutputNorm, 0)[0] - 1.5).abs() < 1e-5);
         assert!((moments.first.values()[0] - 0.0625).abs() < 1e-7);
         // Now unclipped and of the other sign.
         gradients.values_mut().fill(-0.5);
@@ -199,6 +199,6 @@ mod tests {
         let second = 0.75 * (0.25 * 0.125 * 0.125) + 0.25 * 0.25;
         let (first, second) = (first / 0.75f32, second / (1.0 - 0.75f32 * 0.75));
         let expected = 1.5 - 0.5 * first / second.sqrt();
-        assert!((weights.part(Part::OutputNorm, 0)[0] - expected).abs() < 1e-5);
+        assert!((weights.part(TensorRole::OutputNorm, 0)[0] - expected).abs() < 1e-5);
     }
 }

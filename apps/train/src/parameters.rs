@@ -1,7 +1,9 @@
 //! The weights of a model, and what has their shape: gradients, and the moments of the optimizer.
 
 use anyhow::{Context, Result, bail};
-use bootllm_model_file::{Chunk, Config, ModelFile, Part, RowError, Version, for_each_row};
+use bootllm_model_file::{
+    Config, ModelFile, RowBuffer, RowError, TensorRole, Version, WriteError, for_each_f32_row,
+};
 use bootllm_platform::ReadAt;
 use core::ops::Range;
 
@@ -13,30 +15,30 @@ pub struct Parameters {
 }
 
 /// The tensors in the order in which they lie.
-fn order() -> [Part; 12] {
+fn order() -> [TensorRole; 12] {
     Version::V0.order()
 }
 
 /// Rows and columns of a tensor; none of a classifier that is the embedding.
-pub fn shape(config: &Config, part: Part) -> (usize, usize) {
+pub fn shape(config: &Config, part: TensorRole) -> (usize, usize) {
     let (rows, columns) = part.shape(config);
-    let missing = part == Part::Output && config.shared_classifier;
+    let missing = part == TensorRole::Output && config.tied_embeddings;
     (if missing { 0 } else { rows }, columns)
 }
 
 /// How many layers have the tensor.
-fn copies(config: &Config, part: Part) -> usize {
+fn copies(config: &Config, part: TensorRole) -> usize {
     if part.in_layers() { config.layers } else { 1 }
 }
 
 /// The part that turns a token's vector into logits.
-pub fn classifier(config: &Config) -> Part {
-    if config.shared_classifier { Part::TokenEmbedding } else { Part::Output }
+pub fn classifier(config: &Config) -> TensorRole {
+    if config.tied_embeddings { TensorRole::TokenEmbedding } else { TensorRole::Output }
 }
 
 /// The parameters that a model of this shape has; `usize::MAX` if that is no number of a machine.
 pub fn count(config: &Config) -> usize {
-    let each = |&part: &Part| {
+    let each = |&part: &TensorRole| {
         let (rows, columns) = shape(config, part);
         // Numbers of a configuration are below 2^31.
         rows as u128 * columns as u128 * copies(config, part) as u128
@@ -45,7 +47,7 @@ pub fn count(config: &Config) -> usize {
 }
 
 /// Values of a tensor in one layer.
-fn size(config: &Config, part: Part) -> usize {
+fn size(config: &Config, part: TensorRole) -> usize {
     let (rows, columns) = shape(config, part);
     rows * columns
 }
@@ -64,7 +66,7 @@ impl Parameters {
         let added = 0.02 / (2.0 * config.layers as f32).sqrt();
         for (part, layer) in parameters.tensors() {
             let deviation = match part {
-                Part::AttentionOutput | Part::Down => added,
+                TensorRole::AttentionOutput | TensorRole::Down => added,
                 _ => 0.02,
             };
             for value in parameters.part_mut(part, layer) {
@@ -76,16 +78,14 @@ impl Parameters {
 
     /// The weights of a model file.
     pub fn read(file: &ModelFile, source: &mut dyn ReadAt) -> Result<Self> {
-        let mut parameters = Parameters::zeros(&file.config);
-        let mut chunk = Chunk::default();
+        let mut parameters = Parameters::zeros(&Config::of(file)?);
+        let mut buffer = RowBuffer::default();
         for (part, layer) in parameters.tensors() {
-            let tensor = file.tensor(part, layer).context("a tensor is missing")?;
-            let columns = tensor.shape.columns;
-            let format = tensor.shape.encoding.format();
+            let tensor = file.tensor(&part.name(layer)).context("a tensor is missing")?;
+            let columns = tensor.columns();
             let values = parameters.part_mut(part, layer);
-            for_each_row(source, tensor, &mut chunk, |row, planes| {
-                let values = &mut values[row * columns..][..columns];
-                format.decode_row(&tensor.shape, planes, values);
+            for_each_f32_row(source, tensor, &mut buffer, |row, found| {
+                values[row * columns..][..columns].copy_from_slice(found);
                 Ok::<_, RowError>(())
             })?;
             if !values.iter().all(|value| value.is_finite()) {
@@ -97,7 +97,10 @@ impl Parameters {
 
     /// The parameters as a model file.
     pub fn write(&self, version: Version, sink: &mut dyn bootllm_model_file::Sink) -> Result<()> {
-        let mut rows = |part, layer, each: &mut dyn FnMut(&[f32]) -> Result<_, _>| {
+        let tensors = self.tensors();
+        let mut rows = |name: &str, each: &mut dyn FnMut(&[f32]) -> Result<_, _>| {
+            let own = tensors.iter().find(|(part, layer)| part.name(*layer) == name);
+            let &(part, layer) = own.ok_or_else(|| WriteError::Missing { tensor: name.into() })?;
             self.part(part, layer).chunks(shape(&self.config, part).1).try_for_each(each)
         };
         Ok(bootllm_model_file::write(version, &self.config, &mut rows, sink)?)
@@ -114,15 +117,15 @@ impl Parameters {
     }
 
     /// Every tensor and its layer, in the order in which they lie.
-    pub fn tensors(&self) -> Vec<(Part, usize)> {
+    pub fn tensors(&self) -> Vec<(TensorRole, usize)> {
         let config = self.config;
-        let each = |part: Part| (0..copies(&config, part)).map(move |layer| (part, layer));
+        let each = |part: TensorRole| (0..copies(&config, part)).map(move |layer| (part, layer));
         let tensors = order().into_iter().flat_map(each);
         tensors.filter(|&(part, _)| size(&config, part) > 0).collect()
     }
 
     /// Every tensor, to be changed, in the order in which they lie.
-    pub fn tensors_mut(&mut self) -> Vec<(Part, &mut [f32])> {
+    pub fn tensors_mut(&mut self) -> Vec<(TensorRole, &mut [f32])> {
         let tensors = self.tensors();
         let mut rest = self.values.as_mut_slice();
         let mut next = |(part, _)| {
@@ -135,7 +138,7 @@ impl Parameters {
     }
 
     /// Where a tensor lies.
-    pub fn range(&self, part: Part, layer: usize) -> Range<usize> {
+    pub fn range(&self, part: TensorRole, layer: usize) -> Range<usize> {
         let before = order().into_iter().take_while(|&other| other != part);
         let before = before.map(|other| size(&self.config, other) * copies(&self.config, other));
         let size = size(&self.config, part);
@@ -144,12 +147,12 @@ impl Parameters {
     }
 
     /// A tensor, row by row.
-    pub fn part(&self, part: Part, layer: usize) -> &[f32] {
+    pub fn part(&self, part: TensorRole, layer: usize) -> &[f32] {
         &self.values[self.range(part, layer)]
     }
 
     /// A tensor to be changed.
-    pub fn part_mut(&mut self, part: Part, layer: usize) -> &mut [f32] {
+    pub fn part_mut(&mut self, part: TensorRole, layer: usize) -> &mut [f32] {
         let range = self.range(part, layer);
         &mut self.values[range]
     }

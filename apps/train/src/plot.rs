@@ -2,7 +2,7 @@
 
 use crate::log::Entry;
 use anyhow::{Result, ensure};
-use bootllm_chat::report::count;
+use bootllm_units::count;
 use plotters::prelude::*;
 
 /// Width and height of the chart.

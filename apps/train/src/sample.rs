@@ -2,42 +2,48 @@
 
 use crate::parameters::Parameters;
 use anyhow::Result;
-use bootllm_chat::generate;
+use bootllm_chat::{Generation, Step};
 use bootllm_cores::OneCore;
-use bootllm_engine::{Model, Session};
+use bootllm_engine::{Model, Plan, Session};
 use bootllm_host::StdClock;
 use bootllm_model_file::Version;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// The model as the engine loads it, from the bytes of a file.
-pub fn load(weights: &Parameters) -> Result<Model> {
+pub fn load(weights: &Parameters) -> Result<Arc<Model>> {
     let mut bytes = Vec::new();
     weights.write(Version::V0, &mut bytes)?;
     let mut source = bytes.as_slice();
-    let file = bootllm_model_file::read(&mut source)?;
-    let context = file.config.context;
-    Ok(Model::load(&OneCore, &file, &mut source, context, &mut |_| ControlFlow::Continue(()))?)
+    let plan = Arc::new(Plan::new(Arc::new(bootllm_model_file::read(&mut source)?))?);
+    let context = plan.shape().context;
+    let go_on = &mut |_| ControlFlow::Continue(());
+    Ok(Model::load(&plan, &mut source, &OneCore, context, go_on)?)
 }
 
 /// A text of up to 200 tokens that begins with the prompt.
 pub fn write(
     weights: &Parameters,
-    tokenizer: &Tokenizer,
+    tokenizer: &Arc<Tokenizer>,
     prompt: &str,
     seed: u64,
 ) -> Result<String> {
-    let model = load(weights)?;
-    let mut session = Session::new(&model, &OneCore)?;
+    let mut session = Session::new(&load(weights)?, &OneCore)?;
     let settings = Settings { temperature: 0.8, ..Settings::default() };
-    let mut sampler = Sampler::new(&settings, seed.max(1), tokenizer.len())?;
+    let sampler = Sampler::new(&settings, seed.max(1), tokenizer.len())?;
     let prompt = tokenizer.encode(prompt, true, false);
-    let mut text = String::new();
     let clock = StdClock::new();
-    generate(&mut session, tokenizer, &mut sampler, &prompt, 200, &clock, &mut |piece| {
-        text.push_str(piece);
-        ControlFlow::Continue(())
-    })?;
-    Ok(text)
+    let Session { engine, sequence, .. } = &mut session;
+    let mut text = Generation::text(tokenizer.clone(), sampler, &prompt, 200, sequence)?;
+    let mut written = String::from(text.prompt());
+    loop {
+        let go_on = &mut || ControlFlow::Continue(());
+        match text.step(engine, sequence, &clock, go_on)? {
+            Step::Reading { .. } => {}
+            Step::Text(piece) => written.push_str(piece),
+            Step::Done(_, rest) => return Ok(written + rest),
+        }
+    }
 }

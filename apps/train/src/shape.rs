@@ -21,7 +21,8 @@ pub struct Shape {
     /// Positions.
     pub context: usize,
     /// Whether the classifier is the token embedding.
-    pub shared_classifier: bool,
+    #[serde(rename = "shared_classifier")]
+    pub tied_embeddings: bool,
 }
 
 impl Shape {
@@ -36,7 +37,7 @@ impl Shape {
             kv_heads,
             vocab_size,
             context,
-            shared_classifier: self.shared_classifier,
+            tied_embeddings: self.tied_embeddings,
             norm_epsilon: Config::NORM_EPSILON,
             rope_base: Config::ROPE_BASE,
         }
@@ -46,8 +47,8 @@ impl Shape {
 impl From<&Config> for Shape {
     fn from(config: &Config) -> Self {
         let &Config { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, .. } = config;
-        let shared_classifier = config.shared_classifier;
-        Shape { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, shared_classifier }
+        let tied_embeddings = config.tied_embeddings;
+        Shape { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, tied_embeddings }
     }
 }
 
@@ -63,9 +64,9 @@ const fn preset(
     name: &'static str,
     [dim, layers, heads, kv_heads, hidden_dim, vocab_size, context]: [usize; 7],
 ) -> Preset {
-    let shared_classifier = true;
+    let tied_embeddings = true;
     let shape =
-        Shape { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, shared_classifier };
+        Shape { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, tied_embeddings };
     Preset { name, shape }
 }
 

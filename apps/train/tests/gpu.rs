@@ -54,8 +54,8 @@ fn difference(expected: &[f32], found: &[f32]) -> f64 {
 
 #[test]
 fn burn_gives_the_loss_and_the_gradients_of_the_explicit_network() {
-    for shared_classifier in [true, false] {
-        let config = config(shared_classifier);
+    for tied_embeddings in [true, false] {
+        let config = config(tied_embeddings);
         let batches = batches(&config, 5);
         // With this setting the first mean is the gradient itself.
         let settings = Settings { beta1: 0.0, clip: f32::MAX, ..SETTINGS };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bootllm_model_file::{Config, Part};
+use bootllm_model_file::{Config, TensorRole};
 use bootllm_train::network::{Batch, Network};
 use bootllm_train::ops::dropout::Dropout;
 use bootllm_train::parameters::{Parameters, Random};
@@ -19,8 +19,8 @@ fn batch(config: &Config) -> Batch {
 
 /// The slope of the loss along a random direction within each tensor, by the gradients and by the
 /// difference of two losses.
-fn check(shared_classifier: bool, dropout: Dropout) {
-    let config = config(shared_classifier);
+fn check(tied_embeddings: bool, dropout: Dropout) {
+    let config = config(tied_embeddings);
     let w = parameters(&config, 11);
     let batch = batch(&config);
     let mut network = Network::new(&config).unwrap();
@@ -60,8 +60,8 @@ fn check(shared_classifier: bool, dropout: Dropout) {
     }
     assert!(gradients.values().iter().all(|g| g.is_finite()));
     let norms = w.tensors().into_iter().filter(|(part, _)| part.is_norm()).count();
-    assert_eq!((norms, shared_classifier), (2 * config.layers + 1, config.shared_classifier));
-    assert_eq!(w.range(Part::Output, 0).is_empty(), shared_classifier);
+    assert_eq!((norms, tied_embeddings), (2 * config.layers + 1, config.tied_embeddings));
+    assert_eq!(w.range(TensorRole::Output, 0).is_empty(), tied_embeddings);
 }
 
 #[test]

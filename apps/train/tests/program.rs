@@ -79,7 +79,8 @@ fn from_a_text_to_a_model_and_on_with_another_text() {
     must("export {} {} --to v0", &[&run, &float]);
     for (model, version) in [(&int8, "v2"), (&float, "v0")] {
         let mut opened = bootllm_host::open(model).unwrap();
-        assert!(opened.file.format.to_string().contains(version), "{}", opened.file.format);
+        let name = opened.file.format_name();
+        assert!(name.contains(version), "{name}");
         assert_eq!(opened.tokenizer(None).unwrap().len(), 300);
         opened.load(&OneCore, None).unwrap();
     }

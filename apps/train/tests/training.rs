@@ -4,6 +4,7 @@ mod common;
 
 use bootllm_cores::OneCore;
 use bootllm_engine::Session;
+use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
 use bootllm_train::backend::Device;
 use bootllm_train::feed::Documents;
@@ -49,7 +50,7 @@ fn shape(tokenizer: &Tokenizer) -> Shape {
         kv_heads: 2,
         vocab_size: tokenizer.len(),
         context: 48,
-        shared_classifier: true,
+        tied_embeddings: true,
     }
 }
 
@@ -134,7 +135,7 @@ fn a_run_learns_and_leaves_a_model_that_the_engine_loads() {
     let entries = log::read(&folder.join(log::NAME)).unwrap();
     assert_eq!(entries.len(), 40);
     let mut model = bootllm_host::open(&folder.join(BEST)).unwrap();
-    assert_eq!(Shape::from(&model.file.config), shape(&tokenizer()));
+    assert_eq!(Shape::from(&Config::of(&model.file).unwrap()), shape(&tokenizer()));
     assert_eq!(model.tokenizer(None).unwrap().len(), tokenizer().len());
     model.load(&OneCore, None).unwrap();
     assert!(folder.join(TOKENIZER).exists());
@@ -204,9 +205,9 @@ fn without_burn_a_gpu_is_refused_and_nothing_is_left() {
 
 #[test]
 fn the_trainer_and_the_engine_agree() {
-    for shared_classifier in [true, false] {
+    for tied_embeddings in [true, false] {
         let tokenizer = tokenizer();
-        let config = Shape { shared_classifier, ..shape(&tokenizer) }.config();
+        let config = Shape { tied_embeddings, ..shape(&tokenizer) }.config();
         let mut weights = Parameters::random(&config, 5);
         // Larger than a model begins with, so that the logits differ from each other.
         weights.values_mut().iter_mut().for_each(|value| *value *= 5.0);

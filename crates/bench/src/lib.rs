@@ -21,5 +21,5 @@ pub use limits::Limits;
 pub use measure::{MeasureError, Measured, Work, median, memory_needed, run};
 pub use progress::{Part, Progress, Watch};
 pub use random::{random_rows, random_vocabulary};
-pub use report::{Report, Run, prompt_products, weight_bytes};
+pub use report::{Report, Run};
 pub use synthetic::{SHAPES, Synthetic, shape};

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Cores, split_rows};
 use bootllm_platform::Clock;
-use bootllm_simd::{Cpu, ForSimd, Isa, LANES, Registers, Simd, with};
+use bootllm_simd::{Cpu, Isa, LANES, Simd, SimdOp, VectorWidth, dispatch};
 use core::hint::black_box;
 use core::time::Duration;
 
@@ -48,7 +48,7 @@ impl Limits {
             split_rows(cores, &mut sums, 1, |first, sums| {
                 for (number, sum) in (first..).zip(sums) {
                     let work = Read { words: &room[number * part..][..part] };
-                    *sum = with(cpu, isa, work).unwrap_or_default();
+                    *sum = dispatch(cpu, isa, work).unwrap_or_default();
                 }
             });
             black_box(&sums);
@@ -60,7 +60,7 @@ impl Limits {
         let seconds = best(Part::Arithmetic, clock, watch, || {
             split_rows(cores, &mut sums, 1, |_, sums| {
                 for sum in sums {
-                    *sum = with(cpu, isa, Multiply).unwrap_or_default();
+                    *sum = dispatch(cpu, isa, Multiply).unwrap_or_default();
                 }
             });
             black_box(&sums);
@@ -96,10 +96,10 @@ struct Read<'a> {
     words: &'a [u64],
 }
 
-impl ForSimd for Read<'_> {
-    type Made = u64;
+impl SimdOp for Read<'_> {
+    type Output = u64;
 
-    fn make<S: Simd>(self, simd: S) -> u64 {
+    fn eval<S: Simd>(self, simd: S) -> u64 {
         simd.run(
             #[inline(always)]
             || {
@@ -133,14 +133,14 @@ struct Weights<const R: usize>([[u8; 4 * LANES]; R]);
 /// Products of a strip with an input: a multiple of every tile's.
 const PRODUCTS: usize = 24 << 17;
 
-impl ForSimd for Multiply {
-    type Made = f32;
+impl SimdOp for Multiply {
+    type Output = f32;
 
-    fn make<S: Simd>(self, simd: S) -> f32 {
-        match S::REGISTERS {
-            Registers::Small => multiply::<S, 1, 2>(simd),
-            Registers::Middle => multiply::<S, 1, 4>(simd),
-            Registers::Wide => multiply::<S, 2, 6>(simd),
+    fn eval<S: Simd>(self, simd: S) -> f32 {
+        match S::WIDTH {
+            VectorWidth::V128 => multiply::<S, 1, 2>(simd),
+            VectorWidth::V256 => multiply::<S, 1, 4>(simd),
+            VectorWidth::V512 => multiply::<S, 2, 6>(simd),
         }
     }
 }
@@ -149,14 +149,14 @@ fn multiply<S: Simd, const R: usize, const T: usize>(simd: S) -> f32 {
     simd.run(
         #[inline(always)]
         || {
-            let (weights, x) = (Weights([[1; 4 * LANES]; R]), [S::words([1, 2, 3, 4]); T]);
-            let mut sums = [[simd.splat_integer(0); R]; T];
+            let (weights, x) = (Weights([[1; 4 * LANES]; R]), [S::pack_input([1, 2, 3, 4]); T]);
+            let mut sums = [[simd.splat_i32(0); R]; T];
             for _ in 0..PRODUCTS / (R * T) {
                 // They could have changed: else they would be multiplied once for all rounds.
                 let (weights, x) = black_box((&weights, &x));
                 for (sums, &x) in sums.iter_mut().zip(x) {
                     for (sum, weights) in sums.iter_mut().zip(&weights.0) {
-                        *sum = simd.dot(*sum, weights, x);
+                        *sum = simd.dot(*sum, simd.load_u8(weights), x);
                     }
                 }
             }

@@ -2,11 +2,11 @@
 
 use crate::Limits;
 use crate::progress::{Part, Progress, Watch, tell};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::Cores;
-use bootllm_engine::{BATCH, KvFormat, LoadError, Memory, Model, Session, SessionError, Times};
-use bootllm_model_file::ModelFile;
+use bootllm_engine::{KvFormat, LoadError, Model, Plan, RunError, Session, Times};
 use bootllm_platform::Clock;
 use bootllm_simd::ticks;
 use core::time::Duration;
@@ -42,38 +42,38 @@ pub struct Measured {
 }
 
 /// Why nothing could be measured.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MeasureError {
     /// There is no memory for a session.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The work does not fit into the context.
+    /// The work does not fit the context.
     #[error(transparent)]
-    Session(#[from] SessionError),
-    /// There is no memory to be read.
-    #[error("there are no {} MiB of memory in one piece to measure with", Limits::ROOM >> 20)]
+    Run(#[from] RunError),
+    /// The memory that is read cannot be allocated.
+    #[error("cannot allocate {} MiB of memory in one piece to measure with", Limits::ROOM >> 20)]
     NoRoom,
-    /// The person stopped it.
+    /// The user stopped it.
     #[error("measuring was stopped")]
     Stopped,
 }
 
 /// Bytes of memory that [`Limits::measure`] and then [`run`] take, beside a loaded model.
-pub fn memory_needed(file: &ModelFile, context: usize, kv_format: KvFormat) -> u64 {
-    let session = Memory::needed_with(file, context, kv_format);
-    session.kv_cache.saturating_add(session.buffers).max(Limits::ROOM as u64)
+pub fn memory_needed(plan: &Plan, context: usize, kv_format: KvFormat) -> u64 {
+    let session = plan.memory(context, kv_format);
+    session.kv_cache.saturating_add(session.activations).max(Limits::ROOM as u64)
 }
 
 /// Measures a model on these cores, in a session of its own.
 pub fn run(
-    model: &Model,
+    model: &Arc<Model>,
     cores: &dyn Cores,
     clock: &dyn Clock,
     work: Work,
     watch: Watch<'_>,
 ) -> Result<Measured, MeasureError> {
-    let mut session = Session::with_cache(model, cores, work.kv_format)?;
-    let vocabulary = model.config().vocab_size as u32;
+    let mut session = Session::with_kv_format(model, cores, work.kv_format)?;
+    let vocabulary = model.shape().vocab_size as u32;
     let prompt: Vec<u32> = (0..work.prefill as u32).map(|i| i * 7 % vocabulary).collect();
     // Once before anything counts: pages are touched, cores wake up.
     session.prefill(&prompt[..prompt.len().min(8)])?;
@@ -103,15 +103,18 @@ pub fn run(
         }
     }
     tell(feeder.watch, Progress::Begun { part: Part::PrefillStages, time: 1, times: 1 })?;
-    feeder.session.measure(clock);
+    feeder.session.engine.measure(clock);
     feeder.prefill(&prompt)?;
-    measured.prefill_times = feeder.session.times();
+    measured.prefill_times = feeder.session.engine.times();
     tell(feeder.watch, Progress::Begun { part: Part::DecodeStages, time: 1, times: 1 })?;
-    feeder.session.measure(clock);
+    feeder.session.engine.measure(clock);
     feeder.decode(work.decode, vocabulary)?;
-    measured.decode_times = feeder.session.times();
+    measured.decode_times = feeder.session.engine.times();
     Ok(measured)
 }
+
+/// Tokens of a prompt between two signs of progress: as many as a pass of the engine takes.
+const CHUNK: usize = 96;
 
 /// Feeds tokens and looks how long that takes. Who watches is told between them, on nobody's time.
 struct Feeder<'a, 'w> {
@@ -125,7 +128,7 @@ impl Feeder<'_, '_> {
     fn prefill(&mut self, prompt: &[u32]) -> Result<Spent, MeasureError> {
         self.session.rewind(0);
         let (mut spent, mut done) = (Spent::new(), 0);
-        for tokens in prompt.chunks(BATCH) {
+        for tokens in prompt.chunks(CHUNK) {
             spent.on(self.clock, || self.session.prefill(tokens))?;
             done += tokens.len();
             tell(self.watch, Progress::Fed { done, total: prompt.len() })?;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
-use bootllm_model_file::{Config, Part, Rows};
+use bootllm_model_file::{ModelFile, Rows, WriteError};
 
 /// The standard deviation of the weights, that of a model before its training (llama2.c's `train.py`).
 const DEVIATION: f32 = 0.02;
@@ -13,20 +13,23 @@ const BOS: usize = 1;
 /// Characters that text can have; all others are made of bytes.
 const LETTERS: &[u8] = b" abcdefghijklmnopqrstuvwxyz";
 
-/// The weights of a random model: small and roughly normal, those of the norms 1. They depend on the
-/// shape and the tensor alone, so that files of different formats hold the same model.
+/// The weights of a random model: small and roughly normal, those of norms 1. They depend on the
+/// tensor's name and shape alone, so that files of different formats hold the same model.
 ///
-/// BOS is a hundredth of the other tokens, so that its logit is next to 0 and never the highest:
+/// BOS is a hundredth of the other tokens, so that its logit is next to 0 and never the largest:
 /// llama2.c's `run` would stop at it.
-pub fn random_rows(config: &Config) -> Box<Rows<'_>> {
-    Box::new(|part: Part, layer, each| {
-        let (rows, columns) = part.shape(config);
-        let mut numbers = Numbers::of(part, layer);
-        let mut row = vec![1.0; columns];
-        for index in 0..rows {
-            if !part.is_norm() {
-                let named = matches!(part, Part::TokenEmbedding | Part::Output);
-                let scale = if named && index == BOS { 0.01 } else { 1.0 };
+pub fn random_rows(model: &ModelFile) -> Box<Rows<'_>> {
+    Box::new(|name: &str, each| {
+        let Some(tensor) = model.tensor(name) else {
+            return Err(WriteError::Missing { tensor: name.into() });
+        };
+        let is_norm = tensor.is_vector() && !name.ends_with(".bias");
+        let per_token = !name.contains("blk.");
+        let mut numbers = Numbers::of(name);
+        let mut row = vec![1.0; tensor.columns()];
+        for index in 0..tensor.rows() {
+            if !is_norm {
+                let scale = if per_token && index == BOS { 0.01 } else { 1.0 };
                 row.fill_with(|| numbers.normal() * DEVIATION * scale);
             }
             each(&row)?;
@@ -39,9 +42,10 @@ pub fn random_rows(config: &Config) -> Box<Rows<'_>> {
 struct Numbers(u64);
 
 impl Numbers {
-    fn of(part: Part, layer: usize) -> Self {
-        // Tensors begin far from each other: seeds are mixed before anything is drawn.
-        Numbers(Numbers(((layer as u64) << 8) | part as u64).next())
+    /// Numbers of a tensor's own: its name is hashed (FNV-1a).
+    fn of(name: &str) -> Self {
+        let mix = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Numbers(name.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
     }
 
     fn next(&mut self) -> u64 {
@@ -88,14 +92,15 @@ pub fn random_vocabulary(tokens: usize) -> Vec<(Vec<u8>, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape;
-    use bootllm_model_file::WriteError;
+    use crate::{Synthetic, shape};
+    use bootllm_model_file::TensorRole;
+    use bootllm_quant::Encoding;
 
-    fn tensor(part: Part, layer: usize) -> Vec<Vec<f32>> {
-        let config = shape("260K").unwrap();
+    fn tensor(role: TensorRole, layer: usize) -> Vec<Vec<f32>> {
+        let file = Synthetic::new(&shape("260K").unwrap(), Encoding::F32).file;
         let mut found = Vec::new();
-        let mut rows = random_rows(&config);
-        rows(part, layer, &mut |row| {
+        let mut rows = random_rows(&file);
+        rows(&role.name(layer), &mut |row| {
             found.push(row.to_vec());
             Ok::<_, WriteError>(())
         })
@@ -105,27 +110,27 @@ mod tests {
 
     #[test]
     fn weights_are_roughly_normal_and_every_tensor_has_its_own() {
-        let gate = tensor(Part::Gate, 3);
+        let gate = tensor(TensorRole::Gate, 3);
         assert_eq!((gate.len(), gate[0].len()), (172, 64));
-        assert_eq!(gate, tensor(Part::Gate, 3));
-        assert_ne!(gate, tensor(Part::Gate, 2));
-        assert_ne!(gate, tensor(Part::Up, 3));
+        assert_eq!(gate, tensor(TensorRole::Gate, 3));
+        assert_ne!(gate, tensor(TensorRole::Gate, 2));
+        assert_ne!(gate, tensor(TensorRole::Up, 3));
         let count = (172 * 64) as f32;
         let all = || gate.iter().flatten();
         let mean = all().sum::<f32>() / count;
         let variance = all().map(|weight| weight * weight).sum::<f32>() / count;
         assert!(mean.abs() < 0.001, "{mean}");
         assert!((variance.sqrt() - DEVIATION).abs() < 0.001, "{variance}");
-        // A normal distribution has 68.3 % within its deviation, an even one 57.7 %.
+        // A normal distribution has 68.3 % within its deviation, a uniform one 57.7 %.
         let within = all().filter(|weight| weight.abs() < DEVIATION).count() as f32 / count;
         assert!((0.65..0.70).contains(&within), "{within}");
-        assert!(tensor(Part::AttentionNorm, 1) == [[1.0; 64]]);
+        assert!(tensor(TensorRole::AttentionNorm, 1) == [[1.0; 64]]);
     }
 
     #[test]
     fn bos_is_small() {
         let largest = |row: &[f32]| row.iter().fold(0f32, |most, weight| most.max(weight.abs()));
-        let embedding = tensor(Part::TokenEmbedding, 0);
+        let embedding = tensor(TensorRole::TokenEmbedding, 0);
         assert!(largest(&embedding[BOS]) < 0.001);
         assert!(largest(&embedding[BOS + 1]) > 0.02);
     }

@@ -1,8 +1,7 @@
 //! What was measured, for a person, in lines of less than 80 characters.
 
 use crate::{Limits, Measured, Work, median};
-use bootllm_engine::{Stage, Times};
-use bootllm_model_file::{ModelFile, Part, Tensor};
+use bootllm_engine::{Plan, Stage, Times};
 use bootllm_simd::Isa;
 use core::fmt;
 use core::time::Duration;
@@ -25,8 +24,8 @@ pub struct Run {
 pub struct Report<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What its file says of it.
-    pub file: &'a ModelFile,
+    /// What it needs.
+    pub plan: &'a Plan,
     /// The instructions that it is computed with.
     pub isa: Isa,
     /// What it is measured with.
@@ -36,44 +35,27 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// What a run gave, to be shown.
     pub fn of(&self, run: &Run) -> impl fmt::Display {
-        fmt::from_fn(move |f| show(f, run, self.file))
+        fmt::from_fn(move |f| show(f, run, self.plan))
     }
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let megabytes = weight_bytes(self.file) as f64 / 1e6;
-        let parameters = self.file.parameters();
+        let megabytes = self.plan.weight_bytes_per_token() as f64 / 1e6;
+        let parameters = self.plan.file().parameters();
         writeln!(f, "{}", self.name)?;
-        writeln!(f, "{parameters} parameters, {megabytes:.1} MB of weights a token")?;
+        writeln!(f, "{parameters} parameters, {megabytes:.1} MB of weights per token")?;
         let Work { prefill, decode, kv_format, .. } = self.work;
         write!(f, "{}, KV cache in {}", self.isa, kv_format.name())?;
         writeln!(f, "; prefill of {prefill} tokens, decode of {decode}")
     }
 }
 
-/// Bytes of weights that a token needs: all matrices once, but of the embedding only a row.
-pub fn weight_bytes(file: &ModelFile) -> u64 {
-    let read = |tensor: &&Tensor| {
-        !tensor.part.is_norm()
-            && (file.config.shared_classifier || tensor.part != Part::TokenEmbedding)
-    };
-    let matrices = file.tensors().iter().filter(read);
-    matrices.filter_map(|tensor| tensor.shape.packed_bytes()).map(|bytes| bytes as u64).sum()
-}
-
-/// Products of weights with inputs that a token of a prompt needs: nobody asks for its logits.
-pub fn prompt_products(file: &ModelFile) -> u64 {
-    let in_layers = |tensor: &&Tensor| tensor.part.in_layers() && !tensor.part.is_norm();
-    let matrices = file.tensors().iter().filter(in_layers);
-    matrices.map(|tensor| tensor.shape.rows as u64 * tensor.shape.columns as u64).sum()
-}
-
-fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result {
+fn show(f: &mut fmt::Formatter<'_>, run: &Run, plan: &Plan) -> fmt::Result {
     let Run { cores, load, limits, measured } = run;
     let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
-    let bytes = decode * weight_bytes(file) as f64;
-    let products = prefill * prompt_products(file) as f64;
+    let bytes = decode * plan.weight_bytes_per_token() as f64;
+    let products = prefill * plan.products_per_prompt_token() as f64;
     writeln!(f, "\n{cores} {}", if *cores == 1 { "core" } else { "cores" })?;
     writeln!(
         f,
@@ -82,7 +64,7 @@ fn show(f: &mut fmt::Formatter<'_>, run: &Run, file: &ModelFile) -> fmt::Result 
         limits.products / 1e9
     )?;
     if let Some(seconds) = load.map(|time| time.as_secs_f64()) {
-        let gigabytes = file.tensor_bytes() as f64 / 1e9;
+        let gigabytes = plan.file().tensor_bytes() as f64 / 1e9;
         writeln!(f, "  load    {seconds:10.3} s     {:8.2} GB/s of the file", gigabytes / seconds)?;
     }
     writeln!(
@@ -125,8 +107,9 @@ mod tests {
     use bootllm_quant::Encoding;
 
     /// The report of a machine on which everything goes at `speed`.
-    fn report(speed: f64) -> (ModelFile, String) {
-        let file = Synthetic::new(shape("1.1B").unwrap(), Encoding::Q8_0).file;
+    fn report(speed: f64) -> (Plan, String) {
+        let file = Synthetic::new(&shape("1.1B").unwrap(), Encoding::Q8_0).file;
+        let plan = Plan::new(file).unwrap();
         let measured = Measured {
             prefill: vec![speed],
             decode: vec![speed / 4.0, speed / 2.0, speed],
@@ -140,9 +123,9 @@ mod tests {
         let (isa, kv_format) = (Isa::NeonDot, KvFormat::default());
         let (times, enough) = (3, Duration::MAX);
         let work = Work { prefill: 131_072, decode: 1024, times, enough, kv_format };
-        let report = Report { name: "1.1B", file: &file, isa, work };
+        let report = Report { name: "1.1B", plan: &plan, isa, work };
         let text = report.to_string() + &report.of(&run).to_string();
-        (file, text)
+        (plan, text)
     }
 
     #[test]
@@ -157,8 +140,9 @@ mod tests {
 
     #[test]
     fn speeds_are_held_against_the_limits() {
-        let (file, text) = report(200.0);
-        let bytes = weight_bytes(&file);
+        let (plan, text) = report(200.0);
+        let file = plan.file();
+        let bytes = plan.weight_bytes_per_token();
         // Q8_0 has 34 bytes for 32 weights, and the embedding is not the classifier's.
         let embedding = 32_000 * 2048;
         let share = bytes as f64 / (file.parameters() - embedding) as f64;
@@ -167,8 +151,8 @@ mod tests {
         assert!(text.contains(&alloc::format!("{percent:.0} % of what memory gives")), "{text}");
         // Of the embedding and the classifier, a prompt needs nothing but rows.
         let norms = 45 * 2048;
-        assert_eq!(prompt_products(&file), file.parameters() - 2 * embedding - norms);
-        let percent = 100.0 * 200.0 * prompt_products(&file) as f64 / 1e13;
+        assert_eq!(plan.products_per_prompt_token(), file.parameters() - 2 * embedding - norms);
+        let percent = 100.0 * 200.0 * plan.products_per_prompt_token() as f64 / 1e13;
         assert!(text.contains(&alloc::format!("{percent:.0} % of the peak")), "{text}");
         assert!(text.contains(" 100.0 tok/s"), "the one in the middle: {text}");
     }

@@ -1,8 +1,9 @@
 //! Models without a file.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use bootllm_model_file::{Config, FileFormat, ModelFile};
+use bootllm_model_file::{Config, ModelFile};
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_quant::{Encoding, Shape};
 
@@ -12,14 +13,15 @@ pub const SHAPES: [&str; 5] = ["260K", "15M", "42M", "110M", "1.1B"];
 /// The shape with this name. The figures are those of Karpathy's tinyllamas, and of TinyLlama 1.1B
 /// (P. Zhang et al., 2024).
 pub fn shape(name: &str) -> Option<Config> {
-    let (dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, shared) = match name {
-        "260K" => (64, 172, 5, 8, 4, 512, 512, true),
-        "15M" => (288, 768, 6, 6, 6, 32_000, 256, true),
-        "42M" => (512, 1376, 8, 8, 8, 32_000, 1024, true),
-        "110M" => (768, 2048, 12, 12, 12, 32_000, 1024, true),
-        "1.1B" => (2048, 5632, 22, 32, 4, 32_000, 2048, false),
-        _ => return None,
-    };
+    let (dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, tied_embeddings) =
+        match name {
+            "260K" => (64, 172, 5, 8, 4, 512, 512, true),
+            "15M" => (288, 768, 6, 6, 6, 32_000, 256, true),
+            "42M" => (512, 1376, 8, 8, 8, 32_000, 1024, true),
+            "110M" => (768, 2048, 12, 12, 12, 32_000, 1024, true),
+            "1.1B" => (2048, 5632, 22, 32, 4, 32_000, 2048, false),
+            _ => return None,
+        };
     Some(Config {
         dim,
         hidden_dim,
@@ -28,7 +30,7 @@ pub fn shape(name: &str) -> Option<Config> {
         kv_heads,
         vocab_size,
         context,
-        shared_classifier: shared,
+        tied_embeddings,
         norm_epsilon: Config::NORM_EPSILON,
         rope_base: Config::ROPE_BASE,
     })
@@ -37,7 +39,7 @@ pub fn shape(name: &str) -> Option<Config> {
 /// A file that nobody has written: the same small weights again and again.
 pub struct Synthetic {
     /// What it holds.
-    pub file: ModelFile,
+    pub file: Arc<ModelFile>,
     /// What is repeated, one run of bytes for each region of the file.
     regions: Vec<Vec<u8>>,
 }
@@ -50,14 +52,14 @@ const VALUES: usize = 32 * 1021;
 impl Synthetic {
     /// A model of this shape with weights in this format. A matrix whose rows the format's blocks
     /// do not divide is F16, as when a model is converted.
-    pub fn new(config: Config, encoding: Encoding) -> Self {
+    pub fn new(config: &Config, encoding: Encoding) -> Self {
         let mut regions = Vec::new();
         let mut known: Vec<(Encoding, u64)> = Vec::new();
-        let file = ModelFile::describe(FileFormat::Gguf { weights: encoding }, config, |part| {
-            let (_, columns) = part.shape(&config);
+        let file = ModelFile::describe(config, |role| {
+            let (_, columns) = role.shape(config);
             let encoding = match encoding {
-                _ if part.is_norm() => Encoding::F32,
-                encoding if columns.is_multiple_of(encoding.group()) => encoding,
+                _ if role.is_norm() => Encoding::F32,
+                encoding if columns.is_multiple_of(encoding.block_len()) => encoding,
                 _ => Encoding::F16,
             };
             let first = known.iter().find(|(own, _)| *own == encoding).map(|&(_, first)| first);
@@ -69,19 +71,20 @@ impl Synthetic {
             });
             (encoding, [first, first + 1].map(|region| region * REGION))
         });
-        Synthetic { file, regions }
+        Synthetic { file: Arc::new(file), regions }
     }
 }
 
 /// The two planes of [`VALUES`] small numbers.
 fn planes(encoding: Encoding) -> [Vec<u8>; 2] {
-    let columns = VALUES / encoding.group() * encoding.group();
+    let columns = VALUES / encoding.block_len() * encoding.block_len();
     let shape = Shape { rows: 1, columns, encoding };
-    let format = encoding.format();
     let row: Vec<f32> =
         (0..columns).map(|i| ((i * 7919) % 1013) as f32 / 50_000.0 - 0.01).collect();
-    let mut planes = format.plane_bytes(&shape).unwrap_or_default().map(|n| vec![0; n as usize]);
-    format.encode_row(&shape, &row, planes.each_mut().map(Vec::as_mut_slice));
+    let mut planes = shape.plane_bytes().unwrap_or_default().map(|n| vec![0; n as usize]);
+    if let Some(encoder) = shape.encoder() {
+        encoder.encode_row(&row, planes.each_mut().map(Vec::as_mut_slice));
+    }
     planes
 }
 

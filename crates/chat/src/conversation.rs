@@ -1,15 +1,14 @@
 //! Answering in turns.
 
-use crate::GenerateError;
-use crate::generate::length_within;
+use crate::generation::{GenerateError, Generation, length_within};
 use alloc::format;
 use alloc::string::String;
-use bootllm_engine::{BATCH, Session};
+use alloc::sync::Arc;
+use bootllm_engine::Sequence;
 use bootllm_sampling::Sampler;
-use bootllm_tokenizer::{Decoder, Tokenizer};
-use core::ops::ControlFlow;
+use bootllm_tokenizer::Tokenizer;
 
-/// A person's words, and the system's before the first of them, in the template of Llama 2 Chat
+/// The user's words, and before the first of them the system prompt, in the template of Llama 2 Chat
 /// (as in llama2.c's `chat`).
 pub fn render_llama2(system: Option<&str>, user: &str) -> String {
     match system {
@@ -20,103 +19,67 @@ pub fn render_llama2(system: Option<&str>, user: &str) -> String {
     }
 }
 
-/// How a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// The model has said what it had to say.
-    Answered,
-    /// The conversation has the length that was asked for.
-    Full,
-    /// The person stopped the answer.
-    Stopped,
-    /// The person stopped it before the question was read: nobody asked it.
-    Withdrawn,
-}
-
-/// A conversation in one context.
+/// A conversation in one sequence: llama2.c's `chat`. Each turn is a [`Generation`].
 ///
-/// llama2.c's `chat`, down to the random numbers: it draws one for every token that it feeds, the
-/// prompt's too, so a seed gives the same answers here. (It also shows the token drawn after an
-/// answer's end, which is thrown away; that is not repeated.)
-pub struct Conversation<'a, 'm> {
-    session: &'a mut Session<'m>,
-    tokenizer: &'a Tokenizer,
-    sampler: &'a mut Sampler,
+/// (llama2.c also shows the token drawn after an answer's end, which is thrown away; that is not
+/// repeated.)
+pub struct Conversation {
+    tokenizer: Arc<Tokenizer>,
+    /// `None` while a turn has it.
+    sampler: Option<Sampler>,
     length: usize,
 }
 
-impl<'a, 'm> Conversation<'a, 'm> {
-    /// A conversation of up to `length` tokens from the beginning of a session; 0: as many as the
+impl Conversation {
+    /// A conversation of up to `length` tokens, from the beginning of `sequence`; 0: as many as the
     /// context holds.
     pub fn new(
-        session: &'a mut Session<'m>,
-        tokenizer: &'a Tokenizer,
-        sampler: &'a mut Sampler,
+        tokenizer: Arc<Tokenizer>,
+        sampler: Sampler,
+        sequence: &mut Sequence,
         length: usize,
     ) -> Self {
-        session.rewind(0);
-        let length = length_within(session.model().context(), length);
-        Conversation { session, tokenizer, sampler, length }
+        sequence.rewind(0);
+        let length = length_within(sequence.capacity(), length);
+        Conversation { tokenizer, sampler: Some(sampler), length }
     }
 
-    /// Whether there is room for nothing more.
-    pub fn is_full(&self) -> bool {
-        self.session.position() >= self.length
+    /// Whether there is no place for another token.
+    pub fn is_full(&self, sequence: &Sequence) -> bool {
+        sequence.position() >= self.length
     }
 
-    /// Feeds a rendered prompt and shows the answer as it comes.
+    /// Begins the answer to a rendered question. [`Conversation::end_turn`] takes it back.
     ///
-    /// `reading` is called while the prompt is fed, with how many of its tokens are and how many
-    /// there are. It may stop that, and the conversation is what it was before; `show` may stop the
-    /// answer.
-    pub fn turn(
+    /// # Errors
+    /// [`GenerateError::QuestionTooLong`].
+    ///
+    /// # Panics
+    /// If a turn was begun and not ended.
+    pub fn begin_turn(
         &mut self,
         rendered: &str,
-        reading: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-        show: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<Turn, GenerateError> {
+        sequence: &Sequence,
+    ) -> Result<Generation, GenerateError> {
         let prompt = self.tokenizer.encode(rendered, true, false);
-        let left = self.length - self.session.position();
+        let left = self.length - sequence.position();
         if prompt.len() > left {
-            let context = self.session.model().context();
-            let (tokens, length) = (prompt.len(), self.length);
+            let (tokens, length, context) = (prompt.len(), self.length, sequence.capacity());
             return Err(GenerateError::QuestionTooLong { tokens, length, left, context });
         }
-        let Some((&last, before)) = prompt.split_last() else {
-            return Ok(Turn::Answered);
-        };
-        let begun = self.session.position();
-        for batch in before.chunks(BATCH) {
-            self.session.prefill(batch)?;
-            if reading(self.session.position() - begun, prompt.len()).is_break() {
-                self.session.rewind(begun);
-                return Ok(Turn::Withdrawn);
-            }
-        }
-        before.iter().for_each(|_| self.sampler.skip());
+        let sampler = self.sampler.take().expect("the turn before was ended");
+        let tokenizer = self.tokenizer.clone();
+        Ok(Generation::reply(tokenizer, sampler, &prompt, self.length, sequence))
+    }
 
-        let eos = self.tokenizer.rules().eos;
-        let mut decoder = Decoder::new(self.tokenizer);
-        decoder.push(self.tokenizer, last);
-        let mut token = last;
-        loop {
-            if self.is_full() {
-                let _ = show(decoder.finish());
-                return Ok(Turn::Full);
-            }
-            token = self.sampler.sample(self.session.decode(token)?)?;
-            if token == eos {
-                break;
-            }
-            if show(decoder.push(self.tokenizer, token)).is_break() {
-                return Ok(Turn::Stopped);
-            }
+    /// Ends a turn. If it was stopped before the question was read, the question is withdrawn: the
+    /// conversation is what it was before. Returns whether that happened.
+    pub fn end_turn(&mut self, turn: Generation, sequence: &mut Sequence) -> bool {
+        let withdrawn = turn.is_reading();
+        if withdrawn {
+            sequence.rewind(turn.begun());
         }
-        let _ = show(decoder.finish());
-        if !self.is_full() {
-            self.session.prefill(&[eos])?;
-            self.sampler.skip();
-        }
-        Ok(Turn::Answered)
+        self.sampler = Some(turn.into_sampler());
+        withdrawn
     }
 }

@@ -1,20 +1,17 @@
-//! One number that stands for everything a model puts out, to compare machines by.
+//! One number for everything that a model computes, to compare machines by.
 
-use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_engine::{BATCH, Session, SessionError};
+use bootllm_engine::{Engine, Interrupt, Row, RunError, Sequence};
 use bootllm_sampling::likeliest;
 use core::fmt;
-use core::ops::ControlFlow;
+use core::slice::from_mut;
 
-/// Positions that a digest takes unless somebody asks for another number.
+/// Positions that a digest takes unless another number is asked for.
 pub const DIGEST_POSITIONS: usize = 256;
 
-/// Positions whose logits are computed together.
-const TOGETHER: usize = 8;
-
-/// What a model's logits come to, of all positions of a text that begins with one token and goes
-/// on with the likeliest. It is the same on every machine, or one of them does not compute right.
+/// What a model's logits come to: a checksum over those of all positions of a text that begins with
+/// one token and goes on greedily. It is the same on every machine that computes right, for the same
+/// model and the same format of keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// How many positions.
@@ -25,59 +22,7 @@ pub struct Digest {
     pub as_prompt: u64,
 }
 
-/// Why there is no digest.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DigestError {
-    /// The model could not take a token.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// There is no memory for the logits of some positions.
-    #[error("there is no memory for the logits of {TOGETHER} positions")]
-    OutOfMemory(#[from] TryReserveError),
-    /// The person stopped it.
-    #[error("stopped")]
-    Stopped,
-}
-
 impl Digest {
-    /// Computes it, for `positions` positions that begin with token `first`. `progress` is called
-    /// with how many tokens have been fed, and of how many, and may stop it.
-    pub fn compute(
-        session: &mut Session<'_>,
-        first: u32,
-        positions: usize,
-        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    ) -> Result<Self, DigestError> {
-        let vocab_size = session.model().config().vocab_size;
-        let (mut tokens, mut room) = (Vec::new(), Vec::new());
-        tokens.try_reserve_exact(positions)?;
-        room.try_reserve_exact(TOGETHER * vocab_size)?;
-        room.resize(TOGETHER * vocab_size, 0.0);
-        let mut said = |done| match progress(done, 2 * positions) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(DigestError::Stopped),
-        };
-
-        session.rewind(0);
-        let (mut token, mut one_by_one) = (first, Fnv::default());
-        for position in 0..positions {
-            let logits = session.decode(token)?;
-            one_by_one.numbers(logits);
-            tokens.push(token);
-            token = likeliest(logits);
-            said(position + 1)?;
-        }
-
-        session.rewind(0);
-        let mut as_prompt = Fnv::default();
-        for batch in tokens.chunks(BATCH) {
-            let take = &mut |logits: &mut [f32]| as_prompt.numbers(logits);
-            session.prefill_with_logits(batch, &mut room, take)?;
-            said(positions + session.position())?;
-        }
-        Ok(Digest { positions, one_by_one: one_by_one.0, as_prompt: as_prompt.0 })
-    }
-
     /// Whether both ways to feed the text gave the same.
     pub fn agrees(&self) -> bool {
         self.one_by_one == self.as_prompt
@@ -92,6 +37,83 @@ impl fmt::Display for Digest {
             true => f.write_str(", token by token and as one prompt"),
             false => write!(f, " token by token, but {as_prompt:016x} as one prompt"),
         }
+    }
+}
+
+/// How far a digest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestStep {
+    /// Tokens fed so far.
+    Fed {
+        /// How many.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
+    /// It is computed.
+    Done(Digest),
+}
+
+/// A digest that is being computed, one pass per step.
+pub struct DigestRun {
+    positions: usize,
+    rows: Vec<Row>,
+    one_by_one: Fnv,
+    as_prompt: Fnv,
+    token: u32,
+}
+
+impl DigestRun {
+    /// Begins a digest of `positions` positions, at least one, whose first token is `first`, in a
+    /// sequence that is rewound.
+    pub fn new(first: u32, positions: usize, sequence: &mut Sequence) -> Self {
+        sequence.rewind(0);
+        DigestRun {
+            positions: positions.max(1),
+            rows: Vec::with_capacity(positions),
+            one_by_one: Fnv::default(),
+            as_prompt: Fnv::default(),
+            token: first,
+        }
+    }
+
+    /// Feeds the next tokens. `interrupt` is asked between layers.
+    ///
+    /// # Errors
+    /// What the engine says; [`RunError::Stopped`] if `interrupt` stopped it.
+    pub fn step(
+        &mut self,
+        engine: &mut Engine<'_>,
+        sequence: &mut Sequence,
+        interrupt: Interrupt<'_>,
+    ) -> Result<DigestStep, RunError> {
+        let total = 2 * self.positions;
+        if self.rows.len() < self.positions {
+            let position = self.rows.len();
+            let row = Row { sequence: 0, position, token: self.token, logits: true };
+            let mut output = engine.run(from_mut(sequence), &[row], Some(interrupt))?;
+            if let Some((_, logits)) = output.next_logits() {
+                self.one_by_one.numbers(logits);
+                self.token = likeliest(logits);
+            }
+            self.rows.push(row);
+            if self.rows.len() == self.positions {
+                sequence.rewind(0);
+            }
+            return Ok(DigestStep::Fed { done: self.rows.len(), total });
+        }
+        let rest = &self.rows[sequence.position()..];
+        let mut output = engine.run(from_mut(sequence), rest, Some(interrupt))?;
+        while let Some((_, logits)) = output.next_logits() {
+            self.as_prompt.numbers(logits);
+        }
+        if sequence.position() < self.positions {
+            let done = self.positions + sequence.position();
+            return Ok(DigestStep::Fed { done, total });
+        }
+        let DigestRun { positions, one_by_one, as_prompt, .. } = self;
+        let (positions, one_by_one, as_prompt) = (*positions, one_by_one.0, as_prompt.0);
+        Ok(DigestStep::Done(Digest { positions, one_by_one, as_prompt }))
     }
 }
 

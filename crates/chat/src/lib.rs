@@ -2,21 +2,22 @@
 #![forbid(unsafe_code)]
 //! Text in, text out.
 //!
-//! [`generate`] continues a text, a [`Conversation`] answers in turns. Around them lies what a
-//! person at a prompt needs, without any input or output: [`Settings`] that are changed by name,
-//! the [`Command`]s, and how figures are put into words ([`report`]).
+//! A [`Generation`] continues a text or answers a question, one step at a time; a [`Conversation`]
+//! answers in turns. Around them lies what a user at a prompt needs, without any input or output:
+//! [`Settings`] that are changed by name, the [`Command`]s, a [`DigestRun`] to compare machines by,
+//! and figures in words ([`report`]).
 
 extern crate alloc;
 
 mod command;
 mod conversation;
 mod digest;
-mod generate;
+mod generation;
 pub mod report;
 mod settings;
 
 pub use command::{Command, CommandInfo, Line};
-pub use conversation::{Conversation, Turn, render_llama2};
-pub use digest::{DIGEST_POSITIONS, Digest, DigestError, checksum};
-pub use generate::{End, GenerateError, Report, generate};
+pub use conversation::{Conversation, render_llama2};
+pub use digest::{DIGEST_POSITIONS, Digest, DigestRun, DigestStep, checksum};
+pub use generation::{End, GenerateError, Generation, Report, Step};
 pub use settings::{SETTINGS, Setting, Settings, short_seed};

@@ -1,12 +1,12 @@
-//! Outputs shared out to cores.
+//! Outputs divided among the cores.
 
 use crate::Cores;
 use core::marker::PhantomData;
 use core::ops::Range;
 
 /// Divides `output` into units of `unit` elements (the last may be shorter) and calls
-/// `job(first, units)` on the cores: `first` is the number of the first of some units that follow
-/// each other, and `units` is where they lie in `output`. Every unit is handed out once.
+/// `job(first, units)` on the cores: `units` are the elements of one or more consecutive units, and
+/// `first` is the number of the first of them. Every unit is handed out once.
 ///
 /// # Panics
 /// If `unit` is zero.
@@ -20,34 +20,34 @@ pub fn split_rows<T: Send>(
     split_columns(cores, unit, [(output, columns)], |_, first, mut own| job(first, own.row(0)));
 }
 
-/// The same while the calling core does something else first: see [`Cores::run_beside`].
+/// [`split_rows`], overlapped with the calling core's `own` work: see [`Cores::run_overlapped`].
 ///
 /// # Panics
 /// If `unit` is zero.
-pub fn split_rows_beside<T: Send>(
+pub fn split_rows_overlapped<T: Send>(
     cores: &dyn Cores,
     output: &mut [T],
     unit: usize,
     job: impl Fn(usize, &mut [T]) + Sync,
-    beside: &mut dyn FnMut(),
+    own: &mut dyn FnMut(),
 ) {
     let columns = output.len();
-    let part = Part::of(output, columns, unit);
+    let shared = SharedOutput::of(output, columns, unit);
     let job = |units: Range<usize>| {
         let (from, to) = (units.start * unit, units.end.saturating_mul(unit).min(columns));
-        // SAFETY: `Cores::run_beside` hands out every unit once.
-        job(units.start, unsafe { part.columns(from, to) }.row(0));
+        // SAFETY: `Cores::run_overlapped` hands out every unit once.
+        job(units.start, unsafe { shared.columns(from, to) }.row(0));
     };
-    cores.run_beside(part.units, &job, beside);
+    cores.run_overlapped(shared.units, &job, own);
 }
 
 /// Divides the columns of several outputs among the cores, in one run.
 ///
-/// Each of `outputs` is its values and how many columns they have: rows (one a token, say), one
-/// behind the other. Their columns are divided into units of `unit` (an output's last may be
-/// narrower), and `job(output, first, columns)` is called on the cores: `output` is which of
-/// `outputs`, `first` the number in it of the first of some units that follow each other, and
-/// `columns` are those units in every row. Every unit is handed out once.
+/// Each of `outputs` is its values, row after row (one per token, say), and its number of columns.
+/// The columns are divided into units of `unit` columns (the last of an output may be narrower), and
+/// `job(output, first, columns)` is called on the cores: `output` is an index into `outputs`,
+/// `columns` are one or more consecutive units of it in every row, and `first` is the number of the
+/// first of them. Every unit is handed out once.
 ///
 /// # Panics
 /// If `unit` is zero, or an output is not whole rows.
@@ -57,30 +57,30 @@ pub fn split_columns<T: Send, const N: usize>(
     outputs: [(&mut [T], usize); N],
     job: impl Fn(usize, usize, Columns<'_, T>) + Sync,
 ) {
-    let parts = outputs.map(|(values, columns)| Part::of(values, columns, unit));
-    cores.run(parts.iter().map(|part| part.units).sum(), &|units| {
-        // The number of the part's first unit among those of all.
+    let outputs = outputs.map(|(values, columns)| SharedOutput::of(values, columns, unit));
+    cores.run(outputs.iter().map(|shared| shared.units).sum(), &|units| {
+        // The number of this output's first unit among those of all.
         let mut before = 0;
-        for (output, part) in parts.iter().enumerate() {
-            let first = units.start.clamp(before, before + part.units) - before;
-            let end = units.end.clamp(before, before + part.units) - before;
-            before += part.units;
+        for (output, shared) in outputs.iter().enumerate() {
+            let first = units.start.clamp(before, before + shared.units) - before;
+            let end = units.end.clamp(before, before + shared.units) - before;
+            before += shared.units;
             if first < end {
-                let (from, to) = (first * unit, end.saturating_mul(unit).min(part.columns));
+                let (from, to) = (first * unit, end.saturating_mul(unit).min(shared.columns));
                 // SAFETY: `Cores::run` hands out every unit once, and outputs are borrowed one by
                 // one.
-                job(output, first, unsafe { part.columns(from, to) });
+                job(output, first, unsafe { shared.columns(from, to) });
             }
         }
     });
 }
 
-/// Divides several outputs that have equally many units among the cores, in one run: a core gets
+/// Divides several outputs with the same number of units among the cores, in one run: a core gets
 /// the same units of all of them.
 ///
-/// Each of `outputs` is its values, how many columns they have (see [`split_columns`]), and how
-/// many columns are a unit. `job(first, columns)` is called on the cores with the number of the
-/// first of some units that follow each other, and those units in each output.
+/// Each of `outputs` is its values, its number of columns (see [`split_columns`]), and the columns
+/// of a unit. `job(first, columns)` is called on the cores with one or more consecutive units of
+/// each output, and the number of the first of them.
 ///
 /// # Panics
 /// If an output is not whole rows of whole units, or their units are not equally many.
@@ -90,62 +90,62 @@ pub fn split_together<T: Send, const N: usize>(
     job: impl Fn(usize, [Columns<'_, T>; N]) + Sync,
 ) {
     let widths = outputs.each_ref().map(|&(.., width)| width);
-    let parts = outputs.map(|(values, columns, width)| {
-        let part = Part::of(values, columns, width);
-        assert_eq!(part.units * width, columns, "an output is not whole units");
-        part
+    let outputs = outputs.map(|(values, columns, width)| {
+        let shared = SharedOutput::of(values, columns, width);
+        assert_eq!(shared.units * width, columns, "an output is not whole units");
+        shared
     });
-    let units = parts.first().map_or(0, |part| part.units);
-    assert!(parts.iter().all(|part| part.units == units), "outputs have different units");
+    let units = outputs.first().map_or(0, |shared| shared.units);
+    assert!(outputs.iter().all(|shared| shared.units == units), "outputs have different units");
     cores.run(units, &|own| {
         let columns = core::array::from_fn(|output| {
             let width = widths[output];
             // SAFETY: `Cores::run` hands out every unit once, and outputs are borrowed one by one.
-            unsafe { parts[output].columns(own.start * width, own.end * width) }
+            unsafe { outputs[output].columns(own.start * width, own.end * width) }
         });
         job(own.start, columns);
     });
 }
 
-/// An output that is shared out, and its size.
-struct Part<T> {
+/// An output that the cores divide, and its size.
+struct SharedOutput<T> {
     start: *mut T,
     rows: usize,
     columns: usize,
     units: usize,
 }
 
-impl<T> Part<T> {
+impl<T> SharedOutput<T> {
     fn of(values: &mut [T], columns: usize, unit: usize) -> Self {
         let rows = values.len().checked_div(columns).unwrap_or(0);
         assert_eq!(rows * columns, values.len(), "an output is not whole rows");
         let units = if rows == 0 { 0 } else { columns.div_ceil(unit) };
-        Part { start: values.as_mut_ptr(), rows, columns, units }
+        SharedOutput { start: values.as_mut_ptr(), rows, columns, units }
     }
 
-    /// The columns from `from` to `to`, which is more.
+    /// The columns `from..to`, at least one.
     ///
     /// # Safety
-    /// The output is borrowed for as long as `'a`, and nobody else has any of these columns.
+    /// The output is borrowed for `'a`, and no other `Columns` has any of these columns.
     unsafe fn columns<'a>(&self, from: usize, to: usize) -> Columns<'a, T> {
         assert!(from < to && to <= self.columns && self.rows > 0);
         // SAFETY: there is a row, and it has these columns.
         let start = unsafe { self.start.add(from) };
-        let &Part { rows, columns: stride, .. } = self;
+        let &SharedOutput { rows, columns: stride, .. } = self;
         Columns { start, rows, stride, width: to - from, borrowed: PhantomData }
     }
 }
 
-// SAFETY: this module makes from it only `Columns` that do not overlap, of elements that may be
-// sent to another core.
-unsafe impl<T: Send> Sync for Part<T> {}
+// SAFETY: this module makes only `Columns` that do not overlap from it, of elements that may be sent
+// to another core.
+unsafe impl<T: Send> Sync for SharedOutput<T> {}
 
-/// Some columns of an output, in all of its rows: a core's own.
+/// Some columns of an output, in all of its rows, that one core has to itself.
 pub struct Columns<'a, T> {
-    /// The first column in the first row. Made by this module alone, which sees to it that
-    /// `width` elements are there and at every further `stride` below `rows`, and that they are
-    /// nobody else's for as long as `'a`: `Cores::run` hands out every unit once and does not
-    /// return before the job has, and the outputs stay borrowed until then.
+    /// The first column in the first row. Only this module makes it, and guarantees that `width`
+    /// elements exist there and at every further `stride` below `rows`, and that nothing else
+    /// refers to them during `'a`: `Cores::run` hands out every unit once and does not return
+    /// before the job has, and the outputs stay borrowed until then.
     start: *mut T,
     rows: usize,
     stride: usize,
@@ -154,28 +154,28 @@ pub struct Columns<'a, T> {
 }
 
 impl<T> Columns<'_, T> {
-    /// How many rows the output has.
+    /// The number of rows of the output.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// How many columns these are.
+    /// The number of these columns.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// `width` of these columns, from `from` on.
+    /// `width` of these columns, starting at `from`.
     ///
     /// # Panics
-    /// If there are not so many.
-    pub fn part(&mut self, from: usize, width: usize) -> Columns<'_, T> {
+    /// If they are not all among these.
+    pub fn slice(&mut self, from: usize, width: usize) -> Columns<'_, T> {
         assert!(
             from <= self.width && width <= self.width - from,
             "{from}, {width} of {}",
             self.width
         );
-        // SAFETY: there are `from` more columns in the first row; they stay this value's own, which
-        // is borrowed while the part lives.
+        // SAFETY: there are at least `from` more columns in the first row, and this value, which
+        // has them to itself, stays borrowed while the slice lives.
         let start = unsafe { self.start.add(from) };
         Columns { start, rows: self.rows, stride: self.stride, width, borrowed: PhantomData }
     }
@@ -186,8 +186,8 @@ impl<T> Columns<'_, T> {
     /// If there is no such row.
     pub fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        // SAFETY: these elements exist and are this value's own (see `start`), and it is borrowed
-        // while the slice lives.
+        // SAFETY: these elements exist and this value has them to itself (see `start`); it stays
+        // borrowed while the slice lives.
         unsafe { core::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.width) }
     }
 }
@@ -272,8 +272,8 @@ mod tests {
                     split_together(cores, outputs, |first, [mut one, mut three]| {
                         assert_eq!(one.width() / 5, three.width() / 2);
                         for number in 0..one.width() / 5 {
-                            one.part(5 * number, 5).row(0).fill(first + number + 1);
-                            let mut three = three.part(2 * number, 2);
+                            one.slice(5 * number, 5).row(0).fill(first + number + 1);
+                            let mut three = three.slice(2 * number, 2);
                             for row in 0..three.rows() {
                                 three.row(row).fill(100 * (row + 1) + first + number);
                             }

@@ -1,40 +1,40 @@
-//! Vector maths compiled for the instruction set that is used.
+//! Vector maths compiled for the instruction set that is used, and its self-test.
 
-use crate::attention::{Head, attend};
-use crate::kv_cache::{KvCache, KvFormat};
+use crate::blocks::{Head, Pairing, Rules, attention, gelu_times, rotate, score_floats};
+use crate::state::{KvCache, KvFormat, KvLayer};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Columns, OneCore, split_together};
-use bootllm_model_file::Config;
-use bootllm_simd::{Cpu, ForSimd, Isa, RopeTable, Simd, add, rms_norm, silu_times, with};
+use bootllm_simd::{Cpu, Isa, Simd, SimdOp, add, dispatch, rms_norm, silu_times};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// What a forward pass does beside its products. Each function is that of `bootllm-simd` with the
-/// same name.
+/// What a forward pass does beside its products. Each function is the one of the same name in
+/// `bootllm-simd` or in `blocks/`.
 pub(crate) trait Kernels: Send + Sync {
     fn isa(&self) -> Isa;
     fn rms_norm(&self, output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32);
-    fn rotate(&self, table: &RopeTable, heads: &mut [f32], position: usize);
-    fn attend(&self, head: &Head<'_>, scores: &mut [f32], output: &mut Columns<'_, f32>);
+    fn rotate(&self, pairing: Pairing, turns: &[(f32, f32)], heads: &mut [f32], head_size: usize);
+    fn attention(&self, head: &Head<'_>, scores: &mut [f32], output: &mut Columns<'_, f32>);
     fn silu_times(&self, gate: &mut [f32], up: &[f32]);
+    fn gelu_times(&self, gate: &mut [f32], up: &[f32]);
     fn add(&self, x: &mut [f32], y: &[f32]);
 }
 
 /// The kernels for the widest instruction set that is to be used.
 pub(crate) fn kernels(cpu: Cpu) -> Box<dyn Kernels> {
-    match cpu.widest_first().find_map(|isa| with(cpu, isa, Maker)) {
+    match cpu.widest_first().find_map(|isa| dispatch(cpu, isa, NewKernels)) {
         Some(kernels) => kernels,
         None => unreachable!("plain Rust is for every CPU"),
     }
 }
 
-struct Maker;
+struct NewKernels;
 
-impl ForSimd for Maker {
-    type Made = Box<dyn Kernels>;
+impl SimdOp for NewKernels {
+    type Output = Box<dyn Kernels>;
 
-    fn make<S: Simd>(self, simd: S) -> Box<dyn Kernels> {
+    fn eval<S: Simd>(self, simd: S) -> Box<dyn Kernels> {
         Box::new(Vectorized(simd))
     }
 }
@@ -53,17 +53,17 @@ impl<S: Simd> Kernels for Vectorized<S> {
         );
     }
 
-    fn rotate(&self, table: &RopeTable, heads: &mut [f32], position: usize) {
+    fn rotate(&self, pairing: Pairing, turns: &[(f32, f32)], heads: &mut [f32], head_size: usize) {
         self.0.run(
             #[inline(always)]
-            || table.rotate(heads, position),
+            || rotate(pairing, turns, heads, head_size),
         );
     }
 
-    fn attend(&self, head: &Head<'_>, scores: &mut [f32], output: &mut Columns<'_, f32>) {
+    fn attention(&self, head: &Head<'_>, scores: &mut [f32], output: &mut Columns<'_, f32>) {
         self.0.run(
             #[inline(always)]
-            || attend(self.0, head, scores, output),
+            || attention(self.0, head, scores, output),
         );
     }
 
@@ -71,6 +71,13 @@ impl<S: Simd> Kernels for Vectorized<S> {
         self.0.run(
             #[inline(always)]
             || silu_times(gate, up),
+        );
+    }
+
+    fn gelu_times(&self, gate: &mut [f32], up: &[f32]) {
+        self.0.run(
+            #[inline(always)]
+            || gelu_times(gate, up),
         );
     }
 
@@ -82,87 +89,93 @@ impl<S: Simd> Kernels for Vectorized<S> {
     }
 }
 
-/// Bytes that [`checked`] needs at most, for a moment.
+/// Bytes that the self-test needs at most, for a moment.
 pub(crate) const CHECK_BYTES: u64 = 128 << 10;
 
-/// Which instruction sets the first check found wanting, a bit each, and [`DONE`].
-static FOUND: AtomicU32 = AtomicU32::new(0);
+/// Which instruction sets failed the self-test, a bit each, and [`DONE`].
+static FAILED: AtomicU32 = AtomicU32::new(0);
 const DONE: u32 = 1 << 31;
 
-/// The CPU without the instruction sets whose products or kernels have other bits on this machine
-/// than plain Rust. All are checked once, the first time that anybody asks.
-pub fn checked(cpu: Cpu) -> Cpu {
-    let mut found = FOUND.load(Ordering::Relaxed);
-    if found & DONE == 0 {
-        // Cores that ask at the same time each find out for themselves, and find the same.
+/// The CPU without the instruction sets whose products or kernels give other bits on this machine
+/// than plain Rust. All are tested once, at the first call.
+pub fn cpu_after_self_test(cpu: Cpu) -> Cpu {
+    let mut failed = FAILED.load(Ordering::Relaxed);
+    if failed & DONE == 0 {
+        // Cores that call at the same time each run the test, and find the same.
         let all = Cpu::detect();
-        let wanting = all.widest_first().filter(|&isa| !agrees(all, isa));
-        found = wanting.fold(DONE, |found, isa| found | 1 << isa as u32);
-        FOUND.store(found, Ordering::Relaxed);
+        let failing = all.widest_first().filter(|&isa| !self_test(all, isa));
+        failed = failing.fold(DONE, |failed, isa| failed | 1 << isa as u32);
+        FAILED.store(failed, Ordering::Relaxed);
     }
-    let dropped = Isa::ALL.into_iter().filter(|&isa| found >> isa as u32 & 1 == 1);
+    let dropped = Isa::ALL.into_iter().filter(|&isa| failed >> isa as u32 & 1 == 1);
     dropped.fold(cpu, Cpu::without)
 }
 
-/// Whether an instruction set has the bits of plain Rust here.
-fn agrees(cpu: Cpu, isa: Isa) -> bool {
+/// Whether an instruction set gives the bits of plain Rust here.
+fn self_test(cpu: Cpu, isa: Isa) -> bool {
     let plain = || sample(&*kernels(cpu.only(Isa::Scalar)));
     isa == Isa::Scalar
-        || bootllm_quant::agrees(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
+        || bootllm_quant::self_test(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
 }
 
-/// A number that stands for the bits that kernels make of small vectors, of lengths that fill
-/// registers and that do not (FNV-1a over them).
+/// A hash (FNV-1a) of the bits that kernels make of small vectors, of lengths that fill registers and
+/// that do not.
 fn sample(kernels: &dyn Kernels) -> u64 {
     const HEADS: usize = 2;
     /// The first of them is in the first tile of positions, the last in the second.
     const POSITION: usize = 29;
     const TOKENS: usize = 6;
+    let windowed = Rules { window: Some(3), soft_cap: Some(2.0), ..Rules::default() };
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let mut keep = |values: &[f32]| {
+    let mut mix_in = |values: &[f32]| {
         for value in values {
             hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3);
         }
     };
     for (size, format) in [8, 48, 72].into_iter().flat_map(|size| KvFormat::ALL.map(|f| (size, f)))
     {
-        let (dim, context) = (HEADS * size, POSITION + TOKENS);
+        let (width, context) = (HEADS * size, POSITION + TOKENS);
         let number = |i: usize| ((i * 7919) % 1013) as f32 / 400.0 - 1.25;
-        let numbers: Vec<f32> = (0..context * dim).map(number).collect();
-        let config = Config {
-            dim,
-            hidden_dim: dim,
-            layers: 1,
-            heads: HEADS,
-            kv_heads: HEADS,
-            vocab_size: 1,
-            context,
-            shared_classifier: true,
-            norm_epsilon: Config::NORM_EPSILON,
-            rope_base: Config::ROPE_BASE,
-        };
-        let Ok(mut cache) = KvCache::new(&config, context, format) else { return 0 };
+        let numbers: Vec<f32> = (0..context * width).map(number).collect();
+        let layer = KvLayer { heads: HEADS, head_size: size };
+        let Ok(mut cache) = KvCache::new(&[layer], context, format) else { return 0 };
         cache.store(&OneCore, 0, 0, &numbers, &numbers);
-        let queries = &numbers[..TOKENS * dim];
-        let mut output = vec![0.0; TOKENS * dim];
-        for tokens in [1, TOKENS] {
-            let outputs = [(&mut output[..tokens * dim], dim, size)];
+        let queries = &numbers[..TOKENS * width];
+        let mut output = vec![0.0; TOKENS * width];
+        for (tokens, rules) in
+            [(1, Rules::default()), (TOKENS, Rules::default()), (TOKENS, windowed)]
+        {
+            let outputs = [(&mut output[..tokens * width], width, size)];
             split_together(&OneCore, outputs, |_, [mut output]| {
-                let mut scores = vec![0.0; Head::scores(context)];
+                let mut scores = vec![0.0; score_floats(context)];
                 for number in 0..HEADS {
                     let (keys, values) = cache.head(0, number);
-                    let (start, position) = (number * size, POSITION);
-                    let head =
-                        Head { queries, stride: dim, start, size, format, keys, values, position };
-                    kernels.attend(&head, &mut scores, &mut output.part(start, size));
+                    let (start, position, stride) = (number * size, POSITION, width);
+                    let head = Head {
+                        queries,
+                        stride,
+                        start,
+                        size,
+                        format,
+                        keys,
+                        values,
+                        position,
+                        rules,
+                    };
+                    kernels.attention(&head, &mut scores, &mut output.slice(start, size));
                 }
             });
-            keep(&output);
+            mix_in(&output);
         }
-        kernels.rms_norm(&mut output, queries, &numbers[..size], Config::NORM_EPSILON);
+        kernels.rms_norm(&mut output, queries, &numbers[..size], 1e-5);
         kernels.silu_times(&mut output, queries);
+        kernels.gelu_times(&mut output, queries);
         kernels.add(&mut output, queries);
-        keep(&output);
+        let turns: Vec<(f32, f32)> =
+            numbers[..size].as_chunks().0.iter().map(|&[a, b]| (a, b)).collect();
+        kernels.rotate(Pairing::Adjacent, &turns, &mut output, size);
+        kernels.rotate(Pairing::Halves, &turns, &mut output, size);
+        mix_in(&output);
     }
     hash
 }

@@ -1,82 +1,88 @@
 //! A model whose weights are in memory.
 
-use crate::arch::{self, Architecture};
-use crate::buffers;
-use crate::kernels::{Kernels, checked, kernels};
-use crate::load::{self, LoadError, Loading};
+use crate::kernels::{Kernels, cpu_after_self_test};
+use crate::load::{LoadError, Loader, Loading, Weights};
+use crate::plan::{ModelShape, Plan};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use bootllm_cores::Cores;
-use bootllm_model_file::{Config, ModelFile};
 use bootllm_platform::ReadAt;
-use bootllm_simd::{Cpu, Isa};
+use bootllm_simd::{Cpu, Isa, RopeTable};
 use core::ops::ControlFlow;
 
 /// A model whose weights are in memory, packed.
 pub struct Model {
-    pub(crate) config: Config,
-    pub(crate) context: usize,
-    pub(crate) architecture: Box<dyn Architecture>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) weights: Weights,
+    pub(crate) ropes: alloc::vec::Vec<RopeTable>,
     pub(crate) kernels: Box<dyn Kernels>,
-    /// Words that its products need for prepared vectors.
-    pub(crate) input_words: usize,
+    pub(crate) context: usize,
 }
 
 impl Model {
-    /// Loads the model that `file` describes out of `source`, to run with up to `context`
-    /// positions (at most the model's own), with the widest instructions that the CPU has. They
-    /// are checked against plain Rust first; those with which something comes out differently are
-    /// not used.
+    /// Loads a planned model out of `source`, to run with up to `context` positions (at most the
+    /// model's own), with the widest instruction set of the CPU that passes the self-test.
     ///
-    /// The calling core reads, and all of `cores` pack. `progress` is called, on the calling core,
-    /// as the bytes come in and may stop it. Every weight is checked: NaN and infinities are an
-    /// error that names the tensor.
+    /// The calling core reads, and all of `cores` pack. `progress` is called on the calling core
+    /// as bytes come in and may stop loading. [`Loader`] is the same without a callback.
+    ///
+    /// # Errors
+    /// What went wrong.
     pub fn load(
-        cores: &dyn Cores,
-        file: &ModelFile,
+        plan: &Arc<Plan>,
         source: &mut dyn ReadAt,
+        cores: &dyn Cores,
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
-    ) -> Result<Self, LoadError> {
-        Model::load_for(checked(Cpu::detect()), cores, file, source, context, progress)
+    ) -> Result<Arc<Self>, LoadError> {
+        let cpu = cpu_after_self_test(Cpu::detect());
+        Model::load_for(cpu, plan, source, cores, context, progress)
     }
 
-    /// The same with the instructions that `cpu` says, which are not checked: [`checked`] does.
+    /// The same with the instruction sets that `cpu` says, which are not tested here.
     pub fn load_for(
         cpu: Cpu,
-        cores: &dyn Cores,
-        file: &ModelFile,
+        plan: &Arc<Plan>,
         source: &mut dyn ReadAt,
+        cores: &dyn Cores,
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
-    ) -> Result<Self, LoadError> {
-        let context = context.clamp(1, file.config.context);
-        let mut weights = load::load((file, source), cpu, cores, progress)?;
-        let architecture = arch::bind(&mut weights, context)?;
-        let (kernels, input_words) = (kernels(cpu), input_words(file, context));
-        Ok(Model { config: file.config, context, architecture, kernels, input_words })
+    ) -> Result<Arc<Self>, LoadError> {
+        /// Bytes between two calls of `progress`: often enough for an eye.
+        const OFTEN: u64 = 256 << 10;
+        let mut loader = Loader::new(plan.clone(), cpu, context)?;
+        let mut told = 0;
+        loop {
+            let loading = loader.step(source, cores)?;
+            if loading.done - told >= OFTEN || loading.done >= loading.total {
+                told = loading.done;
+                if progress(loading).is_break() {
+                    return Err(LoadError::Stopped);
+                }
+            }
+            if loading.done >= loading.total {
+                return loader.finish();
+            }
+        }
     }
 
-    /// The shape of the model.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// What the model is.
+    pub fn shape(&self) -> &ModelShape {
+        self.plan.shape()
     }
 
-    /// The most positions that a session of this model can have.
+    /// Its plan: the file's description, and the memory it takes.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The most positions that a sequence of this model can have.
     pub fn context(&self) -> usize {
         self.context
     }
 
-    /// The widest instructions that it is computed with.
+    /// The widest instruction set that it is computed with.
     pub fn isa(&self) -> Isa {
         self.kernels.isa()
     }
-}
-
-/// Words that the products of a model need for the vectors that go through it at once, whichever
-/// instructions of this CPU they use.
-pub(crate) fn input_words(file: &ModelFile, context: usize) -> usize {
-    let matrices = file.tensors().iter().filter(|tensor| !tensor.part.is_norm());
-    let words =
-        matrices.map(|matrix| bootllm_quant::input_words(&matrix.shape, buffers::tokens(context)));
-    words.max().unwrap_or(0)
 }

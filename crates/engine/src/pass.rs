@@ -1,64 +1,142 @@
-//! Some tokens on their way through the layers.
+//! A pass: rows on their way through the layers.
 
 use crate::kernels::Kernels;
-use crate::kv_cache::KvCache;
+use crate::load::Weights;
+use crate::plan::{Buffer, Plan};
+use crate::state::Sequence;
 use crate::times::{Stage, Times};
-use bootllm_cores::{Cores, split_rows};
+use alloc::collections::TryReserveError;
+use alloc::vec::Vec;
+use bootllm_cores::Cores;
 use bootllm_platform::Clock;
 use bootllm_quant::InputBuffer;
+use bootllm_simd::RopeTable;
+use core::mem;
+use core::ops::ControlFlow;
 
-/// Some consecutive tokens on their way through the layers, and what an architecture computes with.
-pub(crate) struct Pass<'a> {
-    /// Their activations.
-    pub(crate) buffers: Rows<'a>,
-    pub(crate) cache: &'a mut KvCache,
-    pub(crate) cores: &'a dyn Cores,
-    pub(crate) kernels: &'a dyn Kernels,
-    /// How many tokens there are.
-    pub(crate) tokens: usize,
-    /// The position of the first.
-    pub(crate) position: usize,
-    /// Read at the end of every stage, if it is there.
-    pub(crate) clock: Option<&'a dyn Clock>,
-    pub(crate) times: &'a mut Times,
+/// Rows of a pass, at most. Weights are read from memory once for all of them: with this many,
+/// reading takes less time than computing. A multiple of every product's tile.
+pub(crate) const MAX_ROWS: usize = 96;
+
+/// Rows whose logits are computed together: enough that the output projection is read seldom, and
+/// few enough that the logits of a large vocabulary stay small beside the model.
+pub(crate) fn logits_rows(vocab_size: usize) -> usize {
+    const MOST_BYTES: usize = 16 << 20;
+    (MOST_BYTES / vocab_size.saturating_mul(size_of::<f32>()).max(1)).clamp(1, 8)
 }
 
-/// The rows of [`Buffers`](crate::buffers::Buffers) that belong to the tokens of a pass.
-pub(crate) struct Rows<'a> {
-    pub(crate) x: &'a mut [f32],
-    pub(crate) normed: &'a mut [f32],
-    pub(crate) branch: &'a mut [f32],
-    pub(crate) query: &'a mut [f32],
-    pub(crate) key: &'a mut [f32],
-    pub(crate) value: &'a mut [f32],
-    pub(crate) heads: &'a mut [f32],
-    pub(crate) gate: &'a mut [f32],
-    pub(crate) up: &'a mut [f32],
-    pub(crate) scores: &'a mut [f32],
-    pub(crate) input: &'a mut InputBuffer,
+/// A row of a pass: one token of one sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Index of its sequence among those of the call.
+    pub sequence: usize,
+    /// The token's position in its sequence.
+    pub position: usize,
+    /// The token.
+    pub token: u32,
+    /// Whether the logits of the token after it are wanted.
+    pub logits: bool,
+}
+
+/// Consecutive rows of one sequence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) sequence: usize,
+    /// Its first row in the pass.
+    pub(crate) first: usize,
+    pub(crate) rows: usize,
+    /// The position of the first row.
+    pub(crate) position: usize,
+}
+
+/// The pass was stopped between two layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
+
+/// Asked between layers whether a pass is to stop.
+pub type Interrupt<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+
+/// Memory for the activations of up to [`MAX_ROWS`] rows; llama2.c's `RunState`. It is allocated by
+/// the plan that announced it.
+pub(crate) struct Scratch {
+    /// One for each [`Buffer`]: (row, width).
+    buffers: Vec<Vec<f32>>,
+    /// Attention scores: (head, [`score_floats`](crate::blocks::score_floats)).
+    pub(crate) scores: Vec<f32>,
+    /// Logits of some rows: (row, vocabulary).
+    pub(crate) logits: Vec<f32>,
+    /// Prepared input vectors.
+    pub(crate) input: InputBuffer,
+}
+
+impl Scratch {
+    pub(crate) fn new(plan: &Plan, context: usize) -> Result<Self, TryReserveError> {
+        let mut buffers = Vec::new();
+        for floats in plan.activations(context) {
+            buffers.push(zeros(floats)?);
+        }
+        let input = InputBuffer::new(plan.input_words(context))?;
+        let logits = buffers.pop().unwrap_or_default();
+        let scores = buffers.pop().unwrap_or_default();
+        Ok(Scratch { buffers, scores, logits, input })
+    }
+}
+
+/// `count` zeros, or the error that they cannot be allocated.
+pub(crate) fn zeros(count: usize) -> Result<Vec<f32>, TryReserveError> {
+    let mut numbers = Vec::new();
+    numbers.try_reserve_exact(count)?;
+    numbers.resize(count, 0.0);
+    Ok(numbers)
+}
+
+/// Some rows on their way through the layers, and what an architecture computes with. Its methods
+/// are the blocks, in `blocks/`.
+pub(crate) struct Pass<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) weights: &'a Weights,
+    pub(crate) ropes: &'a [RopeTable],
+    pub(crate) kernels: &'a dyn Kernels,
+    pub(crate) cores: &'a dyn Cores,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) sequences: &'a mut [Sequence],
+    pub(crate) rows: &'a [Row],
+    pub(crate) spans: &'a [Span],
+    /// Read at the end of every stage, if the stages are measured.
+    pub(crate) measured: Option<(&'a dyn Clock, &'a mut Times)>,
+    /// Asked between layers whether to stop.
+    pub(crate) interrupt: Interrupt<'a>,
 }
 
 impl Pass<'_> {
-    /// A stage is over.
+    /// Floats per row of a buffer.
+    pub(crate) fn width(&self, buffer: Buffer) -> usize {
+        self.plan.buffers[buffer.0]
+    }
+
+    /// Takes a buffer out of the scratch memory, to be put back: so several can be borrowed at once.
+    /// It moves a pointer and allocates nothing.
+    pub(crate) fn take(&mut self, buffer: Buffer) -> Vec<f32> {
+        mem::take(&mut self.scratch.buffers[buffer.0])
+    }
+
+    /// Puts a buffer back.
+    pub(crate) fn put(&mut self, buffer: Buffer, values: Vec<f32>) {
+        self.scratch.buffers[buffer.0] = values;
+    }
+
+    /// Ends a stage of the measurement.
     pub(crate) fn done(&mut self, stage: Stage) {
-        if let Some(clock) = self.clock {
-            self.times.done(stage, clock.now());
+        if let Some((clock, times)) = &mut self.measured {
+            times.done(stage, clock.now());
         }
     }
 
-    /// `normed` = the norm of `x` with these weights.
-    pub(crate) fn norm(&mut self, weight: &[f32], epsilon: f32) {
-        let (x, dim) = (&*self.buffers.x, weight.len());
-        split_rows(self.cores, self.buffers.normed, dim, |first, normed| {
-            self.kernels.rms_norm(normed, &x[first * dim..], weight, epsilon);
-        });
-    }
-
-    /// `x` = `x` + `branch`, in rows of `dim`: the residual connection.
-    pub(crate) fn add_branch(&mut self, dim: usize) {
-        let branch = &*self.buffers.branch;
-        split_rows(self.cores, self.buffers.x, dim, |first, x| {
-            self.kernels.add(x, &branch[first * dim..]);
-        });
+    /// Between two layers: whether to go on.
+    pub(crate) fn poll(&mut self) -> Result<(), Stopped> {
+        match (self.interrupt)() {
+            ControlFlow::Break(()) => Err(Stopped),
+            ControlFlow::Continue(()) => Ok(()),
+        }
     }
 }

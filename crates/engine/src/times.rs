@@ -5,65 +5,65 @@ use core::time::Duration;
 /// A part of the forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Tokens become vectors.
+    /// Token embedding.
     Embedding,
-    /// Norms, and additions to the residual stream.
+    /// Norms and residual connections.
     Norms,
-    /// The products that give queries, keys and values.
-    Projections,
-    /// Rotary embedding, and keeping keys and values.
-    Keeping,
-    /// Scores, softmax and the mix of values.
+    /// Query, key and value projections.
+    Qkv,
+    /// Rotary embedding, and storing keys and values.
+    StoreKv,
+    /// Scores, softmax and weighted values.
     Attention,
-    /// The product behind attention.
-    AttentionOutput,
-    /// The products that give the gate and the other input of the feed-forward block.
+    /// The output projection of attention.
+    AttentionOut,
+    /// Gate and up projections of the feed-forward block.
     GateAndUp,
-    /// SwiGLU's non-linearity.
+    /// The feed-forward block's non-linearity.
     Activation,
-    /// The product out of the feed-forward block.
+    /// Down projection of the feed-forward block.
     Down,
-    /// The last norm and the classifier.
-    Classifier,
+    /// The last norm and the output projection.
+    OutputLogits,
 }
 
 impl Stage {
-    /// All of them, in the order of the pass.
+    /// All stages, in the order of the pass.
     pub const ALL: [Stage; 10] = [
         Stage::Embedding,
         Stage::Norms,
-        Stage::Projections,
-        Stage::Keeping,
+        Stage::Qkv,
+        Stage::StoreKv,
         Stage::Attention,
-        Stage::AttentionOutput,
+        Stage::AttentionOut,
         Stage::GateAndUp,
         Stage::Activation,
         Stage::Down,
-        Stage::Classifier,
+        Stage::OutputLogits,
     ];
 
-    /// Its name as a person knows it.
+    /// Its name in a report.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Embedding => "embedding",
             Stage::Norms => "norms",
-            Stage::Projections => "queries, keys, values",
-            Stage::Keeping => "rotary embedding, KV cache",
+            Stage::Qkv => "queries, keys, values",
+            Stage::StoreKv => "rotary embedding, KV cache",
             Stage::Attention => "attention",
-            Stage::AttentionOutput => "attention's output",
+            Stage::AttentionOut => "attention output",
             Stage::GateAndUp => "gate and up",
-            Stage::Activation => "SwiGLU",
+            Stage::Activation => "activation",
             Stage::Down => "down",
-            Stage::Classifier => "classifier",
+            Stage::OutputLogits => "output logits",
         }
     }
 }
 
-/// The time that the stages took so far, as the core sees it that calls.
+/// The time that the stages took so far, as the calling core sees it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
     stages: [Duration; Stage::ALL.len()],
-    /// When the last stage was over.
+    /// When the last stage ended.
     last: Duration,
 }
 
@@ -73,7 +73,7 @@ impl Times {
         self.stages[stage as usize]
     }
 
-    /// The time of all.
+    /// The time of all stages.
     pub fn total(&self) -> Duration {
         self.stages.iter().sum()
     }
@@ -82,7 +82,7 @@ impl Times {
         self.last = now;
     }
 
-    /// Counts the time since the last stage for this one.
+    /// Counts the time since the last stage ended for this one.
     pub(crate) fn done(&mut self, stage: Stage, now: Duration) {
         self.stages[stage as usize] += now.saturating_sub(self.last);
         self.last = now;

@@ -1,10 +1,12 @@
 //! A packed weight matrix and its products.
 
-use crate::{AlignedBytes, Format, NoMemory, NotFinite, PANEL, Product, Shape};
+use crate::format::{Format, NotFinite};
+use crate::product::Product;
+use crate::{AlignedBytes, NoMemory, PANEL, Shape};
 use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
-use bootllm_cores::{Cores, split_columns, split_rows, split_rows_beside};
+use bootllm_cores::{Cores, split_columns, split_rows, split_rows_overlapped};
 use bootllm_simd::{Cpu, Isa};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
@@ -28,68 +30,67 @@ pub enum PackError {
         /// Its columns.
         columns: usize,
     },
-    /// The memory for it is not there.
-    #[error("no memory for {bytes} bytes in one piece")]
+    /// Its memory cannot be allocated.
+    #[error("cannot allocate {bytes} bytes in one piece")]
     OutOfMemory {
-        /// Bytes that were asked for.
+        /// Bytes that were requested.
         bytes: usize,
     },
 }
 
-/// A matrix that is being packed, some panels at a time as its file is read.
+/// A matrix that is being packed, some panels at a time, as its file is read.
 pub struct MatrixBuilder {
     matrix: Matrix,
     /// Bytes of a row in each plane of the file.
     row_bytes: [usize; 2],
-    /// Rows that are there.
+    /// Rows that have been packed.
     rows: usize,
 }
 
 /// A row that no trained model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRow {
-    /// Which row.
+    /// The row's index.
     pub row: usize,
     /// What is wrong with it.
     pub error: NotFinite,
 }
 
 impl MatrixBuilder {
-    /// Allocates a matrix of this shape; its product the widest that `cpu` has.
+    /// Allocates a matrix of this shape, with the product for the widest instruction set of `cpu`.
     pub fn new(shape: Shape, cpu: Cpu) -> Result<Self, PackError> {
         let Shape { rows, columns, .. } = shape;
-        let format = shape.encoding.format();
-        let sizes = (format.panel_bytes(&shape), shape.packed_bytes(), format.plane_bytes(&shape));
+        let sizes = (shape.panel_bytes(), shape.packed_bytes(), shape.plane_bytes());
         let (Some(panel_bytes), Some(bytes), Some(row_bytes)) = sizes else {
             return Err(PackError::TooLarge { rows, columns });
         };
-        // A panel, which holds as much as its rows, is within a usize.
+        // A packed panel has as many bytes as its rows in the file, and those fit a `usize`.
         let row_bytes = row_bytes.map(|bytes| bytes as usize);
         let panels =
             AlignedBytes::zeroed(bytes).map_err(|NoMemory| PackError::OutOfMemory { bytes })?;
-        let product = widest(format, cpu);
+        let product = widest(shape.encoding.format(), cpu);
         let matrix = Matrix { shape, panel_bytes, panels, product };
         Ok(MatrixBuilder { matrix, row_bytes, rows: 0 })
     }
 
     /// Checks and packs the next rows, given as they follow each other in the file's planes: whole
-    /// panels of [`PANEL`] rows, unless they are the last. The cores share the panels; the calling
-    /// one does `beside` first.
+    /// panels of [`PANEL`] rows, except for the last rows. The cores divide the panels; the calling
+    /// one does its `own` work first (see [`Cores::run_overlapped`]).
     ///
     /// # Errors
-    /// The first of the matrix's rows with a value that is NaN or infinite. The matrix is of no use
+    /// The first of the matrix's rows with a value that is NaN or infinite. The matrix is unusable
     /// then.
     ///
     /// # Panics
-    /// If they are more rows than the matrix has, or do not begin where a panel does.
+    /// If the matrix has fewer rows, or the rows before did not end with a whole panel.
     pub fn push_rows(
         &mut self,
         cores: &dyn Cores,
         planes: [&[u8]; 2],
-        beside: &mut dyn FnMut(),
+        own: &mut dyn FnMut(),
     ) -> Result<(), BadRow> {
         let Matrix { shape, panel_bytes, panels, .. } = &mut self.matrix;
-        let (format, row_bytes) = (shape.encoding.format(), self.row_bytes);
+        let (format, layout, row_bytes) = (shape.encoding.format(), shape.row(), self.row_bytes);
         assert!(self.rows.is_multiple_of(PANEL), "rows that begin within a panel");
         let (first, rows) = (self.rows, planes[0].len() / row_bytes[0]);
         assert!(rows <= shape.rows - first, "more rows than the matrix has");
@@ -100,7 +101,7 @@ impl MatrixBuilder {
             let own = |plane: usize| &planes[plane][row * row_bytes[plane]..][..row_bytes[plane]];
             [own(0), own(1)]
         };
-        // A core may have nothing but this to say what it found: it must not allocate.
+        // An index is all that a core reports, because it must not allocate.
         let bad = AtomicUsize::new(usize::MAX);
         let pack = |first: usize, panels: &mut [u8]| {
             for (number, panel) in (first..).zip(panels.chunks_exact_mut(*panel_bytes)) {
@@ -108,13 +109,13 @@ impl MatrixBuilder {
                 if let Some(row) = own.clone().find(|&i| format.check_row(row(i)).is_err()) {
                     bad.fetch_min(row, Relaxed);
                 }
-                let own = |plane: usize| {
+                let rows_of = |plane: usize| {
                     &planes[plane][own.start * row_bytes[plane]..own.end * row_bytes[plane]]
                 };
-                format.pack_panel(shape, [own(0), own(1)], panel);
+                format.pack_panel(layout, [rows_of(0), rows_of(1)], panel);
             }
         };
-        split_rows_beside(cores, panels, *panel_bytes, pack, beside);
+        split_rows_overlapped(cores, panels, *panel_bytes, pack, own);
         self.rows += rows;
         match bad.into_inner() {
             usize::MAX => Ok(()),
@@ -125,7 +126,7 @@ impl MatrixBuilder {
         }
     }
 
-    /// The matrix, once every row has been pushed.
+    /// The matrix, after every row has been pushed.
     ///
     /// # Panics
     /// If rows are missing.
@@ -141,18 +142,18 @@ impl Matrix {
         self.shape
     }
 
-    /// The instructions that its products use.
+    /// The instruction set that its products use.
     pub fn isa(&self) -> Isa {
         self.product.isa()
     }
 
-    /// Row `row` in `f32`; `output` has one element a column.
+    /// Converts row `row` to `f32`; `output` has one element for each column.
     ///
     /// # Panics
     /// If there is no such row.
     pub fn row(&self, row: usize, output: &mut [f32]) {
         let panel = &self.panels.as_slice()[row / PANEL * self.panel_bytes..][..self.panel_bytes];
-        self.shape.encoding.format().unpack_row(&self.shape, panel, row % PANEL, output);
+        self.shape.encoding.format().unpack_row(self.shape.row(), panel, row % PANEL, output);
     }
 }
 
@@ -160,34 +161,34 @@ impl Matrix {
 fn widest(format: &dyn Format, cpu: Cpu) -> Box<dyn Product> {
     match cpu.widest_first().find_map(|isa| format.product(cpu, isa)) {
         Some(product) => product,
-        None => unreachable!("plain Rust is for every CPU"),
+        None => unreachable!("every CPU runs plain Rust"),
     }
 }
 
-/// Room for prepared input vectors, used again for every product.
+/// Memory for packed input vectors, reused by every product.
 pub struct InputBuffer {
     words: Vec<u32>,
 }
 
 impl InputBuffer {
-    /// Room for `words` words.
+    /// Memory for `words` words.
     pub fn new(words: usize) -> Result<Self, TryReserveError> {
-        let mut room = Vec::new();
-        room.try_reserve_exact(words)?;
-        room.resize(words, 0);
-        Ok(InputBuffer { words: room })
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(words)?;
+        buffer.resize(words, 0);
+        Ok(InputBuffer { words: buffer })
     }
 }
 
-/// Words that up to `tokens` vectors take when they are prepared for a matrix of this shape,
-/// whichever instructions of this CPU its products use.
+/// Words of up to `tokens` vectors that are packed for a matrix of this shape, with any instruction
+/// set of this CPU.
 pub fn input_words(shape: &Shape, tokens: usize) -> usize {
     let (format, cpu) = (shape.encoding.format(), Cpu::detect());
     let products = Isa::ALL.into_iter().filter_map(|isa| format.product(cpu, isa));
     let words = products.map(|product| {
         let tile = product.tile();
-        let many = tokens.div_ceil(tile).saturating_mul(product.tile_words(shape, tile));
-        many.max(product.tile_words(shape, 1))
+        let many = tokens.div_ceil(tile).saturating_mul(product.tile_words(shape.row(), tile));
+        many.max(product.tile_words(shape.row(), 1))
     });
     words.max().unwrap_or(0)
 }
@@ -195,16 +196,16 @@ pub fn input_words(shape: &Shape, tokens: usize) -> usize {
 /// `output = matrix · x` for each of `tokens` vectors in `x` and each pair of `products`: matrices
 /// that share their inputs.
 ///
-/// `x` has one value a column for each token, and each output one a row for each token; `buffer`
-/// has the room that [`input_words`] says.
+/// `x` is (tokens, columns), and each output (tokens, rows); `buffer` has at least [`input_words`]
+/// words for every matrix.
 pub fn multiply<const N: usize>(
     cores: &dyn Cores,
     buffer: &mut InputBuffer,
     (tokens, x): (usize, &[f32]),
     mut products: [(&Matrix, &mut [f32]); N],
 ) {
-    // Matrices of one format take the same prepared vectors and are divided among the cores in one
-    // run; usually that is all of them.
+    // Matrices of one format share the packed vectors and are divided among the cores in one run.
+    // Usually those are all.
     let mut done = 0;
     while done < N {
         let first = products[done].0;
@@ -212,26 +213,26 @@ pub fn multiply<const N: usize>(
             matrix.shape.encoding == first.shape.encoding && matrix.isa() == first.isa()
         };
         let count = products[done..].iter().take_while(|product| same(product)).count();
-        let tiles = Tiles::prepare(cores, buffer, first, (tokens, x));
+        let inputs = PackedInputs::pack(cores, buffer, first, (tokens, x));
         match &mut products[done..done + count] {
-            [a] => tiles.multiply(cores, [a]),
-            [a, b] => tiles.multiply(cores, [a, b]),
-            [a, b, c] => tiles.multiply(cores, [a, b, c]),
-            more => more.iter_mut().for_each(|product| tiles.multiply(cores, [product])),
+            [a] => inputs.multiply(cores, [a]),
+            [a, b] => inputs.multiply(cores, [a, b]),
+            [a, b, c] => inputs.multiply(cores, [a, b, c]),
+            more => more.iter_mut().for_each(|product| inputs.multiply(cores, [product])),
         }
         done += count;
     }
 }
 
-/// Input vectors, prepared in tiles.
-struct Tiles<'a> {
+/// Input vectors, packed in tiles.
+struct PackedInputs<'a> {
     words: &'a [u32],
     /// Vectors of a tile.
     tile: usize,
 }
 
-impl<'a> Tiles<'a> {
-    fn prepare(
+impl<'a> PackedInputs<'a> {
+    fn pack(
         cores: &dyn Cores,
         buffer: &'a mut InputBuffer,
         matrix: &Matrix,
@@ -239,18 +240,18 @@ impl<'a> Tiles<'a> {
     ) -> Self {
         let Matrix { shape, product, .. } = matrix;
         let tile = if tokens == 1 { 1 } else { product.tile() };
-        let each = product.tile_words(shape, tile);
+        let (row, each) = (shape.row(), product.tile_words(shape.row(), tile));
         let words = &mut buffer.words[..tokens.div_ceil(tile) * each];
         split_rows(cores, words, each, |first, words| {
             let x = x.chunks(tile * shape.columns).skip(first);
             for (words, x) in words.chunks_exact_mut(each).zip(x) {
-                product.prepare(shape, x, tile, words);
+                product.pack_inputs(row, x, tile, words);
             }
         });
-        Tiles { words, tile }
+        PackedInputs { words, tile }
     }
 
-    /// Multiplies matrices whose format and instructions are those that this was prepared for.
+    /// Multiplies matrices of the format and instruction set that these were packed for.
     fn multiply<const M: usize>(
         &self,
         cores: &dyn Cores,
@@ -262,7 +263,7 @@ impl<'a> Tiles<'a> {
             let Matrix { shape, product, panel_bytes, panels } = matrices[matrix];
             let own = output.width().div_ceil(PANEL) * panel_bytes;
             let panels = &panels.as_slice()[first * panel_bytes..][..own];
-            product.multiply(shape, panels, self.words, self.tile, &mut output);
+            product.multiply(shape.row(), panels, self.words, self.tile, &mut output);
         });
     }
 }

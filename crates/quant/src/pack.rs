@@ -1,16 +1,15 @@
-//! Rows put side by side: from the order of a file to that of a panel.
+//! Packing: from the order of rows in a file to that in a panel.
 
 use crate::PANEL;
 
-/// Bytes of each row that are taken at once: a cache line of it. The lines of a panel's rows and
-/// what is made of them stay in the nearest cache, however far apart the rows lie.
+/// Bytes of each row that are packed at a time: a cache line. The lines of a panel's rows and their
+/// packed bytes stay in L1, however far apart the rows are.
 const LINE: usize = 64;
 
-/// Puts the bytes of up to [`PANEL`] rows side by side in groups of `N`: `output` is
+/// Interleaves the bytes of up to [`PANEL`] rows in groups of `N`: `output` is
 /// `[group][row of the panel][N]`. The bits `flip` of every byte are flipped.
 ///
-/// If the bytes are no whole groups, the rest of the last group is left as it is, and so are the
-/// places of rows that are not there.
+/// The rest of an incomplete last group keeps its values, and so do the bytes of missing rows.
 pub(crate) fn interleave<'a, const N: usize>(
     rows: impl Iterator<Item = &'a [u8]> + Clone,
     output: &mut [u8],
@@ -20,7 +19,7 @@ pub(crate) fn interleave<'a, const N: usize>(
         for (row, bytes) in rows.clone().take(PANEL).enumerate() {
             let bytes = &bytes[number * LINE..];
             match (bytes.first_chunk::<LINE>(), output.first_chunk_mut::<{ PANEL * LINE }>()) {
-                // The same, compiled for these lengths.
+                // The other arm, compiled for these lengths.
                 (Some(line), Some(output)) => place::<N>(line, row, output, flip),
                 _ => place::<N>(bytes, row, output, flip),
             }
@@ -28,11 +27,11 @@ pub(crate) fn interleave<'a, const N: usize>(
     }
 }
 
-/// Puts the bytes of one row into its place in `output`, which is `[group][row of the panel][N]`.
+/// Copies the bytes of one row to their places in `output`, which is `[group][row of the panel][N]`.
 #[inline(always)]
 pub(crate) fn place<const N: usize>(bytes: &[u8], row: usize, output: &mut [u8], flip: u8) {
-    for (group, together) in bytes.chunks(N).zip(output.chunks_exact_mut(PANEL * N)) {
-        for (output, byte) in together[row * N..][..N].iter_mut().zip(group) {
+    for (group, rows) in bytes.chunks(N).zip(output.chunks_exact_mut(PANEL * N)) {
+        for (output, byte) in rows[row * N..][..N].iter_mut().zip(group) {
             *output = byte ^ flip;
         }
     }

@@ -1,75 +1,56 @@
-//! What formats of 2 bytes a value share.
+//! What the formats of 2 bytes per value share.
 //!
-//! In a file, a row is its values, little-endian. A panel is `[column][row of the panel]`, 64 bytes
-//! a column. A product is that of `f32`, each weight being turned into the `f32` that it is.
+//! In a file a row is its values, little-endian. A panel is `[column][row of the panel]`, 64 bytes
+//! per column. Each weight is converted to `f32`, exactly, and multiplied as one.
 
 use crate::PANEL;
-use crate::format::{Format, GgufType, NotFinite, PlaneBytes, Shape, Twin};
-use crate::input::{Groups, Input};
+use crate::format::{Encode, Format, NotFinite, PlaneBytes, RowLayout};
 use crate::pack::interleave;
-use crate::product::{FloatWeights, Floats, Product, Strip, product};
+use crate::product::{FloatWeights, Floats, HalfPanel, Product, product};
 use alloc::boxed::Box;
 use bootllm_simd::{Cpu, Isa, LANES, Simd};
 
 /// Bytes of a value.
 pub(crate) const VALUE: usize = 2;
 
-/// A format of 2 bytes a value.
+/// A format of 2 bytes per value.
 pub(crate) trait TwoBytes: Send + Sync + 'static {
-    /// See [`Format::name`].
-    const NAME: &'static str;
-    /// See [`Format::gguf_type`].
-    const GGUF_TYPE: GgufType;
     /// The bits of the exponent, all of which are set in infinities and NaN.
     const EXPONENT: u16;
 
-    /// The number that the bits stand for, exact.
+    /// The number that the bits stand for, exactly.
     fn to_f32(bits: u16) -> f32;
 
-    /// The bits of the nearest number, halfway to the even one.
+    /// The bits of the nearest number, ties to even.
     fn from_f32(value: f32) -> u16;
 
-    /// Finite numbers as they lie in memory.
+    /// Loads little-endian numbers.
     fn load<S: Simd>(simd: S, bytes: &[u8; VALUE * LANES]) -> S::Floats;
 }
 
 impl<T: TwoBytes> Format for T {
-    fn name(&self) -> &'static str {
-        T::NAME
+    fn plane_bytes(&self, row: RowLayout) -> Option<PlaneBytes> {
+        Some([(row.columns as u64).checked_mul(VALUE as u64)?, 0])
     }
 
-    fn gguf_type(&self) -> Option<GgufType> {
-        Some(T::GGUF_TYPE)
+    fn panel_bytes(&self, row: RowLayout) -> Option<usize> {
+        row.columns.checked_mul(PANEL * VALUE)
     }
 
-    fn plane_bytes(&self, shape: &Shape) -> Option<PlaneBytes> {
-        Some([(shape.columns as u64).checked_mul(VALUE as u64)?, 0])
+    fn pack_panel(&self, row: RowLayout, planes: [&[u8]; 2], panel: &mut [u8]) {
+        interleave::<VALUE>(planes[0].chunks_exact(row.columns * VALUE), panel, 0);
     }
 
-    fn panel_bytes(&self, shape: &Shape) -> Option<usize> {
-        shape.columns.checked_mul(PANEL * VALUE)
-    }
-
-    fn pack_panel(&self, shape: &Shape, planes: [&[u8]; 2], panel: &mut [u8]) {
-        interleave::<VALUE>(planes[0].chunks_exact(shape.columns * VALUE), panel, 0);
-    }
-
-    fn unpack_row(&self, _: &Shape, panel: &[u8], row_in_panel: usize, output: &mut [f32]) {
+    fn unpack_row(&self, _: RowLayout, panel: &[u8], row_in_panel: usize, output: &mut [f32]) {
         let columns = panel.as_chunks::<{ PANEL * VALUE }>().0;
         for (output, column) in output.iter_mut().zip(columns) {
             *output = value::<T>(column.as_chunks().0[row_in_panel]);
         }
     }
 
-    fn decode_row(&self, _: &Shape, planes: [&[u8]; 2], output: &mut [f32]) {
+    fn decode_row(&self, _: RowLayout, planes: [&[u8]; 2], output: &mut [f32]) {
         for (output, &bytes) in output.iter_mut().zip(planes[0].as_chunks().0) {
             *output = value::<T>(bytes);
-        }
-    }
-
-    fn encode_row(&self, _: &Shape, row: &[f32], planes: [&mut [u8]; 2]) {
-        for (bytes, &value) in planes[0].as_chunks_mut().0.iter_mut().zip(row) {
-            *bytes = T::from_f32(value).to_le_bytes();
         }
     }
 
@@ -78,16 +59,20 @@ impl<T: TwoBytes> Format for T {
         NotFinite::check(numbers, T::EXPONENT.into())
     }
 
-    fn input_groups(&self, _: &Shape) -> Option<Groups> {
-        None
-    }
-
-    fn twin(&self) -> Twin {
-        multiply_scalar::<T>
-    }
-
     fn product(&self, cpu: Cpu, isa: Isa) -> Option<Box<dyn Product>> {
         product::<Floats<T>>(cpu, isa)
+    }
+
+    fn encoder(&self) -> Option<&dyn Encode> {
+        Some(self)
+    }
+}
+
+impl<T: TwoBytes> Encode for T {
+    fn encode_row(&self, _: RowLayout, values: &[f32], planes: [&mut [u8]; 2]) {
+        for (bytes, &value) in planes[0].as_chunks_mut().0.iter_mut().zip(values) {
+            *bytes = T::from_f32(value).to_le_bytes();
+        }
     }
 }
 
@@ -99,24 +84,7 @@ impl<T: TwoBytes> FloatWeights for T {
     const COLUMN: usize = PANEL * VALUE;
 
     #[inline(always)]
-    fn load<S: Simd>(simd: S, strip: Strip, column: &[u8]) -> S::Floats {
-        T::load(simd, strip.own(column))
+    fn load<S: Simd>(simd: S, half: HalfPanel, column: &[u8]) -> S::Floats {
+        T::load(simd, half.of(column))
     }
-}
-
-/// The scalar twin: `matmul` of llama2.c's `run.c` for 32 rows at once.
-fn multiply_scalar<T: TwoBytes>(
-    _: &Shape,
-    panel: &[u8],
-    input: &Input<'_>,
-    output: &mut [f32; PANEL],
-) {
-    let mut sums = [0.0f32; PANEL];
-    let columns = panel.as_chunks::<{ PANEL * VALUE }>().0;
-    for (column, &x) in columns.iter().zip(input.values) {
-        for (sum, &weight) in sums.iter_mut().zip(column.as_chunks().0) {
-            *sum += value::<T>(weight) * x;
-        }
-    }
-    *output = sums;
 }

@@ -1,16 +1,16 @@
-//! Packed matrices against a few plain lines: the same values, the same bits.
+//! Packed matrices against the definitions of their products in a few plain lines, bit for bit.
 
 use bootllm_cores::{Cores, Idle, Job, OneCore, Signal, Team};
 use bootllm_quant::{
-    BadRow, Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, PANEL, Shape, agrees,
-    input_words, multiply, quantize_group,
+    BadRow, Encoding, InputBuffer, Matrix, MatrixBuilder, NotFinite, PANEL, Shape, input_words,
+    multiply, quantize_group, self_test,
 };
-use bootllm_simd::{Cpu, Isa};
+use bootllm_simd::{Cpu, Isa, is_available};
 use core::ops::Range;
 use proptest::prelude::*;
 use std::thread;
 
-/// Workers that never sleep: a product is over before one could be woken.
+/// Workers that never sleep: a product ends before one could be woken.
 struct Awake;
 
 impl Idle for Awake {
@@ -25,10 +25,10 @@ impl Idle for Awake {
     fn wake(&self) {}
 }
 
-/// A team each of whose members lets the others go first before it computes, so that all do.
+/// A team whose members yield before they compute, so that all of them get work.
 struct Polite<'a>(&'a Team<Awake>);
 
-// SAFETY: the team keeps the contract, and the job is called with what the team gives out.
+// SAFETY: the team keeps the contract, and the job is called with the units that the team hands out.
 unsafe impl Cores for Polite<'_> {
     fn count(&self) -> usize {
         self.0.count()
@@ -42,17 +42,17 @@ unsafe impl Cores for Polite<'_> {
     }
 }
 
-/// Calls `work` with so many threads, all of which have come.
+/// Calls `work` with `count` threads, all of which have joined.
 fn with_threads<R>(count: usize, work: impl FnOnce(&dyn Cores) -> R) -> R {
-    struct Home<'a>(&'a Team<Awake>);
-    impl Drop for Home<'_> {
+    struct Dismiss<'a>(&'a Team<Awake>);
+    impl Drop for Dismiss<'_> {
         fn drop(&mut self) {
             self.0.dismiss();
         }
     }
     let team = &Team::new(count, Awake);
     thread::scope(|scope| {
-        let _home = Home(team);
+        let _dismiss = Dismiss(team);
         for place in 1..count {
             scope.spawn(move || team.work(place));
         }
@@ -63,7 +63,7 @@ fn with_threads<R>(count: usize, work: impl FnOnce(&dyn Cores) -> R) -> R {
     })
 }
 
-/// A matrix as a file holds it: its shape and the planes of each row.
+/// A matrix as in a file: its shape and the planes of each row.
 struct Rows {
     shape: Shape,
     planes: Vec<[Vec<u8>; 2]>,
@@ -71,11 +71,10 @@ struct Rows {
 
 impl Rows {
     fn encode(shape: Shape, values: &[f32]) -> Self {
-        let format = shape.encoding.format();
-        let bytes = format.plane_bytes(&shape).unwrap();
+        let (encoder, bytes) = (shape.encoder().unwrap(), shape.plane_bytes().unwrap());
         let rows = values.chunks_exact(shape.columns).map(|row| {
             let mut planes = bytes.map(|bytes| vec![0; bytes as usize]);
-            format.encode_row(&shape, row, planes.each_mut().map(Vec::as_mut_slice));
+            encoder.encode_row(row, planes.each_mut().map(Vec::as_mut_slice));
             planes
         });
         Rows { shape, planes: rows.collect() }
@@ -91,57 +90,94 @@ impl Rows {
         self.planes[row].each_ref().map(Vec::as_slice)
     }
 
-    /// llama2.c's `matmul`, from the file's bytes, one row after the other.
+    /// llama2.c's `matmul`, from the file's bytes, row after row.
     fn product(&self, x: &[f32]) -> Vec<f32> {
         (0..self.shape.rows).map(|row| self.row_product(self.planes(row), x)).collect()
     }
 
+    /// The definition of a product: floats `acc += w * x`, columns ascending; integers
+    /// `acc += (isum * w_scale) * x_scale`, blocks ascending.
     fn row_product(&self, planes: [&[u8]; 2], x: &[f32]) -> f32 {
-        let mut sum = 0.0f32;
         match self.shape.encoding {
-            Encoding::F32 => {
-                for (w, x) in planes[0].chunks_exact(4).zip(x) {
-                    sum += f32::from_le_bytes(w.try_into().unwrap()) * x;
-                }
+            Encoding::F32 | Encoding::F16 | Encoding::Bf16 => {
+                let mut weights = vec![0.0; self.shape.columns];
+                self.shape.decode_row(planes, &mut weights);
+                weights.iter().zip(x).fold(0.0, |sum, (w, x)| sum + w * x)
             }
-            Encoding::F16 => {
-                for (w, x) in planes[0].chunks_exact(2).zip(x) {
-                    sum += f16(w) * x;
-                }
-            }
-            Encoding::Bf16 => {
-                for (w, x) in planes[0].chunks_exact(2).zip(x) {
-                    sum += f32::from_le_bytes([0, 0, w[0], w[1]]) * x;
-                }
-            }
-            Encoding::Q8_0 => {
-                for (block, x) in planes[0].chunks_exact(34).zip(x.chunks_exact(32)) {
-                    sum += block_product(block, |k| i32::from(block[2 + k] as i8), x);
-                }
-            }
-            Encoding::Q4_0 => {
-                for (block, x) in planes[0].chunks_exact(18).zip(x.chunks_exact(32)) {
-                    let half = |k: usize| (block[2 + k % 16] >> (k / 16 * 4)) & 15;
-                    sum += block_product(block, |k| i32::from(half(k)) - 8, x);
-                }
-            }
-            Encoding::Int8 { group } => {
-                let groups = planes[0].chunks_exact(group).zip(planes[1].chunks_exact(4));
-                for ((w, scale), x) in groups.zip(x.chunks_exact(group)) {
-                    let mut q = vec![0i8; group];
-                    let x_scale = quantize_group(x, &mut q, f32::round);
-                    let integer: i32 =
-                        w.iter().zip(&q).map(|(&w, &q)| i32::from(w as i8) * i32::from(q)).sum();
-                    let scale = f32::from_le_bytes(scale.try_into().unwrap());
-                    sum += integer as f32 * scale * x_scale;
-                }
+            encoding => {
+                let blocks = integer_blocks(encoding, planes);
+                let x = x.chunks_exact(encoding.block_len());
+                blocks.zip(x).fold(0.0, |sum, ((weights, scale), x)| {
+                    let mut q = vec![0i8; x.len()];
+                    let ties = if matches!(encoding, Encoding::Int8 { .. }) {
+                        f32::round
+                    } else {
+                        f32::round_ties_even
+                    };
+                    let x_scale = quantize_group(x, &mut q, ties);
+                    let integer: i32 = weights.iter().zip(&q).map(|(w, &q)| w * i32::from(q)).sum();
+                    sum + integer as f32 * scale * x_scale
+                })
             }
         }
-        sum
+    }
+
+    /// Rows of any bytes, among them the smallest and the largest integers, in which no scale or
+    /// float is infinite or NaN.
+    fn random(shape: Shape, seed: u64) -> Self {
+        let mut state = seed;
+        let mut byte = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        let extremes = [0x00, 0x80, 0x7f, 0xff, 0x08, 0xf0];
+        let bytes = shape.plane_bytes().unwrap().map(|bytes| bytes as usize);
+        let planes = (0..shape.rows).map(|_| {
+            let fill = extremes.get(usize::from(byte() % 12)).copied();
+            let mut planes =
+                bytes.map(|n| (0..n).map(|_| fill.unwrap_or_else(&mut byte)).collect());
+            finite(shape.encoding, &mut planes);
+            planes
+        });
+        Rows { shape, planes: planes.collect() }
     }
 }
 
-/// A half by its definition: sign, exponent, fraction.
+/// Clears a bit of the exponent of every float in a row.
+fn finite(encoding: Encoding, [values, scales]: &mut [Vec<u8>; 2]) {
+    let clear = |bytes: &mut [u8]| *bytes.last_mut().unwrap() &= !0x40;
+    match encoding {
+        Encoding::F32 => values.chunks_exact_mut(4).for_each(clear),
+        Encoding::F16 | Encoding::Bf16 => values.chunks_exact_mut(2).for_each(clear),
+        Encoding::Q8_0 => values.chunks_exact_mut(34).for_each(|block| clear(&mut block[..2])),
+        Encoding::Q4_0 => values.chunks_exact_mut(18).for_each(|block| clear(&mut block[..2])),
+        Encoding::Int8 { .. } => scales.chunks_exact_mut(4).for_each(clear),
+    }
+}
+
+/// The integers and the scale of each block of a row, from the file's bytes.
+fn integer_blocks<'a>(
+    encoding: Encoding,
+    [values, scales]: [&'a [u8]; 2],
+) -> Box<dyn Iterator<Item = (Vec<i32>, f32)> + 'a> {
+    let signed = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte as i8)).collect();
+    match encoding {
+        Encoding::Q8_0 => {
+            Box::new(values.chunks_exact(34).map(move |b| (signed(&b[2..]), f16(&b[..2]))))
+        }
+        Encoding::Q4_0 => Box::new(values.chunks_exact(18).map(|b| {
+            let nibble = |k: usize| i32::from((b[2 + k % 16] >> (k / 16 * 4)) & 15) - 8;
+            ((0..32).map(nibble).collect(), f16(&b[..2]))
+        })),
+        Encoding::Int8 { group } => {
+            let scales = scales.chunks_exact(4).map(|s| f32::from_le_bytes(s.try_into().unwrap()));
+            Box::new(values.chunks_exact(group).map(signed).zip(scales))
+        }
+        _ => unreachable!("floats"),
+    }
+}
+
+/// The definition of binary16: sign, exponent, fraction.
 fn f16(bytes: &[u8]) -> f32 {
     let bits = u16::from_le_bytes([bytes[0], bytes[1]]);
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
@@ -154,19 +190,11 @@ fn f16(bytes: &[u8]) -> f32 {
     if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
-/// What a block of 32 adds to a sum: its scale is first, `weight` gives its integers.
-fn block_product(block: &[u8], weight: impl Fn(usize) -> i32, x: &[f32]) -> f32 {
-    let mut q = vec![0i8; 32];
-    let x_scale = quantize_group(x, &mut q, f32::round_ties_even);
-    let integer: i32 = (0..32).map(|k| weight(k) * i32::from(q[k])).sum();
-    integer as f32 * f16(block) * x_scale
-}
-
 fn shapes() -> impl Strategy<Value = Shape> {
     let awkward = proptest::sample::select(vec![1usize, 2, 3, 5, 7, 31, 32, 33]);
     // Enough panels for every core.
     let rows = prop_oneof![2 => awkward, 1 => 34..130usize];
-    // Some panels are longer than what is multiplied at once.
+    // Some panels are longer than a slice.
     let columns = || prop_oneof![9 => 1..80usize, 1 => 120..300usize];
     let blocks = || prop_oneof![9 => 1..5usize, 1 => 14..33usize];
     let encoding = prop_oneof![
@@ -181,7 +209,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     (rows, encoding).prop_map(|(rows, (columns, encoding))| Shape { rows, columns, encoding })
 }
 
-/// Values of a usual size, and in some vectors extreme ones among them.
+/// Values of a usual size, and in some vectors extreme ones too.
 fn values(count: usize) -> impl Strategy<Value = Vec<f32>> {
     let usual = prop_oneof![8 => -4.0f32..4.0, 1 => Just(0.0f32)];
     let any = prop_oneof![
@@ -199,7 +227,7 @@ fn cases() -> impl Strategy<Value = (Shape, Vec<f32>, Vec<f32>, usize)> {
     let tokens = prop_oneof![Just(1usize), 1..14usize, 14..=97usize];
     (shapes(), tokens).prop_flat_map(|(shape, tokens)| {
         let (weights, x) = (shape.rows * shape.columns, tokens * shape.columns);
-        // What 16 bits cannot hold becomes infinite, and infinite weights are refused.
+        // Numbers too large for 16 bits become infinite, and infinite weights are refused.
         let largest = match shape.encoding {
             Encoding::F32 | Encoding::Bf16 | Encoding::Int8 { .. } => f32::MAX,
             Encoding::F16 | Encoding::Q8_0 | Encoding::Q4_0 => 6e4,
@@ -213,15 +241,14 @@ fn cases() -> impl Strategy<Value = (Shape, Vec<f32>, Vec<f32>, usize)> {
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
-    // All NaNs are one: which payload comes out of an operation is the processor's choice.
+    // All NaNs are equal here: processors differ in the payload that they give one.
     values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 
 /// Every instruction set that this CPU can run code for.
 fn instruction_sets() -> impl Iterator<Item = Cpu> {
     let cpu = Cpu::detect();
-    let product = move |isa| Encoding::F32.format().product(cpu, isa);
-    let isas = Isa::ALL.into_iter().filter(move |&isa| product(isa).is_some());
+    let isas = Isa::ALL.into_iter().filter(move |&isa| is_available(cpu, isa));
     isas.map(move |isa| cpu.only(isa))
 }
 
@@ -229,7 +256,7 @@ fn pack(rows: &Rows, cpu: Cpu) -> Matrix {
     pack_on(&OneCore, rows, cpu, usize::MAX)
 }
 
-/// Packs so many panels at a time.
+/// Packs `panels` panels at a time.
 fn pack_on(cores: &dyn Cores, rows: &Rows, cpu: Cpu, panels: usize) -> Matrix {
     let mut builder = MatrixBuilder::new(rows.shape, cpu).unwrap();
     let (all, most) = (rows.shape.rows, panels.saturating_mul(PANEL));
@@ -240,21 +267,21 @@ fn pack_on(cores: &dyn Cores, rows: &Rows, cpu: Cpu, panels: usize) -> Matrix {
     builder.finish()
 }
 
-/// Where a panel has byte `byte` of a row of a plane, and which of its bits are flipped: the
-/// formats' own pages, in other words.
+/// The index in a panel of byte `byte` of a row of a plane, and which of its bits are flipped: what
+/// the formats' pages describe.
 fn place(shape: &Shape, plane: usize, byte: usize, row: usize) -> (usize, u8) {
     // In groups of `n` bytes of 32 rows.
-    let beside = |n: usize, byte: usize| (byte / n * PANEL + row) * n + byte % n;
+    let interleaved = |n: usize, byte: usize| (byte / n * PANEL + row) * n + byte % n;
     let block = |size: usize, flip: u8| {
         let (start, within) = (byte / size * size * PANEL, byte % size);
         match within {
-            0..2 => (start + beside(2, within), 0),
-            _ => (start + 2 * PANEL + beside(4, within - 2), flip),
+            0..2 => (start + interleaved(2, within), 0),
+            _ => (start + 2 * PANEL + interleaved(4, within - 2), flip),
         }
     };
     match shape.encoding {
-        Encoding::F32 => (beside(4, byte), 0),
-        Encoding::F16 | Encoding::Bf16 => (beside(2, byte), 0),
+        Encoding::F32 => (interleaved(4, byte), 0),
+        Encoding::F16 | Encoding::Bf16 => (interleaved(2, byte), 0),
         Encoding::Q8_0 => block(34, 0x80),
         Encoding::Q4_0 => block(18, 0),
         Encoding::Int8 { group } => {
@@ -262,9 +289,9 @@ fn place(shape: &Shape, plane: usize, byte: usize, row: usize) -> (usize, u8) {
             match plane {
                 0 => {
                     let (start, within) = (byte / group * bytes, byte % group);
-                    (start + 4 * PANEL + beside(4, within), 0x80)
+                    (start + 4 * PANEL + interleaved(4, within), 0x80)
                 }
-                _ => (byte / 4 * bytes + beside(4, byte % 4), 0),
+                _ => (byte / 4 * bytes + interleaved(4, byte % 4), 0),
             }
         }
     }
@@ -272,7 +299,7 @@ fn place(shape: &Shape, plane: usize, byte: usize, row: usize) -> (usize, u8) {
 
 proptest! {
     #[test]
-    fn a_packed_product_has_the_bits_of_the_plain_one((shape, weights, x, tokens) in cases(), threads in 1..=4usize) {
+    fn packed_products_have_the_bits_of_the_definition((shape, weights, x, tokens) in cases(), threads in 1..=4usize) {
         let rows = Rows::encode(shape, &weights);
         let expected: Vec<f32> = x.chunks(shape.columns).flat_map(|x| rows.product(x)).collect();
         let mut wrong = None;
@@ -290,14 +317,40 @@ proptest! {
         prop_assert_eq!(wrong, None, "the instruction set and the threads");
     }
 
+    /// Formats of integers with all of their bytes, and inputs that are all largest or smallest.
     #[test]
-    fn a_panel_has_every_byte_of_its_rows_in_its_place(
+    fn products_of_any_bytes_have_the_bits_of_the_definition(
+        shape in shapes(),
+        seed in any::<u64>(),
+        tokens in 1..14usize,
+    ) {
+        let rows = Rows::random(shape, seed);
+        let x: Vec<f32> = (0..tokens * shape.columns)
+            .map(|i| match (seed >> (i / shape.columns % 60)) % 4 {
+                0 => 1.0,
+                1 => -1.0,
+                _ => ((i * 7919) % 1013) as f32 / 400.0 - 1.25,
+            })
+            .collect();
+        let expected: Vec<f32> = x.chunks(shape.columns).flat_map(|x| rows.product(x)).collect();
+        for cpu in instruction_sets() {
+            let matrix = pack(&rows, cpu);
+            let mut buffer = InputBuffer::new(input_words(&shape, tokens)).unwrap();
+            let mut output = vec![f32::NAN; tokens * shape.rows];
+            multiply(&OneCore, &mut buffer, (tokens, &x), [(&matrix, &mut output)]);
+            prop_assert_eq!(bits(&output), bits(&expected), "{}", matrix.isa());
+        }
+    }
+
+    #[test]
+    fn a_panel_has_every_byte_of_its_rows_at_its_index(
         shape in shapes(),
         filled in any::<u8>(),
         seed in any::<u64>(),
     ) {
-        let (format, rows) = (shape.encoding.format(), shape.rows.min(PANEL));
-        let row_bytes = format.plane_bytes(&shape).unwrap().map(|bytes| bytes as usize);
+        let rows = shape.rows.min(PANEL);
+        let one_panel = Shape { rows, ..shape };
+        let row_bytes = shape.plane_bytes().unwrap().map(|bytes| bytes as usize);
         let mut state = seed;
         let planes = row_bytes.map(|bytes| -> Vec<u8> {
             let byte = |_| {
@@ -306,7 +359,7 @@ proptest! {
             };
             (0..rows * bytes).map(byte).collect()
         });
-        let mut expected = vec![filled; format.panel_bytes(&shape).unwrap()];
+        let mut expected = vec![filled; one_panel.packed_bytes().unwrap()];
         let mut panel = expected.clone();
         for (plane, bytes) in planes.iter().enumerate() {
             for (index, &byte) in bytes.iter().enumerate() {
@@ -315,12 +368,12 @@ proptest! {
                 expected[place] = byte ^ flip;
             }
         }
-        format.pack_panel(&shape, [&planes[0], &planes[1]], &mut panel);
+        shape.pack_panel([&planes[0], &planes[1]], &mut panel);
         prop_assert!(panel == expected);
     }
 
     #[test]
-    fn a_packed_row_comes_back_as_the_file_has_it(
+    fn unpacked_rows_equal_those_of_the_file(
         (shape, weights, ..) in cases(),
         threads in 1..=4usize,
         panels in 1..5usize,
@@ -331,7 +384,7 @@ proptest! {
         for row in 0..shape.rows {
             let (mut packed, mut decoded) = (vec![0.0; shape.columns], vec![0.0; shape.columns]);
             matrix.row(row, &mut packed);
-            shape.encoding.format().decode_row(&shape, rows.planes(row), &mut decoded);
+            shape.decode_row(rows.planes(row), &mut decoded);
             prop_assert_eq!(bits(&packed), bits(&decoded));
         }
     }
@@ -347,16 +400,16 @@ proptest! {
 }
 
 #[test]
-fn every_instruction_set_of_this_cpu_passes_the_check_at_start() {
+fn every_instruction_set_of_this_cpu_passes_the_self_test() {
     for isa in Isa::ALL {
-        assert!(agrees(Cpu::detect(), isa), "{isa}");
+        assert!(self_test(Cpu::detect(), isa), "{isa}");
     }
 }
 
 #[test]
 fn matrices_that_share_an_input_may_differ_in_format() {
     let weights: Vec<f32> = (0..64 * 32).map(|i| (i % 13) as f32 - 6.0).collect();
-    // Of these, halves come out: int8 rounds them away from zero, Q8_0 to the even neighbour.
+    // Quantized they are ties: int8 rounds them away from zero, Q8_0 to the even neighbour.
     let x: Vec<f32> = (0..32).map(|i| if i == 0 { 127.0 } else { i as f32 * 0.5 - 8.0 }).collect();
     let int8 = |group| Encoding::Int8 { group };
     let encodings = [int8(4), Encoding::F32, int8(32), Encoding::Q8_0, Encoding::F16];
@@ -377,7 +430,7 @@ fn matrices_that_share_an_input_may_differ_in_format() {
 /// Bytes that the quantizers of llama.cpp's own package `gguf` (0.19, `quants.py`, which
 /// says that it is bit-exact with ggml's) made of the same numbers.
 #[test]
-fn quantized_weights_have_the_bytes_of_ggml_s() {
+fn quantized_weights_have_the_bytes_of_ggml() {
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -405,12 +458,11 @@ fn quantized_weights_have_the_bytes_of_ggml_s() {
 }
 
 #[test]
-fn values_and_scales_that_are_none_are_found() {
+fn infinities_and_nan_are_found() {
     for encoding in Encoding::IN_GGUF {
         let shape = Shape { rows: 1, columns: 96, encoding };
-        let format = encoding.format();
-        let rows = Rows::encode(shape, &[1.0; 96]);
-        assert_eq!(format.check_row(rows.planes(0)), Ok(()));
+        let rows = Rows::random(shape, 1);
+        assert_eq!(shape.check_row(rows.planes(0)), Ok(()));
         let mut row = rows.planes[0][0].clone();
         // The last value, or the scale of the last block.
         let (place, width) = match encoding {
@@ -419,23 +471,23 @@ fn values_and_scales_that_are_none_are_found() {
             Encoding::Q8_0 => (2 * 34, 2),
             _ => (2 * 18, 2),
         };
-        let index = if encoding.group() == 1 { 95 } else { 2 };
+        let index = if encoding.block_len() == 1 { 95 } else { 2 };
         let infinite: &[u8] = match (encoding, width) {
             (_, 4) => &[0, 0, 0x80, 0xff],
             (Encoding::Bf16, _) => &[0x80, 0xff],
             _ => &[0, 0xfc],
         };
         row[place..place + width].copy_from_slice(infinite);
-        let check = |row: &[u8]| format.check_row([row, &[]]);
+        let check = |row: &[u8]| shape.check_row([row, &[]]);
         assert_eq!(check(&row), Err(NotFinite { index, nan: false }), "{encoding:?}");
         row[place] |= 1;
         assert_eq!(check(&row), Err(NotFinite { index, nan: true }), "{encoding:?}");
     }
 }
 
-/// Magnitudes so small that their scale is zero, or far from the 127th part, and what is no number.
+/// Magnitudes so small that their scale is zero or far from their 127th part, infinities and NaN.
 #[test]
-fn inputs_that_scales_cannot_be_made_of_have_the_bits_of_the_plain_product() {
+fn inputs_without_a_usable_scale_have_the_bits_of_the_definition() {
     let tiny = [1, 40, 63, 64, 100, 190, 191].map(f32::from_bits);
     let none = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
     for encoding in [Encoding::Q8_0, Encoding::Q4_0, Encoding::Int8 { group: 64 }] {
@@ -461,12 +513,12 @@ fn inputs_that_scales_cannot_be_made_of_have_the_bits_of_the_plain_product() {
 fn rows_beyond_the_last_are_refused() {
     let shape = Shape { rows: 33, columns: 3, encoding: Encoding::F32 };
     let mut builder = MatrixBuilder::new(shape, Cpu::detect()).unwrap();
-    // They would fit the last panel.
+    // They would fit into the last panel.
     let _ = builder.push_rows(&OneCore, [&[0; 34 * 12], &[]], &mut || {});
 }
 
 #[test]
-fn the_first_bad_row_is_named_whoever_found_it() {
+fn the_first_bad_row_is_reported_whichever_core_found_it() {
     let shape = Shape { rows: 200, columns: 3, encoding: Encoding::F32 };
     let mut values = vec![1.0; 600];
     (values[3 * 170 + 2], values[3 * 130 + 1], values[3 * 131]) =
@@ -489,7 +541,7 @@ fn the_first_bad_row_is_named_whoever_found_it() {
 #[test]
 fn a_panel_of_blocks_has_the_bytes_that_the_kernels_expect() {
     let shape = |encoding| Shape { rows: 1, columns: 64, encoding };
-    let bytes = |encoding: Encoding| encoding.format().panel_bytes(&shape(encoding));
+    let bytes = |encoding: Encoding| shape(encoding).packed_bytes();
     assert_eq!(bytes(Encoding::F16), Some(64 * 64));
     assert_eq!(bytes(Encoding::Bf16), Some(64 * 64));
     assert_eq!(bytes(Encoding::Q8_0), Some(2 * 1088));
@@ -501,7 +553,7 @@ fn a_panel_of_blocks_has_the_bytes_that_the_kernels_expect() {
         let mut rows = vec![0; 5 * row.len()];
         rows.extend(&row);
         let mut panel = vec![0; bytes(encoding).unwrap()];
-        encoding.format().pack_panel(&shape(encoding), [&rows, &[]], &mut panel);
+        shape(encoding).pack_panel([&rows, &[]], &mut panel);
         let packed = &panel[32 * block_bytes..];
         assert_eq!(packed[10..12], row[block_bytes..][..2]);
         assert_eq!(packed[64 + (2 * 32 + 5) * 4 + 1], row[block_bytes + 2 + 9] ^ flip);

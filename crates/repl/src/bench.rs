@@ -4,9 +4,9 @@ use crate::World;
 use crate::prompt::Prompt;
 use alloc::format;
 use bootllm_bench::{Limits, MeasureError, Progress, Report, Run, Watch, Work, memory_needed, run};
-use bootllm_chat::report;
 use bootllm_cores::{Cores, OneCore};
 use bootllm_simd::Cpu;
+use bootllm_units::{bytes, cores_phrase};
 use core::time::Duration;
 
 /// Tokens of the prompt that is fed.
@@ -24,20 +24,20 @@ const DOTS: usize = 40;
 /// a session of its own; that of the prompt stays as it is. Esc and Ctrl+C stop it.
 pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let loaded = prompt.loaded;
-    let (context, kv_format) = (loaded.model.context(), prompt.session.kv_format());
-    let needed = memory_needed(&loaded.file, context, kv_format);
+    let (context, kv_format) = (loaded.model.context(), prompt.session.sequence.kv_format());
+    let needed = memory_needed(loaded.model.plan(), context, kv_format);
     let free = world.machine.memory_free();
     if needed > free {
         return world.terminal.problem(&format!(
             "measuring needs {} of memory, this machine has {} free",
-            report::bytes(needed),
-            report::bytes(free)
+            bytes(needed),
+            bytes(free)
         ));
     }
-    let (name, file, isa) = (loaded.name.as_str(), &loaded.file, loaded.model.isa());
+    let (name, plan, isa) = (loaded.name.as_str(), &**loaded.model.plan(), loaded.model.isa());
     let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
     let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
-    let report = Report { name, file, isa, work };
+    let report = Report { name, plan, isa, work };
     world.terminal.quiet("Esc or Ctrl+C stops it.\n");
     world.terminal.write(&format!("{report}"));
     let cores: &[&dyn Cores] =
@@ -61,7 +61,7 @@ fn measure(
 ) -> Result<Run, MeasureError> {
     let model = &prompt.loaded.model;
     let count = cores.count();
-    let of_cores = report::computing(count);
+    let of_cores = cores_phrase(count);
     let (terminal, clock) = (&mut world.terminal, world.clock);
     let mut dots = 0;
     let watch: Watch<'_> = &mut |progress| {

@@ -6,7 +6,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bootllm_model_file::{ModelFile, ReadError};
+use bootllm_engine::Plan;
+use bootllm_model_file::ReadError;
 use bootllm_platform::{Skipped, Storage, StorageError, Walk};
 use bootllm_tokenizer::names_beside;
 
@@ -14,7 +15,7 @@ use bootllm_tokenizer::names_beside;
 #[derive(Clone)]
 pub(crate) struct CatalogEntry {
     pub(crate) name: String,
-    pub(crate) file: Arc<ModelFile>,
+    pub(crate) plan: Arc<Plan>,
     /// The file of its tokenizer, if there is one beside it.
     pub(crate) tokenizer: Option<String>,
 }
@@ -135,31 +136,29 @@ impl Search {
 
     fn open(&mut self, storage: &mut dyn Storage, name: String) {
         match read(storage, &name) {
-            Ok(file) => {
+            Ok(plan) => {
                 let tokenizer = names_beside(&name).into_iter().find_map(|tokenizer| {
                     self.names.iter().find(|name| name.eq_ignore_ascii_case(&tokenizer)).cloned()
                 });
-                let file = Arc::new(file);
-                self.catalog.models.push(CatalogEntry { name, file, tokenizer });
+                self.catalog.models.push(CatalogEntry { name, plan, tokenizer });
             }
-            Err(error) if is_named_like_a_model(&name) => {
-                let is_other = matches!(
-                    error,
-                    ReadError::NotAModel(_)
-                        | ReadError::Foreign { .. }
-                        | ReadError::Empty
-                        | ReadError::TooShort { .. }
-                );
-                self.catalog.refused.push(Refused { name, reason: error.to_string(), is_other });
+            Err((reason, is_other)) if is_named_like_a_model(&name) => {
+                self.catalog.refused.push(Refused { name, reason, is_other });
             }
             Err(_) => {}
         }
     }
 }
 
-fn read(storage: &mut dyn Storage, name: &str) -> Result<ModelFile, ReadError> {
-    let mut file = storage.open(name)?;
-    bootllm_model_file::read(&mut *file)
+/// What is to be computed, or why nothing can be, and whether the file is no model at all.
+fn read(storage: &mut dyn Storage, name: &str) -> Result<Arc<Plan>, (String, bool)> {
+    let mut file = storage.open(name).map_err(|error| (error.to_string(), false))?;
+    let file = bootllm_model_file::read(&mut *file).map_err(|error| {
+        use ReadError::{Empty, Foreign, NotAModel, TooShort};
+        let is_other = matches!(error, NotAModel | Foreign { .. } | Empty | TooShort { .. });
+        (error.to_string(), is_other)
+    })?;
+    Plan::new(Arc::new(file)).map(Arc::new).map_err(|error| (error.to_string(), false))
 }
 
 /// FAT keeps names in any case.

@@ -6,9 +6,10 @@ use crate::waiting::Waiting;
 use crate::{Leave, World};
 use alloc::format;
 use alloc::string::String;
-use bootllm_chat::{Command, DIGEST_POSITIONS, Digest, SETTINGS, report};
-use bootllm_engine::Memory;
+use bootllm_chat::{Command, DIGEST_POSITIONS, DigestRun, DigestStep, SETTINGS, report};
+use bootllm_engine::{RunError, Session};
 use bootllm_sampling::likeliest;
+use bootllm_units as units;
 use core::fmt::Write;
 use core::time::Duration;
 
@@ -87,16 +88,17 @@ fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
 
 fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let loaded = prompt.loaded;
-    let config = loaded.model.config();
+    let shape = loaded.model.shape();
+    let file = loaded.model.plan().file();
     let mut table = Table::default();
     table.row("model", &loaded.name);
-    table.row("format", loaded.file.format);
-    table.row("parameters", report::count(loaded.file.parameters()));
+    table.row("format", file.format_name());
+    table.row("parameters", units::count(file.parameters()));
     table.row(
         "shape",
         format_args!(
-            "dim {}, hidden {}, {} layers, {} heads, {} for keys and values",
-            config.dim, config.hidden_dim, config.layers, config.heads, config.kv_heads
+            "width {}, hidden {}, {} layers, {} heads, {} for keys and values",
+            shape.width, shape.hidden, shape.layers, shape.heads, shape.kv_heads
         ),
     );
     table.row("context", format_args!("{} tokens", loaded.model.context()));
@@ -111,23 +113,23 @@ fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
 fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
     let mut table = Table::default();
     let loaded = prompt.loaded;
-    let (size, time) = (loaded.file.size, loaded.time);
+    let (size, time) = (loaded.model.plan().file().size, loaded.time);
     table.row(
         "loading",
         format_args!(
             "{} in {}, {}/s",
-            report::bytes(size),
-            report::duration(time),
-            report::bytes(report::rate(size as f64, time) as u64)
+            units::bytes(size),
+            units::duration(time),
+            units::bytes(units::rate(size as f64, time) as u64)
         ),
     );
     if let Some((last, seed)) = &prompt.last {
         let row = |count: usize, time: Duration| {
-            let (time, rate) = (report::duration(time), report::rate(count as f64, time));
+            let (time, rate) = (units::duration(time), units::rate(count as f64, time));
             format!("{count} tokens in {time}, {rate:.1} tokens/s")
         };
         table.row("prompt", row(last.prompt_tokens, last.prompt_time));
-        table.row("first token", format_args!("after {}", report::duration(last.prompt_time)));
+        table.row("first token", format_args!("after {}", units::duration(last.prompt_time)));
         table.row("generation", row(last.decoded, last.decode_time));
         let positions = last.prompt_tokens + last.decoded;
         table.row("positions", format_args!("{positions} of {}", loaded.model.context()));
@@ -171,9 +173,19 @@ fn digest(prompt: &mut Prompt<'_>, world: &mut World<'_>, count: &str) {
     };
     let bos = prompt.loaded.tokenizer.rules().bos;
     let mut waiting = Waiting::new(world, "computing");
-    let digest = Digest::compute(&mut prompt.session, bos, positions, &mut |done, all| {
-        waiting.show(done, all)
-    });
+    let Session { engine, sequence, .. } = &mut prompt.session;
+    let mut run = DigestRun::new(bos, positions, sequence);
+    let digest = loop {
+        match run.step(engine, sequence, &mut || core::ops::ControlFlow::Continue(())) {
+            Ok(DigestStep::Fed { done, total }) => {
+                if waiting.show(done, total).is_break() {
+                    break Err(RunError::Stopped);
+                }
+            }
+            Ok(DigestStep::Done(digest)) => break Ok(digest),
+            Err(error) => break Err(error),
+        }
+    };
     waiting.clear();
     match digest {
         Ok(digest) if digest.agrees() => world.terminal.write(&format!("{digest}\n")),
@@ -192,20 +204,20 @@ fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
     for fact in world.machine.facts() {
         table.row(fact.label, fact.value);
     }
-    let used = report::computing(world.cores.count());
+    let used = units::cores_phrase(world.cores.count());
     table.row("computing", format_args!("{used}, kernels: {}", prompt.loaded.model.isa()));
-    let (file, context) = (&prompt.loaded.file, prompt.loaded.model.context());
-    let kv = prompt.session.kv_format();
-    let needed = Memory::needed_with(file, context, kv);
+    let context = prompt.loaded.model.context();
+    let kv = prompt.session.sequence.kv_format();
+    let needed = prompt.loaded.model.plan().memory(context, kv);
     table.row(
         "model",
         format_args!(
             "{}: weights {}, KV cache {} ({}), activations {}",
             prompt.loaded.name,
-            report::bytes(needed.weights),
-            report::bytes(needed.kv_cache),
+            units::bytes(needed.weights),
+            units::bytes(needed.kv_cache),
             kv.name(),
-            report::bytes(needed.buffers)
+            units::bytes(needed.activations)
         ),
     );
     world.terminal.page(&table.0);

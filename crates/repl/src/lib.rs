@@ -193,7 +193,7 @@ fn choose(
         return Choice::Model(0);
     }
     let mut automatic = automatic;
-    world.cores.rest();
+    world.cores.park();
     loop {
         let mut menu = Menu::new(catalog, loaded, world, automatic);
         let choice = loop {

@@ -5,9 +5,9 @@ use crate::{Leave, World};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use bootllm_chat::report::{bytes, computing, count};
 use bootllm_platform::{Event, Key, Size};
 use bootllm_terminal::char_width;
+use bootllm_units::{bytes, cores_phrase, count};
 use core::time::Duration;
 
 /// The time in seconds after which the first model starts by itself.
@@ -63,7 +63,7 @@ impl<'c> Menu<'c> {
         let is_loaded = |entry: &CatalogEntry| Some(entry.name.as_str()) == loaded;
         let machine = format!(
             "{}, {} of memory, {} free",
-            computing(world.cores.count()),
+            cores_phrase(world.cores.count()),
             bytes(world.machine.memory_total()),
             bytes(world.machine.memory_free())
         );
@@ -271,9 +271,9 @@ const NO_MODEL: &str = "There is no model here. Copy one onto the stick: a GGUF 
 
 /// What the menu says about a model after its name.
 fn figures(entry: &CatalogEntry) -> String {
-    let file = &entry.file;
+    let file = entry.plan.file();
     let (size, parameters) = (bytes(file.size), count(file.parameters()));
-    format!("{size:>11}  {parameters} parameters, {}", file.format.name())
+    format!("{size:>11}  {parameters} parameters, {}", file.format_name())
 }
 
 /// Columns for the names: those of the longest, if every line still has room for its figures.

@@ -8,10 +8,13 @@ use crate::{BootTimes, Leave, NextScreen, World, choose, commands};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::{Command, Line, Report, SETTINGS, Settings, generate, report, short_seed};
-use bootllm_engine::{LoadError, Memory, Session};
+use bootllm_chat::{
+    Command, Generation, Line, Report, SETTINGS, Settings, Step, report, short_seed,
+};
+use bootllm_engine::{LoadError, Session};
 use bootllm_sampling::Sampler;
 use bootllm_terminal::LineEditor;
+use bootllm_units as units;
 
 /// What asks the user to type.
 const PROMPT: &str = ">>> ";
@@ -30,7 +33,7 @@ impl<'a> Prompt<'a> {
         world: &mut World<'t>,
         loaded: &'a Loaded,
     ) -> Result<Self, LoadError> {
-        let session = Session::with_cache(&loaded.model, world.cores, loaded.kv)?;
+        let session = Session::with_kv_format(&loaded.model, world.cores, loaded.kv)?;
         world.settings.kv = loaded.kv;
         let mut editor = LineEditor::new();
         let settings = SETTINGS.iter().map(|setting| format!("/set {} ", setting.name));
@@ -43,23 +46,23 @@ impl<'a> Prompt<'a> {
     /// Keeps keys and values as the settings say. If there is no memory for that, the settings say
     /// what is. `free`: bytes that the machine has beside what is taken so far.
     pub(crate) fn keep_as_set(&mut self, settings: &mut Settings, free: u64) -> Result<(), String> {
-        let (before, wanted) = (self.session.kv_format(), settings.kv);
+        let (before, wanted) = (self.session.sequence.kv_format(), settings.kv);
         if wanted == before {
             return Ok(());
         }
-        let (file, context) = (&self.loaded.file, self.loaded.model.context());
-        let needed = |kv| Memory::needed_with(file, context, kv).kv_cache;
+        let (plan, context) = (self.loaded.model.plan(), self.loaded.model.context());
+        let needed = |kv| plan.memory(context, kv).kv_cache;
         // Those of one form are given back before those of another are taken.
         let free = free.saturating_add(needed(before));
         let kept = if needed(wanted) > free {
             Err(format!(
                 "keys and values in {} need {} of memory, this machine has {} for them",
                 wanted.name(),
-                report::bytes(needed(wanted)),
-                report::bytes(free)
+                units::bytes(needed(wanted)),
+                units::bytes(free)
             ))
         } else {
-            self.session.keep_in(wanted).map_err(|error| format!("{error}"))
+            self.session.sequence.set_kv_format(wanted).map_err(|error| format!("{error}"))
         };
         kept.map_err(|problem| {
             settings.kv = before;
@@ -78,19 +81,19 @@ impl<'a> Prompt<'a> {
         };
         let BootTimes { firmware, looking, loading } = times;
         let firmware =
-            firmware.map_or(String::new(), |time| format!("firmware {}, ", report::duration(time)));
+            firmware.map_or(String::new(), |time| format!("firmware {}, ", units::duration(time)));
         world.terminal.quiet(&format!(
             "to the first word: {firmware}looking for models {}, loading {}, first word {}\n",
-            report::duration(looking),
-            report::duration(loading),
-            report::duration(report.prompt_time)
+            units::duration(looking),
+            units::duration(loading),
+            units::duration(report.prompt_time)
         ));
     }
 
     /// Reads lines and does what they say.
     pub(crate) fn run(&mut self, world: &mut World<'_>, catalog: &mut Catalog) -> NextScreen {
         loop {
-            world.cores.rest();
+            world.cores.park();
             let input = world.terminal.line(&mut self.editor, PROMPT);
             // A text goes on where it was typed.
             let text = match &input {
@@ -138,30 +141,13 @@ impl<'a> Prompt<'a> {
     fn tell(&mut self, world: &mut World<'_>, beginning: &str) {
         let tokenizer = &self.loaded.tokenizer;
         let seed = world.settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
-        let mut sampler = match Sampler::new(&world.settings.sampling, seed, tokenizer.len()) {
+        let sampler = match Sampler::new(&world.settings.sampling, seed, tokenizer.len()) {
             Ok(sampler) => sampler,
             Err(_) => return world.terminal.problem("there is no memory to choose tokens"),
         };
         let tokens = tokenizer.encode(beginning, true, false);
-        let terminal = &mut world.terminal;
-        // The prompt is on the screen already: it is fed as one piece per token after BOS.
-        let mut echoed = tokens.len().saturating_sub(1);
-        let mut show = |text: &str| {
-            match echoed.checked_sub(1) {
-                Some(left) => echoed = left,
-                None => terminal.write(text),
-            }
-            terminal.poll_cancel()
-        };
-        let report = generate(
-            &mut self.session,
-            tokenizer,
-            &mut sampler,
-            &tokens,
-            world.settings.length,
-            world.clock,
-            &mut show,
-        );
+        self.session.rewind(0);
+        let report = self.write_text(world, sampler, &tokens);
         world.terminal.write("\n");
         match report {
             Ok(report) => {
@@ -174,5 +160,31 @@ impl<'a> Prompt<'a> {
             }
             Err(error) => world.terminal.problem(&format!("{error}")),
         }
+    }
+
+    fn write_text(
+        &mut self,
+        world: &mut World<'_>,
+        sampler: Sampler,
+        tokens: &[u32],
+    ) -> Result<Report, bootllm_chat::GenerateError> {
+        let (tokenizer, length) = (self.loaded.tokenizer.clone(), world.settings.length);
+        let Session { engine, sequence, .. } = &mut self.session;
+        let mut text = Generation::text(tokenizer, sampler, tokens, length, sequence)?;
+        loop {
+            let never = &mut || core::ops::ControlFlow::Continue(());
+            match text.step(engine, sequence, world.clock, never)? {
+                Step::Reading { .. } => {}
+                Step::Text(piece) => world.terminal.write(piece),
+                Step::Done(_, rest) => {
+                    world.terminal.write(rest);
+                    break;
+                }
+            }
+            if world.terminal.poll_cancel().is_break() {
+                break;
+            }
+        }
+        Ok(text.report())
     }
 }

@@ -3,7 +3,6 @@
 use crate::World;
 use crate::terminal::Terminal;
 use alloc::format;
-use bootllm_chat::report;
 use bootllm_platform::Clock;
 use core::ops::ControlFlow;
 use core::time::Duration;
@@ -34,7 +33,7 @@ impl<'w, 't> Waiting<'w, 't> {
         let now = self.clock.now();
         if now.saturating_sub(self.shown) >= EVERY {
             (self.shown, self.visible) = (now, true);
-            let line = report::tokens_progress(self.what, done, all);
+            let line = bootllm_units::tokens_line(self.what, done, all);
             self.terminal.write(&format!("\r{line}\x1b[K"));
         }
         self.terminal.poll_cancel()

@@ -1,7 +1,7 @@
 //! The exponential function.
 
-/// 2^(i/32) as the bits of an `f64`, less `i << 47`: adding `k << 47` for k = 32·e + i puts the
-/// exponent e in its place and takes the fraction's share out again.
+/// 2^(i/32) as the bits of an `f64`, minus `i << 47`: adding `k << 47` for k = 32·e + i adds e to the
+/// exponent and restores the fraction.
 const TABLE: [u64; 32] = [
     0x3ff0_0000_0000_0000,
     0x3fef_d9b0_d315_8574,
@@ -56,8 +56,8 @@ const UNDERFLOW: f32 = f32::from_bits(0xc2cf_f1b4);
 /// `error_stays_within_its_bound` measures it).
 ///
 /// The method and its constants are those of `expf` in ARM's optimized-routines (Szabolcs Nagy),
-/// which glibc and musl use too: x·32/ln 2 is parted into an integer, looked up in a table of
-/// 2^(i/32), and a remainder of at most one half, for which a cubic does, all in `f64`. Infinities
+/// which glibc and musl use too: x·32/ln 2 is split into an integer, looked up in a table of
+/// 2^(i/32), and a remainder of at most one half, for which a cubic suffices, all in `f64`. Infinities
 /// and NaN give what C's `expf` gives.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
@@ -69,8 +69,7 @@ pub fn exp(x: f32) -> f32 {
     let high = C3 * r + C2;
     let low = C1 * r + 1.0;
     let result = ((high * (r * r) + low) * power) as f32;
-    // No branch stands before the computation, so that a loop over many can be spread over vector
-    // registers.
+    // There is no branch before the computation, so that a loop over many is vectorized.
     let result = if x > OVERFLOW { f32::INFINITY } else { result };
     if x < UNDERFLOW { 0.0 } else { result }
 }
@@ -95,7 +94,7 @@ mod tests {
 
     #[test]
     fn error_stays_within_its_bound() {
-        // A prime step, so that all low bits come up.
+        // A prime step, so that all low bits occur.
         assert!(largest_error(4001) <= 0.502);
     }
 

@@ -1,13 +1,13 @@
-//! Which instructions the CPU has.
+//! Instruction sets, and which of them the CPU has.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU16, Ordering};
 
-/// An instruction set that kernels are written for, from the plainest to the widest of its family.
+/// An instruction set that kernels are compiled for; each architecture's in ascending order.
 ///
-/// Tested on real processors: scalar, SSE2, SSSE3, AVX2, AVX-512 and AVX-512 VNNI. The code of
-/// AVX-VNNI is tested as its twin in AVX-512's encoding, which differs in the encoding alone. NEON
-/// and its dot product are tested under emulation.
+/// Tested on real processors: scalar, SSE2, SSSE3, AVX2, AVX-512 and AVX-512 VNNI. AVX-VNNI is
+/// tested in AVX-512's encoding of the same instructions. NEON and its dot product are tested under
+/// emulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Isa {
@@ -15,24 +15,24 @@ pub enum Isa {
     Scalar,
     /// SSE2: every x86-64 processor.
     Sse2,
-    /// SSSE3: from 2006 on.
+    /// SSSE3: since 2006.
     Ssse3,
-    /// AVX2 and F16C: most from 2013 on.
+    /// AVX2 and F16C: most since 2013.
     Avx2,
-    /// AVX2 with AVX-VNNI: Intel's from 2021 on without AVX-512, AMD's from 2024 on.
+    /// AVX2 with AVX-VNNI: Intel's since 2021 without AVX-512, AMD's since 2024.
     AvxVnni,
     /// AVX-512 F, BW and VL.
     Avx512,
-    /// The same with AVX-512 VNNI.
+    /// AVX-512 F, BW, VL and VNNI.
     Avx512Vnni,
     /// NEON: every AArch64 processor.
     Neon,
-    /// NEON with its dot product (FEAT_DotProd): most from 2018 on.
+    /// NEON with its dot product (FEAT_DotProd): most since 2018.
     NeonDot,
 }
 
 impl Isa {
-    /// All of them.
+    /// All instruction sets.
     pub const ALL: [Isa; 9] = [
         Isa::Scalar,
         Isa::Sse2,
@@ -45,7 +45,7 @@ impl Isa {
         Isa::NeonDot,
     ];
 
-    /// Its name as a person knows it.
+    /// Its name as users know it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
@@ -67,8 +67,7 @@ impl fmt::Display for Isa {
     }
 }
 
-/// The instruction sets that a CPU has and whose registers its state lets a program use, and which
-/// of them are to be used.
+/// The instruction sets that a CPU has and whose registers are enabled, and which of them to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpu {
     has: u16,
@@ -78,45 +77,45 @@ pub struct Cpu {
 const SCALAR: u16 = 1 << Isa::Scalar as u16;
 
 impl Cpu {
-    /// Of the core that calls, asked once: a virtual machine takes its time to answer CPUID. On
-    /// bare metal the vector registers have to be switched on before.
+    /// Detects those of the calling core. The result is cached, because CPUID is slow in a virtual
+    /// machine. On bare metal the vector registers have to be enabled before.
     pub fn detect() -> Self {
-        static KNOWN: AtomicU16 = AtomicU16::new(0);
-        let mut has = KNOWN.load(Ordering::Relaxed);
+        static DETECTED: AtomicU16 = AtomicU16::new(0);
+        let mut has = DETECTED.load(Ordering::Relaxed);
         if has == 0 {
             let isas = Isa::ALL.into_iter().filter(|&isa| crate::detect::has(isa));
             has = isas.fold(SCALAR, |has, isa| has | 1 << isa as u16);
-            KNOWN.store(has, Ordering::Relaxed);
+            DETECTED.store(has, Ordering::Relaxed);
         }
         Cpu { has, uses: has }
     }
 
-    /// Nothing wider than `widest` is to be used.
+    /// Uses nothing wider than `widest`.
     pub fn limited_to(self, widest: Isa) -> Self {
         Cpu { uses: self.uses & ((2 << widest as u16) - 1), ..self }
     }
 
-    /// Only `isa` is to be used, and plain Rust where it cannot be.
+    /// Uses only `isa`, and [`Isa::Scalar`] where there is no code for it.
     pub fn only(self, isa: Isa) -> Self {
         Cpu { uses: SCALAR | 1 << isa as u16, ..self }
     }
 
-    /// `isa` is not to be used.
+    /// Does not use `isa`.
     pub fn without(self, isa: Isa) -> Self {
         Cpu { uses: SCALAR | self.uses & !(1 << isa as u16), ..self }
     }
 
-    /// Whether it has this one.
+    /// Whether the CPU has `isa`.
     pub fn has(self, isa: Isa) -> bool {
         self.has >> isa as u16 & 1 == 1
     }
 
-    /// Those that are to be used, the widest first, plain Rust last.
+    /// Those to use, the widest first, [`Isa::Scalar`] last.
     pub fn widest_first(self) -> impl Iterator<Item = Isa> {
         Isa::ALL.into_iter().rev().filter(move |&isa| self.uses >> isa as u16 & 1 == 1)
     }
 
-    /// The widest that is to be used.
+    /// The widest to use.
     pub fn widest(self) -> Isa {
         self.widest_first().next().unwrap_or(Isa::Scalar)
     }
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scalar_is_always_there_and_limits_hold() {
+    fn scalar_is_always_available_and_limits_hold() {
         let cpu = Cpu::detect();
         assert!(cpu.has(Isa::Scalar));
         for isa in Isa::ALL {
@@ -141,7 +140,7 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn it_is_what_std_says() {
+    fn detection_agrees_with_std() {
         extern crate std;
         use std::is_x86_feature_detected as has;
         let cpu = Cpu::detect();

@@ -6,9 +6,9 @@
 //! `powf`, `cosf`, `sinf`) is fixed here to one algorithm, so that a result has the same bits on
 //! every machine.
 //!
-//! [`Cpu`] says which instructions there are, and [`Simd`] is one trait for the registers of all of
-//! them. The functions here are plain Rust; inlined into [`Simd::run`] they are compiled for an
-//! instruction set, and have the same bits with each.
+//! [`Cpu`] says which instruction sets there are, and [`Simd`] is one trait for the registers of all
+//! of them. The functions on slices are plain Rust; inlined into [`Simd::run`] they are compiled for
+//! an instruction set, and give the same bits with each.
 
 extern crate alloc;
 
@@ -23,12 +23,12 @@ mod ticks;
 mod vector;
 
 pub use exp::exp;
-pub use half::{bf16_to_f32, f16_to_f32};
+pub use half::{bf16_from_f32, bf16_to_f32, f16_from_f32, f16_to_f32};
 pub use isa::{Cpu, Isa};
 pub use register::*;
-pub use rope::RopeTable;
+pub use rope::{RopeTable, rope_frequencies};
 pub use ticks::ticks;
 pub use vector::{
-    TOGETHER, add, rms_norm, round_half_away, round_half_even, saturate_i8, silu_times, softmax,
-    softmax_scores, whole_i8,
+    SUMS_AT_ONCE, add, i8_from_integral, rms_norm, round_half_away, round_half_even, saturate_i8,
+    silu_times, softmax, softmax_scores,
 };

@@ -12,7 +12,7 @@ const C2: f64 = f64::from_bits(0x3fa5_5553_e106_8f19);
 const C3: f64 = f64::from_bits(0xbf56_c087_e89a_359d);
 const C4: f64 = f64::from_bits(0x3ef9_9343_027b_f8c3);
 
-/// Up to here one step in `f64` takes the quarter turns out of an angle.
+/// Below this, one step in `f64` reduces an angle.
 const LARGE: f32 = 120.0;
 /// 2/π · 2^24.
 const QUARTERS: f64 = f64::from_bits(0x4164_5f30_6dc9_c883);
@@ -23,8 +23,8 @@ const QUARTERS_LARGE: u128 = 0xa2f9_836e_4e44_1529_fc27_57d1;
 /// method's published bound; the test `error_stays_within_its_bound` measures it).
 ///
 /// The method and its constants are those of `sinf` and `cosf` in ARM's optimized-routines
-/// (Wilco Dijkstra), which glibc uses too: quarter turns are taken out, and a short polynomial
-/// does for the rest, all in `f64`.
+/// (Wilco Dijkstra), which glibc uses too: quarter turns are subtracted, and a short polynomial
+/// suffices for the rest, all in `f64`.
 pub(crate) fn sin_cos(x: f32) -> (f32, f32) {
     let (quarter, r) = if x < LARGE { reduce(x) } else { reduce_large(x) };
     let r2 = r * r;
@@ -40,7 +40,7 @@ pub(crate) fn sin_cos(x: f32) -> (f32, f32) {
     }
 }
 
-/// Parts an angle below [`LARGE`] into quarter turns and a rest from −π/4 to π/4.
+/// Splits an angle below [`LARGE`] into quarter turns and a remainder from −π/4 to π/4.
 fn reduce(x: f32) -> (u32, f64) {
     let x = f64::from(x);
     // The quarters are a fixed-point number with 24 bits of fraction, rounded by adding a half.
@@ -48,7 +48,7 @@ fn reduce(x: f32) -> (u32, f64) {
     (quarter.cast_unsigned(), x - f64::from(quarter) * FRAC_PI_2)
 }
 
-/// The same for larger angles, of which an `f64` product would keep too little: integers keep all.
+/// [`reduce`] for larger angles, whose `f64` product would keep too few bits: integers keep all.
 fn reduce_large(x: f32) -> (u32, f64) {
     let mantissa = u128::from(x.to_bits() & 0x007f_ffff | 0x0080_0000);
     let exponent = (x.to_bits() >> 23) as i32 - 127 - 23;
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn where_rounding_is_not_the_nearest_it_is_glibc_s() {
+    fn results_equal_glibc_s_where_those_are_not_the_nearest() {
         // Printed by a C program with glibc 2.36; the nearest f32 is the neighbour.
         for (x, sin) in [(34.0f32, 0x3f07_71f6), (98.0, 0xbf12_c927), (195.0, 0x3e60_b8ba)] {
             assert_eq!(sin_cos(x).0.to_bits(), sin, "{x}");

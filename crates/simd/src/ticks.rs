@@ -1,17 +1,17 @@
-//! The CPU's counter.
+//! The CPU's cycle counter.
 
-/// How far the CPU's counter has come, if it has one that a program may read: on x86-64 the
-/// time-stamp counter, on AArch64 the virtual counter. It runs at one speed, which it does not say.
-/// In QEMU with `-icount shift=0` the time-stamp counter goes up by one with every instruction.
+/// The CPU's counter, if it has one that programs may read: the time-stamp counter on x86-64, the
+/// virtual counter on AArch64. It counts at a constant rate that it does not tell. In QEMU with
+/// `-icount shift=0` the time-stamp counter counts instructions.
 pub fn ticks() -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 CPU has the instruction, and firmware and operating systems let programs
-    // use it.
+    // SAFETY: every x86-64 CPU has the instruction, and firmware and operating systems allow it.
     let ticks = Some(unsafe { core::arch::x86_64::_rdtsc() });
     #[cfg(target_arch = "aarch64")]
     let ticks = {
         let ticks: u64;
-        // SAFETY: every AArch64 CPU has the counter, and firmware and Linux let programs read it.
+        // SAFETY: every AArch64 CPU has the counter, and firmware and operating systems allow programs
+        // to read it.
         unsafe {
             core::arch::asm!("mrs {}, CNTVCT_EL0", out(reg) ticks, options(nomem, nostack));
         }

@@ -2,16 +2,16 @@
 
 use crate::exp;
 
-/// `output[i] = weight[i] * (x[i] / rms(x))` for each of the vectors that lie behind each other in
-/// `x`, every one as long as `weight`. `epsilon` is added to the mean square.
+/// `output[i] = weight[i] * (x[i] / rms(x))` for each of the consecutive vectors in `x`, which are
+/// all as long as `weight`. `epsilon` is added to the mean square.
 ///
 /// llama2.c's `rmsnorm`; the method is RMSNorm (Zhang and Sennrich, 2019).
 #[inline(always)]
 pub fn rms_norm(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
     let length = weight.len();
-    let many = TOGETHER * length;
+    let many = SUMS_AT_ONCE * length;
     for (output, x) in output.chunks_mut(many).zip(x.chunks(many)) {
-        let mut sums = [0.0f32; TOGETHER];
+        let mut sums = [0.0f32; SUMS_AT_ONCE];
         sums_in_order(x, length, length, |value| value * value, &mut sums);
         let vectors = output.chunks_exact_mut(length).zip(x.chunks_exact(length));
         for ((output, x), sum_of_squares) in vectors.zip(sums) {
@@ -23,38 +23,37 @@ pub fn rms_norm(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
     }
 }
 
-/// Vectors whose sums are computed side by side. A sum in order waits for every addition; other
-/// sums can be added meanwhile.
-pub const TOGETHER: usize = 4;
+/// Vectors whose sums are computed at the same time. A sum in order waits for each addition;
+/// meanwhile the CPU can add to other sums.
+pub const SUMS_AT_ONCE: usize = 4;
 
-/// Adds to `sums` what `of` makes of the first `count` values of up to [`TOGETHER`] vectors, each
-/// in order. The vectors begin every `stride` values.
+/// Adds `term(value)` for the first `count` values of up to [`SUMS_AT_ONCE`] vectors to their `sums`,
+/// each in order. A vector begins every `stride` values.
 #[inline(always)]
 fn sums_in_order(
     x: &[f32],
     stride: usize,
     count: usize,
-    of: impl Fn(f32) -> f32,
-    sums: &mut [f32; TOGETHER],
+    term: impl Fn(f32) -> f32,
+    sums: &mut [f32; SUMS_AT_ONCE],
 ) {
-    if x.len() == TOGETHER * stride {
+    if x.len() == SUMS_AT_ONCE * stride {
         let (a, rest) = x.split_at(stride);
         let (b, rest) = rest.split_at(stride);
         let (c, d) = rest.split_at(stride);
         let mut own = *sums;
         for (((&a, &b), &c), &d) in a[..count].iter().zip(b).zip(c).zip(d) {
-            own = [own[0] + of(a), own[1] + of(b), own[2] + of(c), own[3] + of(d)];
+            own = [own[0] + term(a), own[1] + term(b), own[2] + term(c), own[3] + term(d)];
         }
         *sums = own;
     } else {
         for (x, sum) in x.chunks(stride).zip(sums) {
-            *sum = x[..count].iter().fold(*sum, |sum, &value| sum + of(value));
+            *sum = x[..count].iter().fold(*sum, |sum, &value| sum + term(value));
         }
     }
 }
 
-/// Turns numbers into probabilities: e^(x − max) over their sum. Nothing happens to an empty
-/// slice.
+/// Turns logits into probabilities: e^(x − max) divided by their sum. An empty slice stays empty.
 ///
 /// llama2.c's `softmax`: maximum, exponentials and their plain sum in order, then a division.
 pub fn softmax(x: &mut [f32]) {
@@ -64,14 +63,14 @@ pub fn softmax(x: &mut [f32]) {
     }
 }
 
-/// Turns attention scores into probabilities, for each of some vectors that begin every `stride`
-/// scores: of vector `i` the first `count + i`. They are divided by the root of the head's size, and
-/// then they go through [`softmax`], as in llama2.c's `forward`.
+/// Turns attention scores into probabilities: for each of the vectors that begin every `stride`
+/// scores, of vector `i` the first `count + i`. They are divided by the square root of the head's
+/// size and then go through [`softmax`], as in llama2.c's `forward`.
 #[inline(always)]
 pub fn softmax_scores(scores: &mut [f32], stride: usize, count: usize, head_size: usize) {
     let divisor = libm::sqrtf(head_size as f32);
-    for (number, scores) in scores.chunks_mut(TOGETHER * stride).enumerate() {
-        let first = number * TOGETHER;
+    for (number, scores) in scores.chunks_mut(SUMS_AT_ONCE * stride).enumerate() {
+        let first = number * SUMS_AT_ONCE;
         let counts = (first..).map(|vector| count + vector);
         for (scores, count) in scores.chunks_mut(stride).zip(counts.clone()) {
             let scores = &mut scores[..count];
@@ -79,7 +78,7 @@ pub fn softmax_scores(scores: &mut [f32], stride: usize, count: usize, head_size
             let max = largest(scores);
             scores.iter_mut().for_each(|score| *score = exp(*score - max));
         }
-        let mut sums = [0.0; TOGETHER];
+        let mut sums = [0.0; SUMS_AT_ONCE];
         let common = count + first;
         sums_in_order(scores, stride, common, |value| value, &mut sums);
         for ((scores, count), mut sum) in scores.chunks_mut(stride).zip(counts).zip(sums) {
@@ -90,11 +89,11 @@ pub fn softmax_scores(scores: &mut [f32], stride: usize, count: usize, head_size
     }
 }
 
-/// The largest of some numbers. None is larger than NaN, which llama2.c skips unless it comes
+/// The largest of some numbers. No number is larger than NaN, which llama2.c skips unless it comes
 /// first.
 #[inline(always)]
 fn largest(values: &[f32]) -> f32 {
-    // Sixteen candidates, each the largest of its own: comparisons give the same in any order.
+    // Sixteen maxima at a time: comparisons give the same in any order.
     let (chunks, rest) = values.as_chunks::<16>();
     let first = values.first().copied().unwrap_or(f32::NEG_INFINITY);
     let larger = |max: f32, value: f32| if value > max { value } else { max };
@@ -126,7 +125,7 @@ pub fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// `x` rounded to the nearest integer, halves to the even one, for |x| < 2^22.
+/// `x` rounded to the nearest integer, ties to even, for |x| < 2^22.
 ///
 /// (`f32::round_ties_even` needs std.) Adding 1.5·2^23 leaves no bits for a fraction, so the
 /// addition itself rounds, in the mode that every core runs in: to nearest, ties to even.
@@ -136,7 +135,7 @@ pub fn round_half_even(x: f32) -> f32 {
     (x + ROUNDING) - ROUNDING
 }
 
-/// `x` rounded to the nearest integer, halves away from zero as C's `round` does, for |x| < 2^22.
+/// `x` rounded to the nearest integer, ties away from zero as C's `round` does, for |x| < 2^22.
 ///
 /// Adding a half would round the largest `f32` below one half up; adding that number does not.
 #[inline]
@@ -145,8 +144,7 @@ pub fn round_half_away(x: f32) -> f32 {
     (x + BELOW_HALF.copysign(x)) as i32 as f32
 }
 
-/// `x as i8` for a whole number |x| < 2^22, as a number: what is too large becomes the largest, and
-/// NaN 0.
+/// `x as i8`, as an `f32`, for an integral |x| < 2^22: clamped to −128..=127, and 0 for NaN.
 #[inline]
 pub fn saturate_i8(x: f32) -> f32 {
     let x = if x.is_nan() { 0.0 } else { x };
@@ -154,14 +152,14 @@ pub fn saturate_i8(x: f32) -> f32 {
     if x < -128.0 { -128.0 } else { x }
 }
 
-/// `x as i8` for a whole number from -128 to 127.
+/// `x as i8` for an integral `x` from −128 to 127.
 ///
-/// The number is added to one whose lowest bits are free, and stands there: LLVM spreads that over
-/// vector registers, which it does not with `as i8`.
+/// Adding 1.5·2^23 puts the integer into the low bits of the sum. LLVM vectorizes that, which it does
+/// not do with `as i8`.
 #[inline]
-pub fn whole_i8(x: f32) -> i8 {
-    const FREE: f32 = 12_582_912.0;
-    (x + FREE).to_bits() as i8
+pub fn i8_from_integral(x: f32) -> i8 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT).to_bits() as i8
 }
 
 #[cfg(test)]
@@ -170,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_goes_to_the_nearest_and_halves_to_the_even() {
+    fn rounding_goes_to_the_nearest_ties_to_even() {
         for (x, rounded) in [
             (0.0, 0.0),
             (0.5, 0.0),
@@ -189,10 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_become_bytes_as_casts_make_them() {
+    fn integral_numbers_become_bytes_as_casts_make_them() {
         for x in (-1000..1000).map(|x| x as f32).chain([4e6, -4e6, 0.0, -0.0, f32::NAN]) {
             assert_eq!(saturate_i8(x), f32::from(x as i8), "{x}");
-            assert_eq!(whole_i8(saturate_i8(x)), x as i8, "{x}");
+            assert_eq!(i8_from_integral(saturate_i8(x)), x as i8, "{x}");
         }
     }
 
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn many_vectors_are_as_one_and_one_is_as_in_llama2_c() {
+    fn several_vectors_equal_single_ones_and_those_equal_llama2_c() {
         let value = |i: usize| ((i * 7919) % 1013) as f32 / 300.0 - 1.5;
         let weight: std::vec::Vec<f32> = (0..21).map(value).collect();
         for vectors in 1..10 {
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_is_found_wherever_it_lies() {
+    fn the_largest_is_found_at_every_index() {
         for length in 1..50 {
             for at in 0..length {
                 let mut values = std::vec![-3.0f32; length];

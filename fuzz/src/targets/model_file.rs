@@ -2,9 +2,9 @@
 
 use crate::memory;
 use bootllm_cores::OneCore;
-use bootllm_engine::{LoadError, Memory, Model, Session};
+use bootllm_engine::{KvFormat, LoadError, Model, Plan, Session};
 use bootllm_model_file::{
-    Config, FileFormat, ModelFile, RowError, Target, Tensor, Version, WriteError, convert,
+    Config, FileFormat, ModelFile, OutputFormat, RowError, Tensor, Version, WriteError, convert,
     largest_group, read,
 };
 use bootllm_platform::{ReadAt, StorageError};
@@ -12,6 +12,7 @@ use bootllm_quant::Encoding;
 use bootllm_sampling::{Sampler, Settings};
 use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Positions that are made for a session. What a header asks for may be far more.
 const CONTEXT: usize = 40;
@@ -21,17 +22,24 @@ const SMALL: u64 = 8 << 20;
 /// Feeds a model file. The input is the file.
 pub fn model_file(mut bytes: &[u8]) {
     let file = match read(&mut bytes) {
-        Ok(file) => file,
+        Ok(file) => Arc::new(file),
         Err(error) => {
             assert!(!error.to_string().is_empty());
             return;
         }
     };
     check_tensors(&file);
-    check_tokenizer(&file, bytes);
-    check_memory(&file, bytes);
-    check_read_errors(&file, bytes);
-    if run(&file, bytes) {
+    let plan = match Plan::new(file.clone()) {
+        Ok(plan) => Arc::new(plan),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    check_tokenizer(&plan, bytes);
+    check_memory(&plan, bytes);
+    check_read_errors(&plan, bytes);
+    if run(&plan, bytes) {
         check_conversions(&file, bytes);
     }
 }
@@ -40,24 +48,24 @@ pub fn model_file(mut bytes: &[u8]) {
 fn check_tensors(file: &ModelFile) {
     let mut ranges = Vec::new();
     for tensor in file.tensors() {
-        assert_eq!(file.tensor(tensor.part, tensor.layer), Some(tensor));
-        assert!(!tensor.to_string().is_empty());
+        assert_eq!(file.tensor(&tensor.name), Some(tensor));
         for plane in tensor.planes {
-            let length = plane.row_bytes.checked_mul(tensor.shape.rows as u64).unwrap();
+            let length = plane.row_bytes.checked_mul(tensor.rows() as u64).unwrap();
             ranges.push(plane.offset..plane.offset.checked_add(length).unwrap());
         }
     }
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| range.start);
-    assert!(ranges.last().is_some_and(|last| last.end <= file.size));
+    assert!(ranges.last().is_none_or(|last| last.end <= file.size));
     assert!(ranges.is_sorted_by(|a, b| a.end <= b.start), "tensors overlap");
-    assert!(file.parameters() <= 4 * file.size);
+    // The densest format that can be described, Q1_0, has 7 values per byte.
+    assert!(file.parameters() <= 8 * file.size);
 }
 
 /// A tokenizer inside is one, or an error.
-fn check_tokenizer(file: &ModelFile, mut bytes: &[u8]) {
-    let vocab_size = file.config.vocab_size;
-    let Some(vocabulary) = &file.vocabulary else {
+fn check_tokenizer(plan: &Plan, mut bytes: &[u8]) {
+    let vocab_size = plan.shape().vocab_size;
+    let Some(vocabulary) = &plan.file().vocabulary else {
         return;
     };
     let opened = Tokenizer::open(&mut bytes, vocab_size);
@@ -89,20 +97,24 @@ fn byte_token(tokenizer: &Tokenizer, byte: u8) -> u32 {
 }
 
 /// A context that the memory cannot hold is an error, not the end of the program.
-fn check_memory(file: &ModelFile, mut bytes: &[u8]) {
-    let context = file.config.context;
-    let (least, needed) = (Memory::needed(file, 1).total(), Memory::needed(file, context).total());
+fn check_memory(plan: &Arc<Plan>, mut bytes: &[u8]) {
+    let context = plan.shape().context;
+    let (least, needed) = (needed(plan, 1), needed(plan, context));
     assert!(least <= needed);
     // Without a limit the system would promise memory that it does not have.
     if memory::limit().is_some_and(|limit| needed / 2 > limit as u64) && least < SMALL {
-        let model =
-            Model::load(&OneCore, file, &mut bytes, context, &mut |_| ControlFlow::Continue(()));
-        let Ok(model) = model else {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let Ok(model) = Model::load(plan, &mut bytes, &OneCore, context, go_on) else {
             return;
         };
         let session = Session::new(&model, &OneCore).map(drop);
         assert!(matches!(session, Err(LoadError::OutOfMemory { .. })));
     }
+}
+
+/// Bytes that the model takes with a context of `context` positions.
+fn needed(plan: &Plan, context: usize) -> u64 {
+    plan.memory(context, KvFormat::F32).total()
 }
 
 /// A file on a bad spot of the disk.
@@ -124,22 +136,25 @@ impl ReadAt for Bad<'_> {
     }
 }
 
-fn check_read_errors(file: &ModelFile, bytes: &[u8]) {
-    if Memory::needed(file, 1).total() > SMALL {
+fn check_read_errors(plan: &Arc<Plan>, bytes: &[u8]) {
+    let file = plan.file();
+    if needed(plan, 1) > SMALL {
         return;
     }
     // Within the first tensor in the file, whichever that is.
     let first = file.tensors().iter().map(|tensor| tensor.planes[0].offset).min().unwrap_or(0);
     let end_of_plane = |tensor: &Tensor| {
-        tensor.planes.map(|plane| plane.offset + plane.row_bytes * tensor.shape.rows as u64)
+        tensor.planes.map(|plane| plane.offset + plane.row_bytes * tensor.rows() as u64)
     };
     let last = file.tensors().iter().flat_map(end_of_plane).max().unwrap_or(0);
     for end in [0, first, file.size / 2] {
-        let result = Model::load(&OneCore, file, &mut Bad { bytes, end }, 1, &mut |_| {
-            ControlFlow::Continue(())
-        });
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let result = Model::load(plan, &mut Bad { bytes, end }, &OneCore, 1, go_on);
         match result.map(drop) {
-            Err(LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })) => {}
+            Err(
+                LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })
+                | LoadError::RopeFactor { .. },
+            ) => {}
             // What lies behind the weights is not read.
             Ok(()) => assert!(last <= end),
             Err(error) => panic!("{error}"),
@@ -148,9 +163,9 @@ fn check_read_errors(file: &ModelFile, bytes: &[u8]) {
 }
 
 /// Loads the model and feeds a few tokens. Gives whether its weights are numbers.
-fn run(file: &ModelFile, mut bytes: &[u8]) -> bool {
-    let context = file.config.context.min(CONTEXT);
-    let announced = Memory::needed(file, context).total();
+fn run(plan: &Arc<Plan>, mut bytes: &[u8]) -> bool {
+    let context = plan.shape().context.min(CONTEXT);
+    let announced = needed(plan, context);
     if announced > SMALL {
         return false;
     }
@@ -160,21 +175,23 @@ fn run(file: &ModelFile, mut bytes: &[u8]) -> bool {
         ControlFlow::Continue(())
     };
     let (loaded, peak) = memory::peak(|| {
-        let model = Model::load(&OneCore, file, &mut bytes, context, &mut progress)?;
+        let model = Model::load(plan, &mut bytes, &OneCore, context, &mut progress)?;
         Session::new(&model, &OneCore).map(drop)?;
         Ok::<_, LoadError>(model)
     });
     assert!(peak as u64 <= announced, "{peak} bytes instead of {announced}");
     let model = match loaded {
         Ok(model) => model,
-        Err(LoadError::Rows(RowError::NotFinite { .. })) => return false,
+        Err(LoadError::Rows(RowError::NotFinite { .. }) | LoadError::RopeFactor { .. }) => {
+            return false;
+        }
         Err(error) => panic!("{error}"),
     };
     assert!(calls > 0, "nobody would see that something is going on");
 
     let mut session = Session::new(&model, &OneCore).unwrap();
-    let last = file.config.vocab_size as u32 - 1;
-    let mut sampler = Sampler::new(&Settings::default(), 1, file.config.vocab_size).unwrap();
+    let last = plan.shape().vocab_size as u32 - 1;
+    let mut sampler = Sampler::new(&Settings::default(), 1, plan.shape().vocab_size).unwrap();
     let mut first_time = Vec::new();
     for token in [last.min(1), last, 0].into_iter().take(context) {
         let logits = session.decode(token).unwrap();
@@ -195,31 +212,38 @@ fn run(file: &ModelFile, mut bytes: &[u8]) -> bool {
 
 fn check_conversions(file: &ModelFile, mut bytes: &[u8]) {
     // v0 has tables of the size of the context.
-    if file.config.context > 4096 {
+    if file.context().is_none_or(|context| context > 4096) {
         return;
     }
-    let group = largest_group(&file.config);
-    let Config { norm_epsilon, rope_base, .. } = file.config;
-    let as_llama2c = (norm_epsilon, rope_base) == (Config::NORM_EPSILON, Config::ROPE_BASE);
+    let config = Config::of(file);
+    let as_llama2c = config.as_ref().is_ok_and(|config| {
+        let Config { norm_epsilon, rope_base, .. } = *config;
+        (norm_epsilon, rope_base) == (Config::NORM_EPSILON, Config::ROPE_BASE)
+    });
+    let group = config.as_ref().map_or(1, largest_group);
     for version in [Version::V0, Version::V1, Version::V2 { group }] {
         let mut output = Vec::new();
-        match convert(file, &mut bytes, version, &mut output, &mut |_| {}) {
+        match convert(file, &mut bytes, version, None, &mut output, &mut |_| {}) {
             Err(WriteError::Config(_)) if !as_llama2c => continue,
             result => result.unwrap(),
         }
         let again = read(&mut output.as_slice()).unwrap();
-        assert_eq!((again.format, again.config), (version.into(), file.config));
+        assert_eq!(
+            (again.format, Config::of(&again)),
+            (FileFormat::Llama2c(version), config.clone())
+        );
     }
-    for weights in Encoding::IN_GGUF {
+    for weights in Encoding::writable() {
         let mut output = Vec::new();
-        let target = Target::Gguf { weights, tokens: None };
-        match convert(file, &mut bytes, target, &mut output, &mut |_| {}) {
+        let format = OutputFormat::Gguf(weights);
+        match convert(file, &mut bytes, format, None, &mut output, &mut |_| {}) {
             Err(WriteError::TooLarge { .. }) => continue,
             result => result.unwrap(),
         }
         let again = read(&mut output.as_slice()).unwrap();
-        assert!(matches!(again.format, FileFormat::Gguf { .. }));
-        assert_eq!(again.config, file.config);
+        assert_eq!(again.format, FileFormat::Gguf);
+        let shape = |file: &ModelFile| (file.context(), file.vocab_size(), file.parameters());
+        assert_eq!(shape(&again), shape(file));
         assert_eq!(again.vocabulary.is_some(), file.vocabulary.is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The disk boots however it is attached and however it was made.
+//! Disks of every kind boot, attached in every way.
 
 use std::fs::File;
 
@@ -6,25 +6,25 @@ use xtask::disk::Entry;
 use xtask::fat32::{self, Geometry};
 use xtask::image;
 use xtask::machine::{Attachment, Machine};
-use xtask::program;
+use xtask::program::{self, Profile};
 
-use crate::bench::bench;
+use crate::fixture::fixture;
 
 const SCRIPT: &str = "/set temperature 0\n/set length 40\nThe\n/diag\n";
 
-/// Boots a machine and compares a text with the host's.
+/// Boots a machine, compares a text with the host's, and returns what `/diag` prints.
 fn boots(machine: &Machine) -> String {
-    let bench = bench();
-    let transcript = bench.play(machine, SCRIPT);
-    let host = bench.host("run", &bench.model, &["-t", "0", "-n", "40", "-i", "The"]);
+    let fixture = fixture();
+    let transcript = fixture.play(machine, SCRIPT);
+    let host = fixture.host("run", &fixture.model, &["-t", "0", "-n", "40", "-i", "The"]);
     assert_eq!(transcript.text("The"), host.strip_suffix('\n').unwrap_or(&host));
     transcript.answer("/diag").to_owned()
 }
 
 fn boots_from(attachment: Attachment) {
-    let bench = bench();
+    let fixture = fixture();
     let name = format!("disk-{attachment:?}");
-    let mut machine = bench.machine(&name, &bench.entries(&[&bench.model]));
+    let mut machine = fixture.machine(&name, &fixture.entries(&[&fixture.model]));
     machine.attachment = attachment;
     let diag = boots(&machine);
     assert!(diag.contains("BOOTLLM"), "{diag}");
@@ -48,17 +48,17 @@ fn boots_from_usb() {
     boots_from(Attachment::Usb);
 }
 
-/// A stick as it is bought: one FAT32 volume and no partitions, filled by hand.
+/// A stick as it is sold: one FAT32 volume without a partition table, filled by hand.
 #[test]
 #[ignore = "boots a machine"]
 fn boots_from_a_stick_filled_by_hand() {
-    let bench = bench();
+    let fixture = fixture();
     let entries = [
-        Entry::new("EFI/BOOT/BOOTX64.EFI", &bench.program.file).unwrap(),
-        Entry::new("a model.bin", &bench.model.model).unwrap(),
-        Entry::new("tokenizer.bin", bench.model.tokenizer.as_ref().unwrap()).unwrap(),
+        Entry::new("EFI/BOOT/BOOTX64.EFI", &fixture.program.file).unwrap(),
+        Entry::new("a model.bin", &fixture.model.model).unwrap(),
+        Entry::new("tokenizer.bin", fixture.model.tokenizer.as_ref().unwrap()).unwrap(),
     ];
-    let file = bench.file("stick.img");
+    let file = fixture.file("stick.img");
     let mut device = File::create(&file).unwrap();
     let geometry = Geometry::filling((64 << 20) / 512);
     device.set_len(64 << 20).unwrap();
@@ -72,9 +72,12 @@ fn boots_from_a_stick_filled_by_hand() {
 #[test]
 #[ignore = "boots a machine"]
 fn boots_as_one_file_with_the_model_inside() {
-    let bench = bench();
-    let program = program::build(&bench.project, &bench.target, Some(&bench.model)).unwrap();
-    let entries = image::gather(&program, Some(&bench.model), &[]).unwrap().entries;
-    assert_eq!(entries.len(), 1);
-    boots(&bench.machine("embedded", &entries));
+    let fixture = fixture();
+    let program =
+        program::build(&fixture.project, &fixture.target, Profile::Release, Some(&fixture.model))
+            .unwrap();
+    let entries = image::gather(&program, Some(&fixture.model), &[]).unwrap().entries;
+    let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["EFI/BOOT/BOOTX64.EFI", "README.txt"]);
+    boots(&fixture.machine("embedded", &entries));
 }

@@ -1,8 +1,8 @@
-//! GGUF files, with the tokenizer inside.
+//! GGUF files, which contain their tokenizer.
 
 use xtask::models::Model;
 
-use crate::bench::bench;
+use crate::fixture::fixture;
 
 const SCRIPT: &str = "\
 #wait-for starts in
@@ -24,26 +24,26 @@ A dog
 /logits digest 98
 ";
 
-/// Three forms of one model on one disk, made as a person makes them, with no tokenizer beside them.
+/// One model in three formats on one disk, made by `bootllm convert`, without tokenizer files.
 #[test]
 #[ignore = "boots a machine"]
 fn gguf_files_say_what_they_say_on_the_host() {
-    let bench = bench();
+    let fixture = fixture();
     let models = ["f16", "q4_0", "q8_0"].map(|format| {
-        let file = bench.file(&format!("{format}.gguf"));
+        let file = fixture.file(&format!("{format}.gguf"));
         let output = file.to_str().expect("a path in UTF-8");
-        bench.host("convert", &bench.model, &[output, "--to", format]);
+        fixture.host("convert", &fixture.model, &[output, "--to", format]);
         Model::open(&file, None).unwrap()
     });
     assert!(models.iter().all(|model| model.tokenizer.is_none()));
-    let mut machine = bench.machine("gguf", &bench.entries(&models.each_ref()));
+    let mut machine = fixture.machine("gguf", &fixture.entries(&models.each_ref()));
     machine.cpus = 2;
-    let transcript = bench.play(&machine, SCRIPT);
+    let transcript = fixture.play(&machine, SCRIPT);
     let typed = [("Once upon a time", "100"), ("The", "99"), ("A dog", "98")];
     for (model, (typed, positions)) in models.iter().zip(typed) {
-        let host = bench.host("run", model, &["-t", "0", "-n", "256", "-i", typed]);
+        let host = fixture.host("run", model, &["-t", "0", "-n", "256", "-i", typed]);
         assert_eq!(transcript.text(typed), host.strip_suffix('\n').unwrap_or(&host));
-        let digest = bench.host("logits", model, &["--digest", "-n", positions]);
+        let digest = fixture.host("logits", model, &["--digest", "-n", positions]);
         assert_eq!(transcript.answer(&format!("/logits digest {positions}")), digest.trim_end());
     }
 }

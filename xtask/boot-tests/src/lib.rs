@@ -1,15 +1,19 @@
 #![forbid(unsafe_code)]
-//! Tests of the real thing: the program in a virtual PC under real firmware.
+//! Tests of the whole program in a virtual PC under real firmware.
 //!
-//! They boot machines, so `cargo test` leaves them out; `cargo xtask test` runs them, and one of
-//! them is run with `cargo test -p xtask-boot-tests -- --ignored NAME`.
+//! They boot machines, so `cargo test` ignores them. `cargo xtask test boot` runs them all, and
+//! `cargo test -p xtask-boot-tests -- --ignored NAME` runs one.
 
 #[cfg(test)]
-mod bench;
+mod bios;
+#[cfg(test)]
+mod cores;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod gguf;
 #[cfg(test)]

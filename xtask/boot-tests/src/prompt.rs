@@ -1,6 +1,6 @@
-//! What is said at the prompt is what the program on this machine says.
+//! The prompt writes what `bootllm` writes on the host.
 
-use crate::bench::{Transcript, bench};
+use crate::fixture::{Transcript, fixture};
 
 const SCRIPT: &str = "\
 /set temperature 0
@@ -23,9 +23,9 @@ Once upon a time, in a
 ";
 
 fn check_against_the_host(transcript: &Transcript) {
-    let bench = bench();
+    let fixture = fixture();
     let host = |arguments: &[&str]| {
-        let text = bench.host("run", &bench.model, arguments);
+        let text = fixture.host("run", &fixture.model, arguments);
         text.strip_suffix('\n').unwrap_or(&text).to_owned()
     };
     let greedy = host(&["-t", "0", "-n", "256", "-i", "Once upon a time"]);
@@ -36,12 +36,12 @@ fn check_against_the_host(transcript: &Transcript) {
     let sampled = host(&["-t", "0.8", "-p", "1", "-s", "1234", "-n", "256", "-i", " The"]);
     assert_eq!(transcript.text(" The"), sampled);
 
-    // With as many digits as tell every f32 from every other, equal text is equal bits.
-    let logits = bench.host("logits", &bench.model, &["-n", "3"]);
+    // The numbers have enough digits to tell all f32 apart, so equal text is equal bits.
+    let logits = fixture.host("logits", &fixture.model, &["-n", "3"]);
     assert_eq!(transcript.answer("/logits"), logits.trim_end());
-    // The bits of all logits of many positions, one by one and in batches.
+    // The bits of all logits of many positions, token by token and in batches.
     let digest = |words: &[&str], typed: &str| {
-        let host = bench.host("logits", &bench.model, &[&["--digest"], words].concat());
+        let host = fixture.host("logits", &fixture.model, &[&["--digest"], words].concat());
         assert_eq!(transcript.answer(typed), host.trim_end());
     };
     digest(&[], "/logits digest");
@@ -49,7 +49,7 @@ fn check_against_the_host(transcript: &Transcript) {
     digest(&["-n", "99", "--kv", "q8"], "/logits digest 99");
 }
 
-/// What `/diag` says of something.
+/// The value after a label in what `/diag` prints.
 fn fact<'a>(transcript: &'a Transcript, label: &str) -> &'a str {
     let line = |line: &'a str| line.trim_start().strip_prefix(label)?.strip_prefix(' ');
     let diag = transcript.answer("/diag");
@@ -59,10 +59,10 @@ fn fact<'a>(transcript: &'a Transcript, label: &str) -> &'a str {
 #[test]
 #[ignore = "boots a machine"]
 fn says_what_the_host_says_with_1_cpu_and_512_mb() {
-    let bench = bench();
-    let machine = bench.machine("prompt-1", &bench.entries(&[&bench.model]));
-    assert_eq!((machine.cpus, machine.memory.as_str()), (1, "512M"));
-    let transcript = bench.play(&machine, SCRIPT);
+    let fixture = fixture();
+    let machine = fixture.machine("prompt-1", &fixture.entries(&[&fixture.model]));
+    assert_eq!((machine.cpus, machine.memory), (1, 512 << 20));
+    let transcript = fixture.play(&machine, SCRIPT);
     check_against_the_host(&transcript);
     assert_eq!(fact(&transcript, "cores"), "1");
     assert!(fact(&transcript, "computing").starts_with("1 core, "), "{}", transcript.0);
@@ -71,41 +71,41 @@ fn says_what_the_host_says_with_1_cpu_and_512_mb() {
 #[test]
 #[ignore = "boots a machine"]
 fn says_what_the_host_says_with_2_cpus_and_2_gb() {
-    let bench = bench();
-    let mut machine = bench.machine("prompt-2", &bench.entries(&[&bench.model]));
-    (machine.cpus, machine.memory) = (2, "2G".to_owned());
-    let transcript = bench.play(&machine, SCRIPT);
+    let fixture = fixture();
+    let mut machine = fixture.machine("prompt-2", &fixture.entries(&[&fixture.model]));
+    (machine.cpus, machine.memory) = (2, 2 << 30);
+    let transcript = fixture.play(&machine, SCRIPT);
     check_against_the_host(&transcript);
     assert_eq!(fact(&transcript, "cores"), "2; the others rest in the firmware");
     assert!(fact(&transcript, "computing").starts_with("2 cores, "), "{}", transcript.0);
 }
 
-/// As far as the program can tell it runs on a PC, whose cores run two threads each.
+/// The processors report no hypervisor, and two threads per core.
 #[test]
 #[ignore = "boots a machine"]
 fn one_thread_of_each_core_computes_and_watches_for_work() {
-    let bench = bench();
-    let mut machine = bench.machine("prompt-threads", &bench.entries(&[&bench.model]));
-    (machine.cpus, machine.threads, machine.says_virtual) = (4, 2, false);
-    let transcript = bench.play(&machine, SCRIPT);
+    let fixture = fixture();
+    let mut machine = fixture.machine("prompt-threads", &fixture.entries(&[&fixture.model]));
+    (machine.cpus, machine.threads, machine.reports_hypervisor) = (4, 2, false);
+    let transcript = fixture.play(&machine, SCRIPT);
     check_against_the_host(&transcript);
     assert_eq!(fact(&transcript, "cores"), "2 (4 threads); the others rest by MWAIT");
     assert!(fact(&transcript, "computing").starts_with("2 cores, "), "{}", transcript.0);
 }
 
-/// The firmware goes on with all of its processors: it can start the program again, and that can
-/// start the processors again.
+/// The firmware continues with all of its processors: it can start the program again, which can
+/// start them again.
 #[test]
 #[ignore = "boots a machine"]
 fn the_firmware_gets_its_processors_back() {
-    let bench = bench();
-    for says_virtual in [true, false] {
-        let mut machine = bench.machine("prompt-back", &bench.entries(&[&bench.small]));
-        (machine.cpus, machine.says_virtual) = (3, says_virtual);
+    let fixture = fixture();
+    for reports_hypervisor in [true, false] {
+        let mut machine = fixture.machine("prompt-back", &fixture.entries(&[&fixture.small]));
+        (machine.cpus, machine.reports_hypervisor) = (3, reports_hypervisor);
         // The firmware's menu: languages, devices, booting twice, and then "Continue".
         let script = "/exit firmware\n#wait-for Continue\n#wait-for Select Entry\n\
             #key down\n#key down\n#key down\n#key down\n#key enter\nA dog\n/diag\n";
-        let transcript = bench.play(&machine, script);
+        let transcript = fixture.play(&machine, script);
         assert!(fact(&transcript, "computing").starts_with("3 cores, "), "{}", transcript.0);
     }
 }
@@ -113,9 +113,9 @@ fn the_firmware_gets_its_processors_back() {
 #[test]
 #[ignore = "boots a machine"]
 fn the_first_story_needs_nobody() {
-    let bench = bench();
-    let machine = bench.machine("prompt-story", &bench.entries(&[&bench.small]));
-    let transcript = bench.play(&machine, "/stats").0;
+    let fixture = fixture();
+    let machine = fixture.machine("prompt-story", &fixture.entries(&[&fixture.small]));
+    let transcript = fixture.play(&machine, "/stats").0;
     let figures = transcript.find("\nprompt 1 tokens").expect("a story and its figures");
     let prompt = transcript.find("\n>>> ").expect("a prompt");
     assert!(figures < prompt, "{transcript}");
@@ -125,10 +125,10 @@ fn the_first_story_needs_nobody() {
 #[test]
 #[ignore = "boots a machine"]
 fn a_reply_stops_when_asked() {
-    let bench = bench();
-    let machine = bench.machine("prompt-stop", &bench.entries(&[&bench.model]));
+    let fixture = fixture();
+    let machine = fixture.machine("prompt-stop", &fixture.entries(&[&fixture.model]));
     let script = "/set temperature 0\n/set length 0\nA dog\n#wait-for A dog\n#key ctrl-c\n/show\n";
-    let transcript = bench.play(&machine, script);
+    let transcript = fixture.play(&machine, script);
     assert!(transcript.answer("A dog").ends_with("stopped"), "{}", transcript.0);
     assert!(transcript.answer("/show").contains("context"), "{}", transcript.0);
 }
@@ -136,18 +136,19 @@ fn a_reply_stops_when_asked() {
 #[test]
 #[ignore = "boots a machine"]
 fn the_speed_is_measured_and_the_conversation_goes_on() {
-    let bench = bench();
-    let mut machine = bench.machine("prompt-bench", &bench.entries(&[&bench.small]));
-    (machine.cpus, machine.memory) = (2, "1G".to_owned());
+    let fixture = fixture();
+    let mut machine = fixture.machine("prompt-bench", &fixture.entries(&[&fixture.small]));
+    (machine.cpus, machine.memory) = (2, 1 << 30);
     let script = "/set temperature 0\nA dog\n/bench\n#wait-for memory\n#key ctrl-c\n\
         /bench\nOnce upon a time\n";
-    let transcript = bench.play(&machine, script);
+    let transcript = fixture.play(&machine, script);
     let answers: Vec<_> = transcript.0.split("\n>>> /bench\n").skip(1).collect();
     let [stopped, measured] = answers[..] else { panic!("{}", transcript.0) };
     assert!(stopped.contains("measuring was stopped"), "{stopped}");
     for expected in ["\n1 core\n", "\n2 cores\n", " ticks of the CPU's counter for a token\n"] {
         assert!(measured.contains(expected), "{expected:?} is not in {measured}");
     }
-    let host = bench.host("run", &bench.small, &["-t", "0", "-n", "256", "-i", "Once upon a time"]);
+    let host =
+        fixture.host("run", &fixture.small, &["-t", "0", "-n", "256", "-i", "Once upon a time"]);
     assert_eq!(transcript.text("Once upon a time"), host.strip_suffix('\n').unwrap());
 }

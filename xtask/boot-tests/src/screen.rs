@@ -1,4 +1,4 @@
-//! A machine without a serial port: a keyboard on USB, a screen, and nothing else.
+//! A machine with a USB keyboard and a screen, and without a serial port.
 
 use std::fs;
 use std::thread;
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use xtask::guest::Guest;
 use xtask::machine::{Screen, Serial};
 
-use crate::bench::bench;
+use crate::fixture::fixture;
 use crate::screenshot::{Screenshot, rows_of};
 
 /// How long the screen may take to show something.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two keys: a USB keyboard is asked for keys only so often, and remembers few.
+/// Time between two keys: firmware polls a USB keyboard slowly, and the keyboard buffers few keys.
 const BETWEEN_KEYS: Duration = Duration::from_millis(150);
 
 fn look(guest: &mut Guest) -> Screenshot {
-    let file = bench().file("screen.ppm");
+    let file = fixture().file("screen.ppm");
     guest.monitor.as_mut().unwrap().screenshot(&file).unwrap();
-    // QEMU answers when it has begun to write.
+    // QEMU answers when it starts to write.
     let mut size = None;
     loop {
         let now = fs::metadata(&file).map(|data| data.len()).ok();
@@ -60,23 +60,24 @@ fn type_line(guest: &mut Guest, line: &str) {
 #[test]
 #[ignore = "boots a machine"]
 fn a_keyboard_and_a_screen_are_enough() {
-    let bench = bench();
-    let mut machine = bench.machine("screen", &bench.entries(&[&bench.model]));
+    let fixture = fixture();
+    let mut machine = fixture.machine("screen", &fixture.entries(&[&fixture.model]));
     machine.serial = Serial::None;
     machine.screen = Screen::Hidden;
     machine.keyboard = true;
-    let (mut guest, _) = bench.start(&machine);
+    let (mut guest, _) = fixture.start(&machine);
 
     wait_until_shown(&mut guest, "the prompt", |_| vec![">>> ".to_owned()]);
     type_line(&mut guest, "/set temperature 0");
     wait_until_shown(&mut guest, "that it was set", |_| vec![">>> /set temperature 0".to_owned()]);
     type_line(&mut guest, "/set length 60");
     type_line(&mut guest, "Once upon a time");
-    let text = bench.host("run", &bench.model, &["-t", "0", "-n", "60", "-i", "Once upon a time"]);
+    let text =
+        fixture.host("run", &fixture.model, &["-t", "0", "-n", "60", "-i", "Once upon a time"]);
     let text = text.trim_end();
     wait_until_shown(&mut guest, text, |screenshot| rows_of(text, screenshot.size()));
-    // For people to look at.
-    let picture = bench.file("screen.png");
+    // For a developer to look at.
+    let picture = fixture.file("screen.png");
     guest.monitor.as_mut().unwrap().screenshot(&picture).unwrap();
 
     type_line(&mut guest, "/exit");

@@ -1,4 +1,4 @@
-//! Reading a screenshot: text is looked for with the program's own letters.
+//! Reading a screenshot: text is found by painting it with the program's own font.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use bootllm_platform::Size;
 use bootllm_terminal::{Painter, Screen, WordWrap};
 
-/// What a screen shows.
+/// The pixels of a screen.
 pub struct Screenshot {
     width: usize,
     height: usize,
@@ -39,8 +39,8 @@ impl Screenshot {
         self.painter().size()
     }
 
-    /// Whether these rows of plain text stand somewhere below each other, each from the left edge
-    /// on.
+    /// Whether these rows of plain text are anywhere on the screen, one below the other, from the
+    /// left edge on.
     pub fn shows(&self, rows: &[String]) -> bool {
         let mut painter = self.painter();
         let last = painter.size().rows.saturating_sub(rows.len());
@@ -72,7 +72,7 @@ impl Screenshot {
     }
 }
 
-/// Where the first character of a screen stands, in pixels.
+/// The place of a screen's first character, in pixels.
 struct Cell {
     left: usize,
     top: usize,
@@ -81,7 +81,7 @@ struct Cell {
 }
 
 impl Cell {
-    /// That of the cursor, which is all there is on an empty screen.
+    /// The place of the cursor, which is all that an empty screen shows.
     fn of_screen(width: usize, height: usize) -> Self {
         let mut painter = Painter::new(width, height).expect("a screen with pixels");
         let mut screen = Screen::new(painter.size());
@@ -95,9 +95,9 @@ impl Cell {
     }
 }
 
-/// Text in the rows of a screen with this many columns, as the program breaks it.
+/// Text in rows, wrapped as the program wraps it on a screen with so many columns.
 pub fn rows_of(text: &str, size: Size) -> Vec<String> {
-    // More rows than the text can need, so that nothing scrolls away.
+    // More rows than the text can need, so nothing scrolls away.
     let size = Size { columns: size.columns, rows: text.len() + 2 };
     let mut screen = Screen::new(size);
     let (mut wrap, mut wrapped) = (WordWrap::new(size.columns), String::new());

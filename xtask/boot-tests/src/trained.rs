@@ -1,9 +1,9 @@
-//! A model that was trained here a moment ago.
+//! A model that the step `train` has trained.
 
 use xtask::models::Model;
 use xtask::train;
 
-use crate::bench::bench;
+use crate::fixture::fixture;
 
 const SCRIPT: &str = "\
 #wait-for starts in
@@ -17,21 +17,21 @@ Once upon a time
 The
 ";
 
-/// Both exported forms of it, in int8 and in f32, from one disk.
+/// Both formats that were exported, int8 and f32, from one disk.
 #[test]
 #[ignore = "boots a machine"]
 fn boots_what_was_just_trained() {
-    let bench = bench();
-    let exported = match train::exported(&bench.project) {
+    let fixture = fixture();
+    let exported = match train::exported(&fixture.project) {
         Some(exported) => exported,
-        None => train::train(&bench.project).unwrap(),
+        None => train::train(&fixture.project).unwrap(),
     };
     let [float, int8] =
         [&exported.float, &exported.int8].map(|file| Model::open(file, None).unwrap());
-    let machine = bench.machine("trained", &bench.entries(&[&float, &int8]));
-    let transcript = bench.play(&machine, SCRIPT);
+    let machine = fixture.machine("trained", &fixture.entries(&[&float, &int8]));
+    let transcript = fixture.play(&machine, SCRIPT);
     for (model, typed) in [(&int8, "Once upon a time"), (&float, "The")] {
-        let host = bench.host("run", model, &["-t", "0", "-n", "256", "-i", typed]);
+        let host = fixture.host("run", model, &["-t", "0", "-n", "256", "-i", typed]);
         assert!(host.len() > 2 * typed.len(), "{host:?}");
         assert_eq!(transcript.text(typed), host.strip_suffix('\n').unwrap_or(&host));
     }

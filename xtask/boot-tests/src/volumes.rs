@@ -10,7 +10,7 @@ use xtask::fat32::{self, Geometry};
 use xtask::guest::Guest;
 use xtask::machine::{Attachment, Machine};
 
-use crate::bench::bench;
+use crate::fixture::fixture;
 
 /// How long firmware may take to notice that something was plugged in or unplugged.
 const NOTICE: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ fn look_again(guest: &mut Guest, expected: &str) {
 
 /// A FAT32 volume without partitions.
 fn volume(name: &str, entries: &[Entry]) -> PathBuf {
-    let file = bench().file(name);
+    let file = fixture().file(name);
     let mut device = File::create(&file).unwrap();
     device.set_len(64 << 20).unwrap();
     let geometry = Geometry::filling((64 << 20) / 512);
@@ -61,15 +61,15 @@ fn volume(name: &str, entries: &[Entry]) -> PathBuf {
 #[test]
 #[ignore = "boots a machine"]
 fn a_stick_is_found_again_in_its_port_and_in_another() {
-    let bench = bench();
-    let mut machine = bench.machine("unplugged", &bench.entries(&[&bench.small]));
+    let fixture = fixture();
+    let mut machine = fixture.machine("unplugged", &fixture.entries(&[&fixture.small]));
     machine.attachment = Attachment::Usb;
     for copy in ["again", "elsewhere"] {
-        let file = bench.file(&format!("{copy}.img"));
+        let file = fixture.file(&format!("{copy}.img"));
         fs::copy(&machine.disk, &file).unwrap();
         add_image(&mut machine, copy, &file);
     }
-    let (mut guest, _) = bench.start(&machine);
+    let (mut guest, _) = fixture.start(&machine);
     guest.wait_for_prompt().unwrap();
     guest.type_line("/models").unwrap();
     guest.wait_for("power off", 0).unwrap();
@@ -91,15 +91,15 @@ fn a_stick_is_found_again_in_its_port_and_in_another() {
 #[test]
 #[ignore = "boots a machine"]
 fn models_on_other_volumes_are_found() {
-    let bench = bench();
-    let mut machine = bench.machine("other-volumes", &bench.entries(&[]));
+    let fixture = fixture();
+    let mut machine = fixture.machine("other-volumes", &fixture.entries(&[]));
     let entries = [
-        Entry::new("deep/er/other.bin", &bench.small.model).unwrap(),
-        Entry::new("deep/er/tokenizer.bin", bench.small.tokenizer.as_ref().unwrap()).unwrap(),
+        Entry::new("deep/er/other.bin", &fixture.small.model).unwrap(),
+        Entry::new("deep/er/tokenizer.bin", fixture.small.tokenizer.as_ref().unwrap()).unwrap(),
     ];
     add_image(&mut machine, "second", &volume("second.img", &entries));
     // What firmware cannot read does no harm.
-    let ntfs = bench.file("ntfs.img");
+    let ntfs = fixture.file("ntfs.img");
     let mut sector = vec![0; 1 << 20];
     sector[3..11].copy_from_slice(b"NTFS    ");
     fs::write(&ntfs, sector).unwrap();
@@ -108,7 +108,7 @@ fn models_on_other_volumes_are_found() {
         let device = format!("virtio-blk-pci,drive={disk}");
         machine.arguments.extend(["-device".into(), device.into()]);
     }
-    let transcript = bench.play(&machine, "/show\n");
+    let transcript = fixture.play(&machine, "/show\n");
     let shown = transcript.answer("/show");
     assert!(shown.contains("BOOTLLM:/deep/er/other.bin"), "{}", transcript.0);
 }

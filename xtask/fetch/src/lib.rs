@@ -1,46 +1,95 @@
 #![forbid(unsafe_code)]
-//! Downloads a file so that it can be gone on with, and compares it with the server's hash.
+//! Downloads a file resumably, and compares it with the server's hash.
 //!
-//! What has come lies in `FILE.part`, with a note in `FILE.part.from` of what it is a part of.
-//! Only a whole file whose hash is right gets its name; the hash is kept in `FILE.sha256`.
+//! The bytes so far are in `FILE.part`, and `FILE.part.from` identifies the file that they are a part
+//! of. The file gets its name when it is complete and its hash is right; the hash is kept in
+//! `FILE.sha256`.
 //!
-//! The Hugging Face hub answers a request for a large file by sending the client elsewhere, and
-//! names the file's SHA-256 and size in that first answer (`X-Linked-ETag`, `X-Linked-Size`). No
-//! hash is known here beforehand. A server without those headers gives nothing to compare with
-//! but the length.
+//! The Hugging Face hub redirects a request for a large file, and names the file's SHA-256 and size
+//! in the redirect (`X-Linked-ETag`, `X-Linked-Size`). No hash is known here in advance. Without
+//! those headers, only the length can be compared.
 
+use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// Servers that a request may be sent on to.
+/// Redirects that a request may follow.
 const REDIRECTS: usize = 8;
-/// How often a cut connection is taken up again, as long as something new has come.
+/// How often a download resumes after the connection broke, as long as each attempt got something.
 const ATTEMPTS: usize = 5;
-/// How long a connection may give nothing.
+/// How long finding a server may take, and connecting to it.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection may deliver nothing.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What a server answers, if it does.
+/// Why a file was not downloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The server of this URL cannot be reached, for this reason.
+    Unreachable(String, String),
+    /// The server of this URL answered with this status.
+    Status(String, u16),
+    /// The connection broke after some of the bytes; how many there are is not always known.
+    Cut(u64, Option<u64>),
+    /// The SHA-256 of what came from this URL (the second) is not what the server said (the third).
+    Damaged(String, String, String),
+    /// The server of this URL redirects without saying where to.
+    NoLocation(String),
+    /// Too many redirects.
+    Redirects,
+    /// The server sent another part of the file than was asked for.
+    OtherPart,
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unreachable(url, reason) => {
+                write!(f, "{} cannot be reached ({reason}); is there a network?", host(url))
+            }
+            Fault::Status(url, status) => write!(f, "{} answers with status {status}", host(url)),
+            Fault::Cut(done, Some(total)) => {
+                write!(f, "the connection broke after {done} of {total} bytes; try again to resume")
+            }
+            Fault::Cut(done, None) => {
+                write!(f, "the connection broke after {done} bytes; try again to resume")
+            }
+            Fault::Damaged(url, found, expected) => write!(
+                f,
+                "the download from {url} is damaged: its SHA-256 is {found}, the server says \
+                 {expected}; it was deleted, try again"
+            ),
+            Fault::NoLocation(url) => write!(f, "{} redirects to nowhere", host(url)),
+            Fault::Redirects => write!(f, "there are more than {REDIRECTS} redirects"),
+            Fault::OtherPart => write!(f, "the server sends another part than was asked for"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A server's answer, if there is one.
 type Answer = Result<Response<Body>, ureq::Error>;
 
 /// What a file was compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// The server's SHA-256, which is the file's.
+    /// The server's SHA-256, which the file has.
     Hash(String),
-    /// Nothing: the server gives no hash.
+    /// Nothing, because the server gives no hash.
     Nothing,
 }
 
-/// What a server says of a file.
+/// What a server says about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Description {
     /// Its SHA-256.
@@ -51,16 +100,16 @@ struct Description {
 }
 
 impl Description {
-    /// What a part of the file is marked with. Empty if the file cannot be recognised.
+    /// The text of `FILE.part.from`; empty if the server says nothing that identifies the file.
     fn mark(&self) -> String {
         let tag = self.hash.as_ref().or(self.tag.as_ref());
         tag.map(|tag| format!("{tag} {}\n", self.size.unwrap_or(0))).unwrap_or_default()
     }
 }
 
-/// Downloads `url` to `file`, going on where an earlier attempt ended.
+/// Downloads `url` to `file`, resuming an earlier attempt.
 ///
-/// `progress` is told of the bytes that have come, and of how many there are if the server says.
+/// `progress` gets the bytes so far, and the total if the server says it.
 pub fn fetch(
     url: &str,
     file: &Path,
@@ -69,8 +118,8 @@ pub fn fetch(
     fetch_first(u64::MAX, url, file, progress)
 }
 
-/// Downloads the first so many bytes of `url`, or all if there are not more, as [`fetch`] does.
-/// There is nothing to compare a part with.
+/// Downloads the first bytes of `url`, `first` at most, as [`fetch`] does. A part cannot be compared
+/// with the hash.
 pub fn fetch_first(
     first: u64,
     url: &str,
@@ -87,21 +136,18 @@ pub fn fetch_first(
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    let by_hand = |error: anyhow::Error| {
-        let place = file.display();
-        anyhow!("cannot fetch {url}: {error:#}\nIt can also be put at {place} by hand.")
-    };
-    let described = download.describe().map_err(by_hand)?;
+    let failed = || format!("cannot download {url}");
+    let described = download.describe().with_context(failed)?;
     let mut attempt = 1;
     loop {
         let before = download.so_far(&described);
         match download.go_on(&described, progress) {
             Ok(()) => break,
             Err(error) if attempt < ATTEMPTS && download.so_far(&described) > before => {
-                eprintln!("  {error:#}; going on");
+                eprintln!("  {error:#}; resuming");
                 attempt += 1;
             }
-            Err(error) => return Err(by_hand(error)),
+            Err(error) => return Err(error).with_context(failed),
         }
     }
     let checked = download.check(&described, file)?;
@@ -127,7 +173,7 @@ pub fn sha256(file: &Path) -> Result<String> {
 
 struct Download<'a> {
     url: &'a str,
-    /// Bytes wanted from its beginning.
+    /// How many of its first bytes are wanted.
     first: u64,
     agent: Agent,
     part: PathBuf,
@@ -135,7 +181,7 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Asks what the file is, without asking for the file.
+    /// Asks the server about the file, without downloading it.
     fn describe(&self) -> Result<Description> {
         let mut described = Description::default();
         self.follow(&mut |agent, url| agent.head(url).call(), &mut |answer| {
@@ -146,13 +192,13 @@ impl Download<'_> {
                 described.tag = text(answer, "etag").map(str::to_owned);
                 described.size = described.size.or(number(answer, "content-length"));
             }
-            // What follows may be another server that says nothing of the whole file.
+            // The next server may say nothing about the whole file.
             described.hash.is_some() && described.size.is_some()
         })?;
         Ok(described)
     }
 
-    /// Bytes of this very file that have come already.
+    /// Bytes of this very file that an earlier attempt got.
     fn so_far(&self, described: &Description) -> u64 {
         let mark = described.mark();
         let same =
@@ -161,7 +207,7 @@ impl Download<'_> {
         if same { size } else { 0 }
     }
 
-    /// Gets what is missing.
+    /// Downloads the rest.
     fn go_on(
         &self,
         described: &Description,
@@ -192,9 +238,9 @@ impl Download<'_> {
         if answer.status() == StatusCode::PARTIAL_CONTENT {
             let begins = text(&answer, "content-range")
                 .and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
-            ensure!(begins == Some(offset), "the server sends another part than was asked for");
+            ensure!(begins == Some(offset), Fault::OtherPart);
         } else {
-            // The whole file: this server does not know ranges.
+            // The whole file: this server does not support ranges.
             offset = 0;
         }
         fs::write(&self.note, described.mark())?;
@@ -204,7 +250,7 @@ impl Download<'_> {
         let total = total.map(|total| total.min(self.first));
         let mut done = offset;
         let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
-        // A server that knows no ranges sends more.
+        // A server without ranges sends more.
         let mut body = body.take(self.first.saturating_sub(offset));
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -213,19 +259,19 @@ impl Download<'_> {
                 Ok(0) => break,
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(cut(done, total)).context(error),
+                Err(error) => return Err(Fault::Cut(done, total)).context(error),
             };
             file.write_all(&buffer[..length])
                 .with_context(|| format!("cannot write {}", self.part.display()))?;
             done += length as u64;
         }
         match total {
-            Some(total) if done != total => Err(cut(done, Some(total))),
+            Some(total) if done != total => Err(Fault::Cut(done, Some(total)).into()),
             _ => Ok(()),
         }
     }
 
-    /// Compares what has come with what the server says it is.
+    /// Compares the complete download with the server's hash.
     fn check(&self, described: &Description, file: &Path) -> Result<Checked> {
         let whole = described.size.is_some_and(|size| size <= self.first);
         let Some(expected) = described.hash.as_ref().filter(|_| whole || self.first == u64::MAX)
@@ -236,18 +282,13 @@ impl Download<'_> {
         if found != *expected {
             fs::remove_file(&self.part)?;
             fs::remove_file(&self.note)?;
-            bail!(
-                "what came from {} is damaged: its SHA-256 is {found}, the server says {expected}; \
-                 it was thrown away, try again",
-                self.url
-            );
+            bail!(Fault::Damaged(self.url.to_owned(), found, expected.clone()));
         }
         fs::write(beside(file, ".sha256"), format!("{found}\n"))?;
         Ok(Checked::Hash(found))
     }
 
-    /// Sends a request, and sends it on where the server says so, until `enough` says that an
-    /// answer will do or it is the last one.
+    /// Sends a request and follows redirects, until `enough` accepts an answer or it is the last.
     fn follow(
         &self,
         send: &mut dyn FnMut(&Agent, &str) -> Answer,
@@ -255,23 +296,24 @@ impl Download<'_> {
     ) -> Result<Response<Body>> {
         let mut url = self.url.to_owned();
         for _ in 0..REDIRECTS {
-            let answer = send(&self.agent, &url).map_err(|error| unreachable(&url, &error))?;
+            let answer = send(&self.agent, &url)
+                .map_err(|error| Fault::Unreachable(url.clone(), error.to_string()))?;
             if enough(&answer) || answer.status().is_success() {
                 return Ok(answer);
             }
             if !answer.status().is_redirection() {
-                bail!("{} answers {}", host(&url), answer.status());
+                bail!(Fault::Status(url, answer.status().as_u16()));
             }
-            let location = text(&answer, "location")
-                .with_context(|| format!("{} sends us on to nowhere", host(&url)))?;
+            let location =
+                text(&answer, "location").ok_or_else(|| Fault::NoLocation(url.clone()))?;
             url = resolved(&url, location);
         }
-        bail!("sent on more than {REDIRECTS} times")
+        bail!(Fault::Redirects)
     }
 }
 
 fn agent() -> Agent {
-    // The system's certificates, so that a company's own are trusted where the system trusts them.
+    // The system's certificates, so that those of a company are trusted where the system does.
     let certificates: Vec<_> = rustls_native_certs::load_native_certs()
         .certs
         .iter()
@@ -286,20 +328,12 @@ fn agent() -> Agent {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .timeout_connect(Some(SILENCE))
+        .timeout_resolve(Some(CONNECT))
+        .timeout_connect(Some(CONNECT))
         .timeout_per_read(Some(SILENCE))
         .user_agent("bootllm-xtask")
         .build()
         .new_agent()
-}
-
-fn cut(done: u64, total: Option<u64>) -> anyhow::Error {
-    let total = total.map_or("an unknown number of".to_owned(), |total| total.to_string());
-    anyhow!("the connection was cut after {done} of {total} bytes; the next attempt goes on there")
-}
-
-fn unreachable(url: &str, error: &ureq::Error) -> anyhow::Error {
-    anyhow!("{} cannot be reached ({error}); is there a network?", host(url))
 }
 
 fn text<'a>(answer: &'a Response<Body>, name: &str) -> Option<&'a str> {
@@ -310,19 +344,20 @@ fn number(answer: &Response<Body>, name: &str) -> Option<u64> {
     text(answer, name)?.parse().ok()
 }
 
-/// A tag that is a SHA-256; a small file of the hub has another kind.
+/// The SHA-256 in a tag; small files of the hub have tags of another kind.
 fn hash_of(tag: Option<&str>) -> Option<String> {
     let tag = tag?.trim_start_matches("W/").trim_matches('"');
     let is_hash = tag.len() == 64 && tag.bytes().all(|c| c.is_ascii_hexdigit());
     is_hash.then(|| tag.to_ascii_lowercase())
 }
 
-fn host(url: &str) -> &str {
+/// The server in a URL.
+pub fn host(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     after.split('/').next().unwrap_or(after)
 }
 
-/// A location as an address of its own: it may name only a path.
+/// A redirect's location as a URL: it may be only a path.
 fn resolved(url: &str, location: &str) -> String {
     if location.contains("://") {
         return location.to_owned();

@@ -1,12 +1,11 @@
 #![forbid(unsafe_code)]
-//! Downloads one file: `xtask-fetch URL FILE`, or the first so many bytes of it:
-//! `xtask-fetch URL FILE BYTES`.
+//! Downloads one file, or its first bytes: `xtask-fetch URL FILE [BYTES]`.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use xtask_fetch::{Checked, fetch_first};
+use xtask_fetch::{Checked, fetch_first, host};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +15,7 @@ fn main() -> ExitCode {
         _ => return usage(),
     };
     let Some(first) = first else { return usage() };
+    eprintln!("  connecting to {}", host(url));
     let bar = ProgressBar::no_length().with_style(style());
     let result = fetch_first(first, url, Path::new(file), &mut |done, total| {
         if let Some(total) = total {
@@ -27,11 +27,11 @@ fn main() -> ExitCode {
     match result {
         Ok(Checked::Hash(hash)) => println!("{file}: SHA-256 {hash}, as the server says"),
         Ok(Checked::Nothing) if first < u64::MAX => {
-            println!("{file}: of a part the server gives no SHA-256 to compare with");
+            println!("{file}: a part, which has no SHA-256 to compare with");
         }
         Ok(Checked::Nothing) => println!("{file}: the server gives no SHA-256 to compare with"),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error:#}\nYou can also put the file at {file} yourself.");
             return ExitCode::FAILURE;
         }
     }

@@ -1,4 +1,4 @@
-//! The same model in the files that the programs read.
+//! The same weights in the files that the programs read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ use crate::models::{self, Model};
 use crate::process;
 use crate::project::Project;
 
-/// A kind of file.
+/// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
     /// GGUF.
     Gguf,
-    /// llama2.c's first format, f32.
+    /// llama2.c's first format: f32.
     V0,
-    /// llama2.c's third, int8 in groups.
+    /// llama2.c's third format: int8 in groups.
     V2,
 }
 
 impl Container {
-    /// The one that ours gets where no other program says which.
+    /// The container for bootllm if no other program needs one.
     fn usual(format: Format) -> Self {
         if format == Format::Int8 { Container::V2 } else { Container::Gguf }
     }
 
-    /// What `bootllm convert --to` calls such a file.
+    /// The name of such a file in `bootllm convert --to`.
     fn target(self, format: Format) -> &'static str {
         match self {
             Container::Gguf => format.name(),
@@ -48,39 +48,43 @@ impl Container {
     }
 }
 
-/// Where the weights come from.
+/// The origin of the weights.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What a person reads: the shape, or the file.
+    /// Its name in the report: the shape or the file.
     pub name: String,
-    /// The format that is measured if nobody asks for one.
+    /// The format that is measured by default.
     pub format: Format,
-    /// The model, if it is none of random weights.
+    /// The user's model; `None` for random weights.
     model: Option<Given>,
 }
 
-/// A model that was given.
+/// A model that the user named.
 #[derive(Clone, Debug)]
 struct Given {
     path: PathBuf,
     tokenizer: Option<PathBuf>,
-    /// What it is a file of, if a program could read it as it is.
+    /// Its container, if a program can read the file as it is.
     container: Option<Container>,
 }
 
 impl Source {
-    /// Those that were asked for.
+    /// The sources that the options name.
     pub fn all(options: &Options) -> Result<Vec<Self>> {
         let Some(path) = &options.model else {
             let random =
                 |name: &String| Source { name: name.clone(), format: Format::Q8_0, model: None };
             return Ok(options.shapes.iter().map(random).collect());
         };
-        let (format, container) = match models::describe(path)?.format {
-            FileFormat::Gguf { weights } => {
-                let name = weights.format().name();
+        let file = models::describe(path)?;
+        let (format, container) = match file.format {
+            FileFormat::Gguf => {
+                let name = file.main_format();
                 let known = Format::ALL.into_iter().find(|format| format.name() == name);
-                (known.with_context(|| format!("{name} is not known here"))?, Some(Container::Gguf))
+                (
+                    known.with_context(|| format!("{name} cannot be measured"))?,
+                    Some(Container::Gguf),
+                )
             }
             FileFormat::Llama2c(Version::V0) => (Format::F32, Some(Container::V0)),
             FileFormat::Llama2c(Version::V1) => (Format::F32, None),
@@ -92,31 +96,31 @@ impl Source {
     }
 }
 
-/// A model in one format.
+/// A model in one weight format.
 pub struct Files {
-    /// What a person reads.
+    /// Its name in the report.
     pub name: String,
     /// The format of the weights.
     pub format: Format,
-    /// The file that ours reads.
+    /// The file that bootllm reads.
     pub ours: PathBuf,
-    /// The others' files.
+    /// The files of the other programs.
     pub made: Vec<(Container, Made)>,
-    /// Tokens that the model was made for.
+    /// Tokens in the model's context.
     pub context: usize,
 }
 
-/// A file that was made, or was there already.
+/// A file that was written, or was there before.
 pub struct Made {
-    /// Where it lies.
+    /// Its path.
     pub file: PathBuf,
     /// Its tokenizer, for llama2.c's programs.
     pub tokenizer: Option<PathBuf>,
 }
 
 impl Files {
-    /// Makes what these kinds of programs read of this format. Models of random weights stay where
-    /// they are made, under `target/bench`, for the next time.
+    /// Writes the files that these kinds of programs read for this format. Models with random weights
+    /// stay in `target/bench` for the next time.
     pub fn make(
         project: &Project,
         bootllm: &Program,
@@ -130,7 +134,7 @@ impl Files {
                 containers.push(container);
             }
         }
-        // Ours reads all of them.
+        // bootllm reads all of them.
         let given = source.model.as_ref().filter(|_| source.format == format);
         if containers.is_empty() && given.is_none() {
             containers.push(Container::usual(format));
@@ -140,11 +144,11 @@ impl Files {
             made.push((container, Made::new(project, bootllm, source, format, container)?));
         }
         let ours = given.map_or_else(|| made[0].1.file.clone(), |given| given.path.clone());
-        let context = models::describe(&ours)?.config.context;
+        let context = models::describe(&ours)?.context().unwrap_or(0);
         Ok(Files { name: source.name.clone(), format, ours, made, context })
     }
 
-    /// The file for such a program, and its tokenizer if that lies outside it.
+    /// The file for a kind of program, and its tokenizer if that is another file.
     pub fn for_kind(&self, kind: Kind) -> Option<(&Path, Option<&Path>)> {
         if kind == Kind::Bootllm {
             return Some((&self.ours, None));
@@ -184,8 +188,8 @@ impl Made {
             }
             return Ok(Made { file, tokenizer: beside });
         };
-        // A tokenizer in a file of its own goes with all of the model's files in llama2.c's formats;
-        // one from inside is written beside them.
+        // A tokenizer file belongs to all of the model's files in llama2.c's formats. A tokenizer from
+        // inside the model is written next to them.
         let needs_tokenizer = beside.is_some();
         let outside = match needs_tokenizer {
             true => Model::open(&given.path, given.tokenizer.as_deref())?.tokenizer,

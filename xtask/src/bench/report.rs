@@ -1,4 +1,4 @@
-//! What came of it: medians, and how many times as fast ours is.
+//! The report: medians, and how many times as fast bootllm is.
 
 use std::env;
 use std::fmt::Write;
@@ -12,39 +12,39 @@ use super::program::{Program, Speed};
 use super::{Format, Options};
 use crate::process;
 
-/// Everything that was measured.
+/// All measurements.
 pub struct Report<'a> {
-    /// What was asked for.
+    /// The options.
     pub options: &'a Options,
-    /// What came of it.
+    /// The results.
     pub cases: Vec<Case>,
 }
 
-/// One model in one format, with one count of threads.
+/// The results of one model in one weight format with one thread count.
 pub struct Case {
     model: String,
     format: Format,
     threads: usize,
-    /// The programs', ours first.
+    /// Of all programs, bootllm first.
     pub figures: Vec<Figures>,
 }
 
-/// A program's figures, one a round each.
+/// A program's measurements, one per round.
 pub struct Figures {
     /// The program.
     pub program: Program,
-    /// How it is called.
+    /// Its command line.
     pub command: Command,
     about: String,
     prefill: Vec<f64>,
     decode: Vec<f64>,
     bandwidth_share: Vec<f64>,
-    /// Why there are no more.
+    /// Why there are no more rounds.
     pub failure: Option<String>,
 }
 
 impl Figures {
-    /// None yet.
+    /// No measurements yet.
     pub fn new(program: &Program, command: Command) -> Self {
         Figures {
             program: program.clone(),
@@ -57,7 +57,7 @@ impl Figures {
         }
     }
 
-    /// Adds those of a round, and says them.
+    /// Adds a round, and returns a line about it.
     pub fn add(&mut self, speed: Speed) -> String {
         self.prefill.extend(speed.prefill);
         self.decode.extend(speed.decode);
@@ -78,26 +78,26 @@ impl Figures {
 }
 
 impl Case {
-    /// Nothing measured yet.
+    /// No results yet.
     pub fn new(files: &Files, threads: usize) -> Self {
         let (model, format) = (files.name.clone(), files.format);
         Case { model, format, threads, figures: Vec::new() }
     }
 
-    /// What it is.
+    /// Model, format and threads.
     pub fn title(&self) -> String {
         let threads = if self.threads == 1 { "thread" } else { "threads" };
         format!("{} {}, {} {threads}", self.model, self.format.name(), self.threads)
     }
 
-    /// How many times as fast as another program ours is, by the medians that `of` takes.
+    /// How many times as fast as another program bootllm is, by the medians that `of` returns.
     fn ratio(&self, other: &Figures, of: fn(&Figures) -> Option<f64>) -> Option<f64> {
         let ours = self.figures.first().filter(|ours| ours.program != other.program)?;
         Some(of(ours)? / of(other)?)
     }
 
-    /// The share of the read bandwidth that decoding takes. Every program reads the same weights for
-    /// a token, so what is known of ours tells it of the others.
+    /// The share of the read bandwidth that decoding uses. Every program reads the same weights per
+    /// token, so the shares are proportional to the speeds, and bootllm knows its own.
     fn bandwidth_share(&self, figures: &Figures) -> Option<f64> {
         let ours = self.figures.first()?;
         Some(median(&ours.bandwidth_share)? * figures.median_decode()? / ours.median_decode()?)
@@ -105,7 +105,7 @@ impl Case {
 }
 
 impl Report<'_> {
-    /// How many programs failed in some case.
+    /// How many runs of a program failed.
     pub fn failures(&self) -> usize {
         self.all_figures().filter(|figures| figures.failure.is_some()).count()
     }
@@ -114,7 +114,7 @@ impl Report<'_> {
         self.cases.iter().flat_map(|case| &case.figures)
     }
 
-    /// The first figures of each program.
+    /// The first results of each program.
     fn programs(&self) -> Vec<&Figures> {
         let mut programs: Vec<&Figures> = Vec::new();
         for figures in self.all_figures().filter(|figures| !figures.about.is_empty()) {
@@ -125,7 +125,7 @@ impl Report<'_> {
         programs
     }
 
-    /// As a table for a person.
+    /// The report as tables.
     pub fn text(&self) -> String {
         let names = self.all_figures().map(|figures| figures.program.name.chars().count());
         let width = names.max().unwrap_or(0).max("program".len());
@@ -138,9 +138,10 @@ impl Report<'_> {
         }
         let rounds = match times.get() {
             1 => "one round".to_owned(),
-            times => format!("medians of {times} rounds, in each of which every program ran once"),
+            times => format!("medians of {times} rounds in which every program ran once"),
         };
-        let _ = writeln!(text, "Tokens a second, {rounds}; × is how many times as fast ours is.");
+        let _ =
+            writeln!(text, "Tokens per second, {rounds}; × is how many times as fast bootllm is.");
         for case in &self.cases {
             let _ = writeln!(text, "\n{}", case.title());
             let _ = write!(text, "  {:width$}", "program");
@@ -182,7 +183,7 @@ impl Report<'_> {
         COLUMNS.iter().zip(wanted).filter_map(|(column, wanted)| wanted.then_some(column))
     }
 
-    /// For programs.
+    /// The report for programs.
     pub fn json(&self) -> Value {
         let program = |case: &Case, figures: &Figures| {
             json!({
@@ -219,7 +220,7 @@ impl Report<'_> {
     }
 }
 
-/// A kind of work in the table.
+/// A column of the table.
 struct Column {
     name: &'static str,
     median: fn(&Figures) -> Option<f64>,
@@ -237,7 +238,7 @@ impl Column {
     }
 }
 
-/// The one in the middle, or the mean of the two there.
+/// The median; of an even number of figures, the mean of the middle two.
 fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -246,14 +247,14 @@ fn median(figures: &[f64]) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
-/// A command as one would type it, with what is set for it alone.
+/// A command as it would be typed, with its environment variables.
 fn typed(command: &Command) -> String {
     let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     let set = set.map(|(name, value)| format!("{}={} ", name.display(), value.display()));
     set.collect::<String>() + &process::line(command)
 }
 
-/// The processor's name, as far as the system says it.
+/// The processor's name, if the system reports it.
 fn cpu() -> String {
     let known = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = known.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

@@ -13,24 +13,23 @@ pub struct TickClock {
 }
 
 impl TickClock {
-    /// Finds out how fast the counter runs. Takes 20 ms.
+    /// Measures the frequency of the counter. Takes 20 ms.
     pub fn measure() -> Self {
         const WAIT: Duration = Duration::from_millis(5);
-        // The firmware waits at least as long as asked; what it waits too long comes on top, so
-        // the fewest ticks are nearest to the truth.
+        // The firmware waits at least as long as asked, so the fewest ticks are the best estimate.
         let fewest = (0..4).map(|_| {
             let start = cpu::ticks();
             boot::stall(WAIT);
             cpu::ticks().saturating_sub(start)
         });
         let measured = fewest.min().unwrap_or(0) * (1000 / WAIT.as_millis() as u64);
-        // What the CPU says is exact, if it is right.
+        // The frequency that CPUID reports is exact, unless it is wrong altogether.
         let described = cpu::described_ticks_per_second()
             .filter(|&rate| rate.abs_diff(measured) <= measured / 20);
         Self { ticks_per_second: described.unwrap_or(measured).max(1) }
     }
 
-    /// How long before now a count of ticks was, counted from reset.
+    /// Converts ticks of the counter to the time since reset.
     pub fn at(&self, ticks: u64) -> Duration {
         let seconds = ticks / self.ticks_per_second;
         let rest = u128::from(ticks % self.ticks_per_second);
@@ -38,7 +37,7 @@ impl TickClock {
         Duration::new(seconds, nanoseconds as u32)
     }
 
-    /// What it counts by.
+    /// Describes the counter.
     pub fn fact(&self) -> Fact {
         let megahertz = self.ticks_per_second as f64 / 1e6;
         let steady = if cpu::ticks_are_steady() { "steady" } else { "not said to be steady" };

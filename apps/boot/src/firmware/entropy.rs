@@ -5,7 +5,8 @@ use bootllm_platform::Entropy;
 use uefi::proto::rng::Rng;
 use uefi::runtime;
 
-/// All sources of chance that the machine has, mixed: one that is poor does no harm then.
+/// All sources of randomness that the machine has, mixed. A generator that repeats itself (there is
+/// firmware whose does) is harmless then, because the time differs.
 #[derive(Default)]
 pub struct MixedEntropy {
     last: u64,

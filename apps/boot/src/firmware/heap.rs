@@ -2,8 +2,8 @@
 //!
 //! Small blocks come from the firmware's pools. Large ones (the tensors of a model) are pages,
 //! and once freed they stay here to be used again: handing pages back takes the firmware 1 to 5
-//! seconds a GB (OVMF), which a person who changes models would wait for. They are handed back
-//! when the firmware has no others to give.
+//! seconds per GB (OVMF), and changing models would take that long. They are handed back when the
+//! firmware has none left.
 //!
 //! Only the boot core may use it.
 
@@ -31,8 +31,7 @@ struct Heap {
 // SAFETY: `kept` is reached only through `Heap::with_kept`, which lets one in at a time.
 unsafe impl Sync for Heap {}
 
-/// Bytes in pages that were freed, can be used again, and are not free in the firmware's eyes:
-/// all of them, and the most in one block.
+/// Bytes in pages that were freed and that the firmware counts as used: all, and the largest block.
 pub fn kept() -> (u64, u64) {
     HEAP.with_kept(|kept| (bytes(kept.pages()), bytes(kept.largest()))).unwrap_or_default()
 }
@@ -47,8 +46,8 @@ pub fn hand_back() {
 }
 
 impl Heap {
-    /// `None` if another core is at the heap, which none should: it then gets no memory rather
-    /// than memory that is someone else's.
+    /// `None` if another core uses the heap at the same time, which none should: it gets no memory
+    /// then, rather than memory that is in use.
     fn with_kept<R>(&self, use_it: impl FnOnce(&mut FreeList<512>) -> R) -> Option<R> {
         if self.busy.swap(true, Ordering::Acquire) {
             return None;
@@ -87,7 +86,7 @@ fn new_pages(pages: usize) -> Option<NonNull<u8>> {
 fn free_pages(span: Span) {
     if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(span.start)) {
         // SAFETY: the span came from `new_pages` and was freed by whoever had it. It was taken
-        // out of the list of kept pages, or never was in it, so nobody gets it from there.
+        // out of the list of kept pages, or never was in it, so it is not handed out again.
         let _ = unsafe { boot::free_pages(start, span.pages) };
     }
 }

@@ -19,16 +19,23 @@ mod storage;
 #[cfg(windows)]
 mod symbols;
 
+use crate::core_limit;
+use alloc::format;
+use bootllm_platform::{Clock, Console};
 use bootllm_repl::{Leave, Platform, Start};
 use clock::TickClock;
 use console::FirmwareConsole;
+use core::ptr;
+use core::time::Duration;
 use cores::FirmwareCores;
 use entropy::MixedEntropy;
 use machine::FirmwareMachine;
 use storage::BootStorage;
 use uefi::prelude::entry;
+use uefi::proto::console::text::Input;
 use uefi::runtime::{self, ResetType};
 use uefi::{Handle, Status, boot, table};
+use uefi_raw::protocol::console::{InputKey, SimpleTextInputProtocol};
 use uefi_raw::table::system::SystemTable;
 
 #[entry]
@@ -40,11 +47,19 @@ fn main() -> Status {
     cpu::prepare();
 
     let clock = TickClock::measure();
-    let mut console = FirmwareConsole::open(&clock);
     let mut storage = BootStorage::find();
-    let cores = FirmwareCores::find(clock);
+    let mut boot_volume = storage.boot_volume();
+    let options = boot_volume.read_text(core_limit::OPTIONS_FILE);
+    let marker = boot_volume.remove(core_limit::MARKER_FILE);
+    // The console drops the keys from before.
+    let limit = core_limit::choose(options.as_deref(), is_held(core_limit::KEY, &clock), marker);
+    let mut console = FirmwareConsole::open(&clock);
+    let cores = FirmwareCores::wake(clock, limit, &mut boot_volume);
+    if let Some(warning) = cores.warning() {
+        console.write(&format!("{warning}\n"));
+    }
     let mut machine =
-        FirmwareMachine::new(storage.boot_volume(), &clock, cores.fact().into(), console.facts());
+        FirmwareMachine::new(boot_volume, &clock, cores.fact().into(), console.facts());
     let platform = Platform {
         console: &mut console,
         storage: &mut storage,
@@ -71,20 +86,52 @@ fn main() -> Status {
     }
 }
 
-/// What the firmware gave the program to begin with.
+/// Longest time between two reports of a key that is held: keyboards repeat it 10 to 50 times a
+/// second, and the firmware looks at serial lines every 20 ms.
+const HELD: Duration = Duration::from_millis(100);
+
+/// Whether a key is held. Other keys are dropped.
+fn is_held(key: char, clock: &TickClock) -> bool {
+    let Some(device) = console_in() else { return false };
+    let next = || {
+        protocol::with::<Input, _>(device, |keys| {
+            // Some firmware waits in a read for a key that it has not announced.
+            let event = keys.wait_for_key_event().ok()?;
+            boot::check_event(&event).ok().filter(|&pressed| pressed)?;
+            let keys = ptr::from_mut(keys).cast::<SimpleTextInputProtocol>();
+            let mut data = InputKey::default();
+            // SAFETY: `Input` is a transparent wrapper of the protocol, which the firmware gave;
+            // `data` is ours to write.
+            let status = unsafe { ((*keys).read_key_stroke)(keys, &mut data) };
+            (status == Status::SUCCESS).then_some(data.unicode_char)
+        })
+    };
+    let deadline = clock.now() + HELD;
+    while clock.now() < deadline {
+        match next() {
+            Ok(Some(unit)) if u32::from(unit) == u32::from(key) => return true,
+            Ok(Some(_)) => {}
+            Ok(None) => boot::stall(Duration::from_millis(5)),
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// The system table, which the firmware passes to the program.
 fn system_table() -> Option<&'static SystemTable> {
     // SAFETY: the firmware keeps the table for the life of the program, and all it changes in it
     // while boot services are on is the list of configuration tables, which is not looked at here.
     table::system_table_raw().map(|table| unsafe { table.as_ref() })
 }
 
-/// The device that keys come from.
+/// The firmware's console input.
 fn console_in() -> Option<Handle> {
     // SAFETY: what is called a handle there is one, or null.
     unsafe { Handle::from_ptr(system_table()?.stdin_handle) }
 }
 
-/// The device that the firmware shows text on.
+/// The firmware's console output.
 fn console_out() -> Option<Handle> {
     // SAFETY: as above.
     unsafe { Handle::from_ptr(system_table()?.stdout_handle) }

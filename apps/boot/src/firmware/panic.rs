@@ -1,4 +1,4 @@
-//! What happens when the program itself is wrong.
+//! The panic handler: it shows a bug of the program and restarts the machine.
 
 use super::cores;
 use core::cell::UnsafeCell;
@@ -43,11 +43,11 @@ fn panic(info: &PanicInfo) -> ! {
     reset();
 }
 
-/// What another processor had to say when it panicked, for it cannot show it.
+/// The message of a panic on another processor, which cannot show it.
 struct Note {
     taken: AtomicBool,
     text: UnsafeCell<[u8; 512]>,
-    /// How many bytes of it there are to read.
+    /// Bytes of `text` that can be read.
     length: AtomicUsize,
 }
 
@@ -57,8 +57,8 @@ static NOTE: Note = Note {
     length: AtomicUsize::new(0),
 };
 
-// SAFETY: `text` is written once, by who made `taken` true, and read after `length` was set, which
-// is done last.
+// SAFETY: `text` is written once, by the processor that set `taken`, and read after `length` was
+// set, which is done last.
 unsafe impl Sync for Note {}
 
 impl Note {
@@ -75,7 +75,7 @@ impl Note {
             }
         }
         if !self.taken.swap(true, Ordering::Relaxed) {
-            // SAFETY: only one processor comes here, once, and nobody reads before `length` is set.
+            // SAFETY: only one processor gets here, once, and no one reads before `length` is set.
             let mut room = Room(unsafe { &mut *self.text.get() }, 0);
             let _ = room.write_fmt(text);
             self.length.store(room.1, Ordering::Release);

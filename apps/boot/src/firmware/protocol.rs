@@ -54,7 +54,7 @@ pub fn has<P: ProtocolPointer + ?Sized>(handle: Handle) -> bool {
 }
 
 /// Whether the device path of a device has a node of this type.
-pub fn leads_through(device: Handle, node: (DeviceType, DeviceSubType)) -> bool {
+pub fn path_contains(device: Handle, node: (DeviceType, DeviceSubType)) -> bool {
     with::<DevicePath, _>(device, |path| path.node_iter().any(|other| other.full_type() == node))
         .unwrap_or(false)
 }

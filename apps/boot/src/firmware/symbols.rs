@@ -1,7 +1,7 @@
-//! What the linker expects of a C runtime on this target, besides [`crate::mem`].
+//! Symbols of the C runtime that the linker expects on this target, besides [`crate::mem`].
 
 /// Microsoft's compilers refer to it from code with floating point, to pull in support for it.
-// SAFETY: the name belongs to the C runtime, which is not linked; no one reads the value.
+// SAFETY: the name belongs to the C runtime, which is not linked; the value is never read.
 #[unsafe(no_mangle)]
 static _fltused: i32 = 0x9875;
 

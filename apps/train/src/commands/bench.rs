@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
          arithmetic:    {speed:.1} GFLOP/s\n\
          of the peak:   {:.0} % of {peak:.1} GFLOP/s, measured with multiply-adds in registers\n\
          of a product:  {:.0} % of {product:.1} GFLOP/s, measured with one of 1024 x 1024 x 1024",
-        bootllm_chat::report::count(count(&shape.config()) as u64),
+        bootllm_units::count(count(&shape.config()) as u64),
         tokens as f64 / time,
         operations / tokens as f64 / 1e6,
         100.0 * speed / peak,
@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// and as many again for each of the two gradients; attention has a product of queries and keys,
 /// and one of weights and values, for half of all pairs.
 fn operations(config: &Config, sequence: usize) -> f64 {
-    let looked_up = if config.shared_classifier { 0 } else { config.vocab_size * config.dim };
+    let looked_up = if config.tied_embeddings { 0 } else { config.vocab_size * config.dim };
     let dense = 6.0 * (count(config) - looked_up) as f64;
     dense + 6.0 * (config.layers * config.dim * sequence) as f64
 }

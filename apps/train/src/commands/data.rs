@@ -1,12 +1,12 @@
 //! `bootllm-train data`: a corpus from texts.
 
 use anyhow::{Result, bail, ensure};
-use bootllm_chat::report;
 use bootllm_host::{ProgressBar, StdClock, print_line, remark};
 use bootllm_platform::Clock;
 use bootllm_train::corpus::{
     Corpus, Counts, HELD_OUT, KNOWN, Settings, Source, TRAIN, known, prepare, text_files,
 };
+use bootllm_units as units;
 use clap::Args;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ fn about(corpus: &Corpus, counts: &Counts, settings: &Settings) -> Result<String
     let mut text = String::from("# A corpus, made by `bootllm-train data`\n\n");
     for (name, part) in [(TRAIN, &corpus.train), (HELD_OUT, &corpus.held_out)] {
         let bytes = part.iter().map(String::len).sum::<usize>();
-        let size = report::bytes(bytes as u64);
+        let size = units::bytes(bytes as u64);
         writeln!(text, "- `{name}`: {} documents, {size} ({bytes} bytes)", part.len())?;
     }
     text.push_str("\nFrom\n\n");

@@ -1,11 +1,11 @@
 //! `bootllm-train export`: a run's model for `bootllm`, the disk image, and llama2.c.
 
 use anyhow::{Context, Result};
-use bootllm_chat::report::bytes;
 use bootllm_host::{open, remark, write_whole};
-use bootllm_model_file::{Version, largest_group};
+use bootllm_model_file::{Config, Version, largest_group};
 use bootllm_tokenizer::names_beside;
 use bootllm_train::fit::BEST;
+use bootllm_units::bytes;
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,13 +37,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let tokenizer = opened.tokenizer(None)?;
     let version = match arguments.to {
         Format::V0 => Version::V0,
-        Format::V2 => Version::V2 { group: largest_group(&opened.file.config) },
+        Format::V2 => Version::V2 { group: largest_group(&Config::of(&opened.file)?) },
     };
     let output = &arguments.output;
     if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    let size = opened.convert(version, output)?;
+    let size = opened.convert(version.into(), None, output)?;
     remark(&format!("{}: {version}, {}", output.display(), bytes(size)));
     let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let [own, _] = names_beside(&name);

@@ -162,7 +162,7 @@ impl ShapeArguments {
             hidden_dim: self.hidden.unwrap_or(base.hidden_dim),
             context: self.context.unwrap_or(base.context),
             vocab_size,
-            shared_classifier: base.shared_classifier && !self.separate_classifier,
+            tied_embeddings: base.tied_embeddings && !self.separate_classifier,
         })
     }
 }
@@ -280,9 +280,10 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
     let name = || model.display().to_string();
     let mut opened = open(model)?;
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
-    let mut shape = Shape::from(&opened.file.config);
+    let config = Config::of(&opened.file)?;
+    let mut shape = Shape::from(&config);
     ensure!(
-        shape.config() == opened.file.config,
+        shape.config() == config,
         "{}: its norms' epsilon or rope base are not llama2.c's, with which this trains",
         name()
     );
@@ -312,7 +313,7 @@ fn checked(shape: &Shape, arguments: &Arguments) -> Result<Config> {
     let needed = weights.saturating_add(network);
     let available = bootllm_host::memory_available().unwrap_or(u64::MAX);
     if needed > available {
-        use bootllm_chat::report::bytes;
+        use bootllm_units::bytes;
         let (needed, available) = (bytes(needed), bytes(available));
         bail!(
             "training this shape with {batch_tokens} tokens at once needs {needed} of memory, this \
@@ -334,7 +335,7 @@ fn describe(run: &Run) {
     let shape = &settings.shape;
     remark(&format!(
         "{} parameters: dim {}, {} layers, {} heads, {} kv heads, hidden {}, vocabulary {}, context {}",
-        bootllm_chat::report::count(count(&shape.config()) as u64),
+        bootllm_units::count(count(&shape.config()) as u64),
         shape.dim,
         shape.layers,
         shape.heads,

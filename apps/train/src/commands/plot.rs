@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("{}: the chart would replace the log", output.display());
     }
     let size = write_whole(output, |sink| Ok(sink.write_all(svg.as_bytes())?))?;
-    remark(&format!("{}: {}", output.display(), bootllm_chat::report::bytes(size)));
+    remark(&format!("{}: {}", output.display(), bootllm_units::bytes(size)));
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 
 use super::Source;
 use anyhow::{Context, Result, bail};
-use bootllm_chat::report;
 use bootllm_host::remark;
+use bootllm_units as units;
 use std::env;
 use std::path::Path;
 use std::process::Command;
@@ -60,7 +60,7 @@ impl Known {
         if !file.is_file() {
             let hint = "; --megabytes N takes only the first N of them";
             let hint = if first.is_none() && self.bytes > 1_000_000_000 { hint } else { "" };
-            let size = report::bytes(first.unwrap_or(self.bytes));
+            let size = units::bytes(first.unwrap_or(self.bytes));
             remark(&format!("fetching {}: about {size}{hint}", self.name));
             self.download(&file, first)?;
         }

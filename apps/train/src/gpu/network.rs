@@ -7,7 +7,7 @@ use crate::ops::dropout::Dropout;
 use crate::ops::rms_norm::EPSILON;
 use crate::parameters::{Parameters, classifier, shape};
 use anyhow::{Context, Result};
-use bootllm_model_file::{Config, Part};
+use bootllm_model_file::{Config, TensorRole};
 use bootllm_simd::RopeTable;
 use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData, Transaction};
@@ -20,7 +20,7 @@ const UNSEEN: f32 = -1e30;
 #[derive(Clone)]
 pub struct Tensors {
     config: Config,
-    places: Vec<(Part, usize)>,
+    places: Vec<(TensorRole, usize)>,
     /// Rows and columns; a norm is one row.
     pub tensors: Vec<Tensor<2>>,
 }
@@ -30,7 +30,7 @@ impl Tensors {
     pub fn upload(parameters: &Parameters, device: &Device) -> Self {
         let config = *parameters.config();
         let places = parameters.tensors();
-        let upload = |&(part, layer): &(Part, usize)| {
+        let upload = |&(part, layer): &(TensorRole, usize)| {
             let (rows, columns) = shape(&config, part);
             let values = parameters.part(part, layer).to_vec();
             Tensor::from_data(TensorData::new(values, [rows, columns]), device)
@@ -62,7 +62,7 @@ impl Tensors {
         Tensors { tensors: self.tensors.iter().map(tracked).collect(), ..self.clone() }
     }
 
-    fn of(&self, part: Part, layer: usize) -> Tensor<2> {
+    fn of(&self, part: TensorRole, layer: usize) -> Tensor<2> {
         let place = self.places.iter().position(|&place| place == (part, layer));
         self.tensors[place.expect("every part that the shape has is here")].clone()
     }
@@ -132,12 +132,12 @@ impl Network {
     pub fn loss(&self, w: &Tensors, batch: &Batch, dropout: Dropout) -> Tensor<1> {
         let Rectangle { size, tokens, targets, real } = Rectangle::new(batch, &self.device);
         let rate = dropout.rate();
-        let mut x = dropped(w.of(Part::TokenEmbedding, 0).select(0, tokens), rate);
+        let mut x = dropped(w.of(TensorRole::TokenEmbedding, 0).select(0, tokens), rate);
         for layer in 0..self.config.layers {
             x = x.clone() + dropped(self.attention(w, layer, x, size, rate), rate);
             x = x.clone() + dropped(feed_forward(w, layer, x), rate);
         }
-        let normed = rms_norm(x, w.of(Part::OutputNorm, 0));
+        let normed = rms_norm(x, w.of(TensorRole::OutputNorm, 0));
         let logits = linear(normed, w.of(classifier(&self.config), 0));
         (log_softmax(logits, 1).gather(1, targets) * real).sum().neg()
     }
@@ -153,14 +153,14 @@ impl Network {
     ) -> Tensor<2> {
         let Config { dim, heads, kv_heads, .. } = self.config;
         let s = self.config.head_size();
-        let normed = rms_norm(x, w.of(Part::AttentionNorm, layer));
+        let normed = rms_norm(x, w.of(TensorRole::AttentionNorm, layer));
         let split = |part, heads| {
             let rows = linear(normed.clone(), w.of(part, layer));
             rows.reshape([b, l, heads, s]).swap_dims(1, 2)
         };
-        let q = self.turn(split(Part::Query, heads));
-        let k = self.turn(split(Part::Key, kv_heads));
-        let v = split(Part::Value, kv_heads);
+        let q = self.turn(split(TensorRole::Query, heads));
+        let k = self.turn(split(TensorRole::Key, kv_heads));
+        let v = split(TensorRole::Value, kv_heads);
         // Query heads that share a key head lie side by side: they are rows of one product.
         let shared = heads / kv_heads;
         let q = q.reshape([b, kv_heads, shared * l, s]);
@@ -171,7 +171,7 @@ impl Network {
         let weights = dropped(softmax(scores, 3), dropout);
         let attended = weights.reshape([b, kv_heads, shared * l, l]).matmul(v);
         let attended = attended.reshape([b, heads, l, s]).swap_dims(1, 2).reshape([b * l, dim]);
-        linear(attended, w.of(Part::AttentionOutput, layer))
+        linear(attended, w.of(TensorRole::AttentionOutput, layer))
     }
 
     /// Turns adjacent pairs by their position: (b, heads, l, s) to the same.
@@ -190,10 +190,10 @@ impl Network {
 
 /// What the feed-forward block adds (n, d).
 fn feed_forward(w: &Tensors, layer: usize, x: Tensor<2>) -> Tensor<2> {
-    let normed = rms_norm(x, w.of(Part::FeedForwardNorm, layer));
-    let gate = linear(normed.clone(), w.of(Part::Gate, layer));
-    let up = linear(normed, w.of(Part::Up, layer));
-    linear(silu(gate) * up, w.of(Part::Down, layer))
+    let normed = rms_norm(x, w.of(TensorRole::FeedForwardNorm, layer));
+    let gate = linear(normed.clone(), w.of(TensorRole::Gate, layer));
+    let up = linear(normed, w.of(TensorRole::Up, layer));
+    linear(silu(gate) * up, w.of(TensorRole::Down, layer))
 }
 
 /// `x · wᵀ`.

@@ -100,7 +100,7 @@ pub fn assert_refused(output: &Output, expected: &str) {
 
 /// A small network with everything in it: shared heads, an odd vocabulary, a separate classifier
 /// or none.
-pub fn config(shared_classifier: bool) -> Config {
+pub fn config(tied_embeddings: bool) -> Config {
     Config {
         dim: 24,
         hidden_dim: 20,
@@ -109,7 +109,7 @@ pub fn config(shared_classifier: bool) -> Config {
         kv_heads: 2,
         vocab_size: 37,
         context: 80,
-        shared_classifier,
+        tied_embeddings,
         norm_epsilon: Config::NORM_EPSILON,
         rope_base: Config::ROPE_BASE,
     }

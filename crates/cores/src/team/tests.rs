@@ -1,6 +1,6 @@
-//! The scheduler under threads that come late, sleep, stall, leave and panic.
+//! The scheduler with threads that join late, sleep, stall, return and panic.
 //!
-//! More threads than processors run, so that the system interrupts them anywhere.
+//! There are more threads than processors, so that the system interrupts them anywhere.
 
 extern crate std;
 
@@ -16,7 +16,7 @@ use std::vec::Vec;
 /// Sizes of teams.
 pub(crate) const CORES: [usize; 5] = [1, 2, 3, 5, 8];
 
-/// Sleeps on a condition variable after so many turns.
+/// Sleeps on a condition variable after `TURNS` turns.
 #[derive(Default)]
 struct Naps<const TURNS: u32> {
     mutex: Mutex<()>,
@@ -32,7 +32,7 @@ impl<const TURNS: u32> Idle for Naps<TURNS> {
 
     fn sleep(&self, signal: &Signal<'_>) {
         let mut guard = self.mutex.lock().unwrap();
-        while !signal.is_given() {
+        while !signal.is_set() {
             guard = self.changed.wait(guard).unwrap();
         }
     }
@@ -43,10 +43,10 @@ impl<const TURNS: u32> Idle for Naps<TURNS> {
     }
 }
 
-/// Calls `test` with a team whose workers have all come, and sends them home afterwards.
+/// Calls `test` with a team whose workers have all joined, and dismisses them afterwards.
 fn with<const TURNS: u32>(cores: usize, test: impl FnOnce(&Team<Naps<TURNS>>)) {
-    struct Home<'a, I: Idle>(&'a Team<I>);
-    impl<I: Idle> Drop for Home<'_, I> {
+    struct Dismiss<'a, I: Idle>(&'a Team<I>);
+    impl<I: Idle> Drop for Dismiss<'_, I> {
         fn drop(&mut self) {
             self.0.dismiss();
             self.0.idle().wake();
@@ -54,14 +54,14 @@ fn with<const TURNS: u32>(cores: usize, test: impl FnOnce(&Team<Naps<TURNS>>)) {
     }
     let team = Team::new(cores, Naps::default());
     thread::scope(|scope| {
-        let home = Home(&team);
+        let dismiss = Dismiss(&team);
         for place in 1..cores {
-            // What goes wrong in a worker is the test's to find.
+            // A panic of a worker is for the test to find.
             let team = &team;
             scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(|| team.work(place))));
         }
         wait_until(|| team.count() == cores);
-        test(home.0);
+        test(dismiss.0);
     });
 }
 
@@ -70,13 +70,18 @@ pub(crate) fn with_team(cores: usize, test: impl FnOnce(&dyn Cores)) {
     with::<1000>(cores, |team| test(team));
 }
 
-/// Waits for what must come. What does not is a failure, not a test without an end.
-fn wait_until(mut come: impl FnMut() -> bool) {
+/// Waits for a condition. One that never becomes true is a failure, not a test without an end.
+fn wait_until(mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while !come() {
-        assert!(begun.elapsed() < Duration::from_secs(300), "it does not come");
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "waited for too long");
         thread::yield_now();
     }
+}
+
+/// So many rounds of a test; few in Miri, which is some thousand times slower.
+fn rounds(count: u32) -> Range<u32> {
+    0..if cfg!(miri) { count.div_ceil(200) } else { count }
 }
 
 /// Random numbers (Marsaglia's xorshift).
@@ -91,10 +96,10 @@ impl Random {
     }
 }
 
-/// One run whose units count how often they are done, and whose job can tell that it is over.
+/// One run that counts how often each unit is done, and notices calls after its end.
 fn check_run(cores: &dyn Cores, units: usize, delay: impl Fn(usize) + Sync) {
-    const OVER: u32 = 1 << 20;
-    // On the heap, so that a late call reads what is freed; leaked only if it is found out.
+    const ENDED: u32 = 1 << 20;
+    // On the heap, so that a late call reads freed memory.
     let counts: Box<[AtomicU32]> = (0..units).map(|_| AtomicU32::new(0)).collect();
     cores.run(units, &|range| {
         assert!(!range.is_empty() && range.end <= units);
@@ -104,21 +109,21 @@ fn check_run(cores: &dyn Cores, units: usize, delay: impl Fn(usize) + Sync) {
         }
     });
     for (unit, count) in counts.iter().enumerate() {
-        assert_eq!(count.swap(OVER, Relaxed), 1, "unit {unit} of {units}");
+        assert_eq!(count.swap(ENDED, Relaxed), 1, "unit {unit} of {units}");
     }
 }
 
-/// One run beside something that this core has to do, once and itself.
-fn check_run_beside(cores: &dyn Cores, units: usize, beside: impl Fn()) {
+/// One run overlapped with work that this core has to do, once and itself.
+fn check_run_overlapped(cores: &dyn Cores, units: usize, own: impl Fn()) {
     let (me, mut calls) = (thread::current().id(), 0);
     let counts: Box<[AtomicU32]> = (0..units).map(|_| AtomicU32::new(0)).collect();
     let job = |range: Range<usize>| {
         assert!(!range.is_empty() && range.end <= units);
         range.for_each(|unit| _ = counts[unit].fetch_add(1, Relaxed));
     };
-    cores.run_beside(units, &job, &mut || {
+    cores.run_overlapped(units, &job, &mut || {
         assert_eq!(thread::current().id(), me);
-        beside();
+        own();
         calls += 1;
     });
     assert_eq!(calls, 1);
@@ -129,21 +134,21 @@ fn stress<const TURNS: u32>(seed: u32) {
     for cores in CORES {
         with::<TURNS>(cores, |team| {
             let mut random = Random(seed);
-            for _ in 0..4000 {
+            for _ in rounds(4000) {
                 let largest = 1 << random.below(9);
                 let units = random.below(largest) as usize;
                 let slow = random.below(200);
                 check_run(team, units, |unit| match slow {
-                    // Somebody is interrupted in the middle of a unit, or everybody.
+                    // One core is interrupted in the middle of a unit, or all of them.
                     0 if unit % 7 == 3 => thread::sleep(Duration::from_micros(50)),
                     1..20 => thread::yield_now(),
                     _ => {}
                 });
                 let units = random.below(40) as usize;
                 match random.below(50) {
-                    0 => team.rest(),
-                    5..10 => check_run_beside(team, units, thread::yield_now),
-                    10..30 => check_run_beside(team, units, || {}),
+                    0 => team.park(),
+                    5..10 => check_run_overlapped(team, units, thread::yield_now),
+                    10..30 => check_run_overlapped(team, units, || {}),
                     // Long enough that some workers fall asleep, and some are just about to.
                     1..5 => (0..random.below(3000)).for_each(|_| core::hint::spin_loop()),
                     _ => {}
@@ -168,13 +173,13 @@ fn every_unit_is_done_once_by_workers_that_never_sleep() {
     stress::<{ u32::MAX }>(3);
 }
 
-/// Nobody waits for workers that sleep, so that they are not woken shows only where one is needed:
-/// each of two units of the worker's share ends when the other has begun.
+/// No core waits for workers that sleep, so a missing wake-up shows only where a worker is needed:
+/// each of two units ends when the other has begun.
 #[test]
 fn a_worker_is_woken_whenever_there_is_work() {
     fn check<const TURNS: u32>() {
         with::<TURNS>(2, |team| {
-            for round in 0..3000 {
+            for round in rounds(3000) {
                 let begun = AtomicU32::new(0);
                 team.run(4, &|units| {
                     for unit in units.filter(|unit| *unit >= 2) {
@@ -184,7 +189,7 @@ fn a_worker_is_woken_whenever_there_is_work() {
                     }
                 });
                 if round % 3 == 0 {
-                    team.rest();
+                    team.park();
                 }
                 (0..round % 97 * 10).for_each(|_| core::hint::spin_loop());
             }
@@ -195,38 +200,38 @@ fn a_worker_is_woken_whenever_there_is_work() {
     check::<1000>();
 }
 
-/// Of few units, too, none is left for the core that is engaged: here it would wait for ever.
+/// Even of few units none is left for the core that is engaged, which would wait for ever here.
 #[test]
-fn others_begin_while_one_core_does_something_else() {
+fn the_others_begin_while_the_calling_core_is_engaged() {
     for cores in CORES.into_iter().filter(|&cores| cores > 1) {
         with::<100>(cores, |team| {
             for units in [1, 2, 3, 100] {
                 let done = AtomicUsize::new(0);
                 let job = |range: Range<usize>| _ = done.fetch_add(range.len(), SeqCst);
-                team.run_beside(units, &job, &mut || wait_until(|| done.load(SeqCst) == units));
+                team.run_overlapped(units, &job, &mut || wait_until(|| done.load(SeqCst) == units));
             }
         });
     }
 }
 
 #[test]
-fn a_core_that_nobody_helps_does_all_of_it() {
-    check_run_beside(&OneCore, 7, || {});
+fn a_core_without_workers_does_everything() {
+    check_run_overlapped(&OneCore, 7, || {});
     let team = Team::new(3, Naps::<100>::default());
-    (0..9).for_each(|units| check_run_beside(&team, units, || {}));
+    (0..9).for_each(|units| check_run_overlapped(&team, units, || {}));
     // Within a run, too.
-    check_run_beside(&team, 5, || check_run_beside(&team, 4, || {}));
+    check_run_overlapped(&team, 5, || check_run_overlapped(&team, 4, || {}));
 }
 
 #[test]
-fn after_a_rest_all_sleep_until_the_next_run() {
+fn parked_workers_sleep_until_the_next_run() {
     with::<{ u32::MAX }>(4, |team| {
-        for _ in 0..50 {
+        for _ in rounds(50) {
             wait_until(|| {
                 check_run(team, 40, |_| {});
                 team.awake.0.load(SeqCst) == 3
             });
-            team.rest();
+            team.park();
             // By themselves they would never sleep.
             wait_until(|| team.awake.0.load(SeqCst) == 0);
         }
@@ -249,8 +254,20 @@ fn a_core_that_stalls_keeps_only_what_it_took() {
     });
 }
 
+/// Place 0 is the calling core's: its share never says that a worker is to return.
 #[test]
-fn who_is_absent_is_not_missed() {
+fn there_is_no_worker_at_place_0_nor_beyond_the_last() {
+    let team = Team::new(2, Naps::<100>::default());
+    for place in [0, 2, usize::MAX] {
+        let work = AssertUnwindSafe(|| team.work(place));
+        assert!(catch_unwind(work).is_err(), "place {place}");
+    }
+    assert_eq!(team.count(), 1);
+    check_run(&team, 9, |_| {});
+}
+
+#[test]
+fn workers_that_never_join_are_not_waited_for() {
     let team = Team::new(8, Naps::<100>::default());
     assert_eq!(team.count(), 1);
     check_run(&team, 100, |_| {});
@@ -268,10 +285,10 @@ fn who_is_absent_is_not_missed() {
 }
 
 #[test]
-fn who_comes_late_works_along() {
+fn workers_that_join_late_take_part() {
     let team = Team::new(3, Naps::<{ u32::MAX }>::default());
-    // Before anybody came.
-    team.rest();
+    // Before any worker has joined.
+    team.park();
     thread::scope(|scope| {
         for place in [2, 1] {
             check_run(&team, 10, |_| {});
@@ -294,15 +311,15 @@ fn who_comes_late_works_along() {
     });
 }
 
-/// Workers that go away to rest, as firmware's may, and are started again.
+/// Workers that return when the team is parked, as firmware's may, and are started again.
 #[derive(Default)]
-struct Leaves {
-    team: OnceLock<Weak<Team<Leaves>>>,
+struct Restarted {
+    team: OnceLock<Weak<Team<Restarted>>>,
     away: AtomicBool,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
-impl Idle for Leaves {
+impl Idle for Restarted {
     const TURNS: u32 = 10;
 
     fn pause(&self, _: u32) {
@@ -324,24 +341,24 @@ impl Idle for Leaves {
         }
     }
 
-    fn rest(&self) -> Resting {
+    fn park(&self) -> Parked {
         self.away.store(true, Relaxed);
-        Resting::Away
+        Parked::Returned
     }
 }
 
 #[test]
-fn workers_that_go_away_to_rest_come_back() {
-    let team = Arc::new(Team::new(4, Leaves::default()));
+fn workers_that_return_when_parked_are_called_back() {
+    let team = Arc::new(Team::new(4, Restarted::default()));
     team.idle().team.set(Arc::downgrade(&team)).unwrap();
-    team.rest();
-    for round in 0..200 {
+    team.park();
+    for round in rounds(200) {
         let enough = if round % 2 == 0 { 3 } else { 1 };
         wait_until(|| {
             check_run(&*team, 60, |_| {});
             team.awake.0.load(SeqCst) >= enough
         });
-        team.rest();
+        team.park();
         if round % 3 == 0 {
             let threads = core::mem::take(&mut *team.idle().threads.lock().unwrap());
             threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -360,14 +377,14 @@ fn a_run_in_a_run_and_runs_at_the_same_time() {
             for seed in 1..4 {
                 scope.spawn(move || {
                     let mut random = Random(seed);
-                    for _ in 0..1000 {
+                    for _ in rounds(1000) {
                         check_run(team, random.below(64) as usize, |unit| {
                             if unit == 3 {
                                 check_run(team, 5, |_| {});
                             }
                         });
                         if random.below(20) == 0 {
-                            team.rest();
+                            team.park();
                         }
                     }
                 });
@@ -390,7 +407,7 @@ fn a_panic_ends_the_run_and_not_the_team() {
         // On the calling core, which has the first unit unless the others were very quick.
         wait_until(|| panics(team, 50, |_| mine()));
         check_run(team, 50, |_| {});
-        // On the others, which both stop working in the end.
+        // On the others, which both stop in the end.
         wait_until(|| {
             let struck = AtomicBool::new(false);
             let result = catch_unwind(AssertUnwindSafe(|| {
@@ -406,11 +423,11 @@ fn a_panic_ends_the_run_and_not_the_team() {
             team.awake.0.load(SeqCst) == 0
         });
         check_run(team, 50, |_| {});
-        // In what one core does beside the others.
-        let beside = || check_run_beside(team, 50, || panic!("a panic that is wanted"));
-        assert!(catch_unwind(AssertUnwindSafe(beside)).is_err());
+        // In the calling core's own work.
+        let overlapped = || check_run_overlapped(team, 50, || panic!("a panic that is wanted"));
+        assert!(catch_unwind(AssertUnwindSafe(overlapped)).is_err());
         check_run(team, 50, |_| {});
-        // With nobody there to do what is left.
+        // With no worker to do what is left.
         assert!(panics(team, 50, |unit| unit == 0));
         check_run(team, 50, |_| {});
     });
@@ -418,21 +435,21 @@ fn a_panic_ends_the_run_and_not_the_team() {
 
 #[test]
 #[should_panic(expected = "a computation failed on another core")]
-fn units_that_were_abandoned_are_not_waited_for() {
+fn abandoned_units_are_not_waited_for() {
     let team = Team::new(2, Naps::<1000>::default());
     let me = thread::current().id();
+    let (begun, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let job = |_| {
+        if thread::current().id() != me {
+            begun.store(true, SeqCst);
+            // SAFETY: the panic unwinds only to where it is caught, and what this job borrows is
+            // declared before the scope, whose end waits for all workers.
+            unsafe { team.abandon() };
+            wait_until(|| ended.load(SeqCst));
+        }
+    };
     thread::scope(|scope| {
         scope.spawn(|| team.work(1));
-        let (begun, ended) = (AtomicBool::new(false), AtomicBool::new(false));
-        let job = |_| {
-            if thread::current().id() != me {
-                begun.store(true, SeqCst);
-                // SAFETY: the panic unwinds only to where it is caught, and what this job borrows
-                // outlives that, for all workers are waited for at the end of the scope.
-                unsafe { team.abandon() };
-                wait_until(|| ended.load(SeqCst));
-            }
-        };
         let result = catch_unwind(AssertUnwindSafe(|| {
             wait_until(|| {
                 team.run(20, &job);

@@ -1,174 +1,200 @@
-//! Llama 2 (Touvron et al., 2023), in the order of llama2.c's `forward`.
+//! Llama (Touvron et al., 2023), in the order of llama2.c's `forward`; Llama 3, TinyLlama, SmolLM2
+//! and Mistral are of this architecture too.
+//!
+//! Keys and tensor names are those of llama.cpp (`llama-arch.cpp`). Converters permute queries and
+//! keys so that the pairs that RoPE rotates lie side by side.
 
 use super::Architecture;
-use crate::attention::Head;
-use crate::load::{LoadError, Weights, out_of_memory};
-use crate::pass::Pass;
+use crate::blocks::{Activation, Attention, Linear, Pairing, RopeConfig};
+use crate::pass::{Pass, Stopped};
+use crate::plan::{Buffer, MatrixId, ModelShape, PlanError, Planner, RopeId, VectorId};
 use crate::times::Stage;
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
-use bootllm_cores::{split_rows, split_together};
-use bootllm_model_file::{Config, Part};
-use bootllm_quant::{Matrix, multiply};
-use bootllm_simd::RopeTable;
+use bootllm_model_file::Value;
 
-pub(crate) struct Llama {
-    config: Config,
-    embedding: Matrix,
+struct Llama {
+    epsilon: f32,
+    head_size: usize,
+    rope: RopeId,
+    embedding: MatrixId,
     layers: Vec<Layer>,
-    output_norm: Vec<f32>,
-    /// `None`: the classifier is the embedding.
-    output: Option<Matrix>,
-    rope: RopeTable,
+    output_norm: VectorId,
+    output: MatrixId,
+    buffers: Buffers,
 }
 
 struct Layer {
-    attention_norm: Vec<f32>,
-    query: Matrix,
-    key: Matrix,
-    value: Matrix,
-    attention_output: Matrix,
-    feed_forward_norm: Vec<f32>,
-    gate: Matrix,
-    up: Matrix,
-    down: Matrix,
+    attention_norm: VectorId,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention: Attention,
+    attention_out: Linear,
+    feed_forward_norm: VectorId,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
 }
 
-impl Llama {
-    pub(crate) fn bind(weights: &mut Weights<'_>, context: usize) -> Result<Self, LoadError> {
-        let config = weights.model.config;
-        let rope = RopeTable::new(config.head_size(), context, config.rope_base)
-            .map_err(|_| out_of_memory("RoPE", context.saturating_mul(config.head_size() * 4)))?;
-        let embedding = weights.matrix(Part::TokenEmbedding, 0)?;
-        let layers = weights.layers(|weights, layer| {
-            Ok(Layer {
-                attention_norm: weights.norm(Part::AttentionNorm, layer)?,
-                query: weights.matrix(Part::Query, layer)?,
-                key: weights.matrix(Part::Key, layer)?,
-                value: weights.matrix(Part::Value, layer)?,
-                attention_output: weights.matrix(Part::AttentionOutput, layer)?,
-                feed_forward_norm: weights.norm(Part::FeedForwardNorm, layer)?,
-                gate: weights.matrix(Part::Gate, layer)?,
-                up: weights.matrix(Part::Up, layer)?,
-                down: weights.matrix(Part::Down, layer)?,
-            })
-        })?;
-        let output_norm = weights.norm(Part::OutputNorm, 0)?;
-        let output = match config.shared_classifier {
-            true => None,
-            false => Some(weights.matrix(Part::Output, 0)?),
+/// Activations per row, and their widths.
+struct Buffers {
+    /// The residual stream (width).
+    x: Buffer,
+    /// `x` after a norm (width).
+    normed: Buffer,
+    /// What a block adds to `x` (width).
+    branch: Buffer,
+    /// Queries (heads × head size).
+    query: Buffer,
+    /// Keys (key heads × head size).
+    key: Buffer,
+    /// Values (key heads × head size).
+    value: Buffer,
+    /// What the heads found (heads × head size).
+    attended: Buffer,
+    /// The gate of the feed-forward block (hidden).
+    gate: Buffer,
+    /// Its other input (hidden).
+    up: Buffer,
+}
+
+/// Reads the hyperparameters and asks for everything that the model needs.
+pub(super) fn plan(p: &mut Planner<'_>) -> Result<(Box<dyn Architecture>, ModelShape), PlanError> {
+    let width = p.count("embedding_length")?;
+    let hidden = p.count("feed_forward_length")?;
+    let layers = p.count("block_count")?;
+    let context = p.count("context_length")?;
+    let heads = p.count("attention.head_count")?;
+    let kv_heads = p.optional_count("attention.head_count_kv")?.unwrap_or(heads);
+    let epsilon = p.norm_epsilon()?;
+    if heads % kv_heads != 0 {
+        return Err(p.bad("attention.head_count_kv", kv_heads, "a divisor of the heads"));
+    }
+    let head_size = match p.optional_count("attention.key_length")? {
+        Some(size) => size,
+        None if width % heads == 0 => width / heads,
+        None => return Err(p.bad("attention.head_count", heads, "a divisor of the width")),
+    };
+    if let Some(size) =
+        p.optional_count("attention.value_length")?.filter(|&size| size != head_size)
+    {
+        return Err(p.bad("attention.value_length", size, "the length of a key"));
+    }
+    p.refuse_unless("expert_count", |value| *value == Value::Integer(0))?;
+    p.refuse_unless("expert_used_count", |value| *value == Value::Integer(0))?;
+    let rope = rope(p, head_size)?;
+
+    let vocab_size = p.rows_of("token_embd.weight")?;
+    let vocabulary = (vocab_size, width);
+    let (embedding, output) = p.embeddings("token_embd.weight", "output.weight", vocabulary)?;
+    let (query_width, kv_width) = (heads * head_size, kv_heads * head_size);
+    let layer = |index| {
+        let linear = |p: &mut Planner<'_>, name: &str, rows, columns| {
+            let matrix = p.matrix(&format!("blk.{index}.{name}.weight"), (rows, columns))?;
+            let bias = p.optional_vector(&format!("blk.{index}.{name}.bias"), rows)?;
+            Ok::<_, PlanError>(Linear { matrix, bias })
         };
-        Ok(Llama { config, embedding, layers, output_norm, output, rope })
-    }
+        Ok(Layer {
+            attention_norm: p.vector(&format!("blk.{index}.attn_norm.weight"), width)?,
+            query: linear(p, "attn_q", query_width, width)?,
+            key: linear(p, "attn_k", kv_width, width)?,
+            value: linear(p, "attn_v", kv_width, width)?,
+            attention: Attention::new(p, heads, kv_heads, head_size),
+            attention_out: linear(p, "attn_output", width, query_width)?,
+            feed_forward_norm: p.vector(&format!("blk.{index}.ffn_norm.weight"), width)?,
+            gate: linear(p, "ffn_gate", hidden, width)?,
+            up: linear(p, "ffn_up", hidden, width)?,
+            down: linear(p, "ffn_down", width, hidden)?,
+        })
+    };
+    let model = Llama {
+        epsilon,
+        head_size,
+        layers: (0..layers).map(layer).collect::<Result<_, PlanError>>()?,
+        rope: p.rope(rope),
+        embedding,
+        output_norm: p.vector("output_norm.weight", width)?,
+        output,
+        buffers: Buffers {
+            x: p.buffer(width),
+            normed: p.buffer(width),
+            branch: p.buffer(width),
+            query: p.buffer(query_width),
+            key: p.buffer(kv_width),
+            value: p.buffer(kv_width),
+            attended: p.buffer(query_width),
+            gate: p.buffer(hidden),
+            up: p.buffer(hidden),
+        },
+    };
+    let shape = ModelShape {
+        architecture: "llama",
+        width,
+        hidden,
+        layers,
+        heads,
+        kv_heads,
+        head_size,
+        vocab_size,
+        context,
+        tied_embeddings: embedding == output,
+    };
+    Ok((Box::new(model), shape))
+}
 
-    /// From `normed` to `query`, `key` and `value`.
-    fn project(&self, layer: &Layer, pass: &mut Pass<'_>) {
-        let b = &mut pass.buffers;
-        let products =
-            [(&layer.query, &mut *b.query), (&layer.key, b.key), (&layer.value, b.value)];
-        multiply(pass.cores, b.input, (pass.tokens, b.normed), products);
+/// The rotary embedding: Llama 2's, scaled linearly, or with Llama 3's factors per pair.
+fn rope(p: &mut Planner<'_>, head_size: usize) -> Result<RopeConfig, PlanError> {
+    let dimensions = p.optional_count("rope.dimension_count")?.unwrap_or(head_size);
+    if dimensions > head_size || dimensions % 2 != 0 {
+        return Err(p.bad("rope.dimension_count", dimensions, "even, and at most a head's size"));
     }
-
-    /// Turns queries and keys to their positions, and keeps keys and values.
-    fn keep(&self, layer: usize, pass: &mut Pass<'_>) {
-        let b = &mut pass.buffers;
-        for (heads, width) in [(&mut *b.query, self.config.dim), (b.key, self.config.kv_dim())] {
-            split_rows(pass.cores, heads, width, |first, heads| {
-                for (token, heads) in (first..).zip(heads.chunks_exact_mut(width)) {
-                    pass.kernels.rotate(&self.rope, heads, pass.position + token);
-                }
-            });
+    let base = p.optional_float("rope.freq_base", 1.0..f32::INFINITY, "1 or more")?;
+    // The second key is its name of 2023.
+    let factor = p.rope_factor("rope.scaling.factor")?.or(p.rope_factor("rope.scale_linear")?);
+    let factor = factor.unwrap_or(1.0);
+    let divisor = match p.optional_text("rope.scaling.type")? {
+        Some("none") => 1.0,
+        Some("linear") | None => factor,
+        Some(_) => {
+            p.refuse_unless("rope.scaling.type", |_| false)?;
+            1.0
         }
-        pass.cache.store(pass.cores, layer, pass.position, b.key, b.value);
-    }
-
-    /// Every head's mix of the values of the positions so far: from `query` to `heads`.
-    fn attend(&self, layer: usize, pass: &mut Pass<'_>) {
-        let (dim, size) = (self.config.dim, self.config.head_size());
-        let heads_per_key = self.config.heads / self.config.kv_heads;
-        let Pass { kernels, cores, ref cache, position, .. } = *pass;
-        let b = &mut pass.buffers;
-        let all_scores = b.scores.len();
-        let scores_per_head = all_scores / self.config.heads;
-        let outputs = [(&mut *b.scores, all_scores, scores_per_head), (&mut *b.heads, dim, size)];
-        split_together(cores, outputs, |first, [mut scores, mut output]| {
-            let scores = scores.row(0).chunks_exact_mut(scores_per_head);
-            for (number, scores) in scores.enumerate() {
-                let head = first + number;
-                let (keys, values) = cache.head(layer, head / heads_per_key);
-                let head = Head {
-                    queries: b.query,
-                    stride: dim,
-                    start: head * size,
-                    size,
-                    format: cache.format(),
-                    keys,
-                    values,
-                    position,
-                };
-                kernels.attend(&head, scores, &mut output.part(number * size, size));
-            }
-        });
-    }
-
-    /// From `normed` to `gate` and `up`.
-    fn gate_and_up(&self, layer: &Layer, pass: &mut Pass<'_>) {
-        let b = &mut pass.buffers;
-        let products = [(&layer.gate, &mut *b.gate), (&layer.up, b.up)];
-        multiply(pass.cores, b.input, (pass.tokens, b.normed), products);
-    }
-
-    /// `gate` = silu(`gate`) · `up`.
-    fn activate(&self, pass: &mut Pass<'_>) {
-        let (b, width) = (&mut pass.buffers, self.config.hidden_dim);
-        split_rows(pass.cores, b.gate, width, |first, gate| {
-            pass.kernels.silu_times(gate, &b.up[first * width..]);
-        });
-    }
+    };
+    p.refuse_unless("rope.scaling.attn_factor", |value| value.as_float() == Some(1.0))?;
+    let factors = p.optional_vector("rope_freqs.weight", dimensions / 2)?;
+    let base = base.unwrap_or(10_000.0);
+    Ok(RopeConfig { dimensions, base, pairing: Pairing::Adjacent, divisor, factors })
 }
 
 impl Architecture for Llama {
-    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32]) {
-        let x = pass.buffers.x.chunks_exact_mut(self.config.dim);
-        x.zip(tokens).for_each(|(x, &token)| self.embedding.row(token as usize, x));
-        pass.done(Stage::Embedding);
-        for (index, layer) in self.layers.iter().enumerate() {
-            pass.norm(&layer.attention_norm, self.config.norm_epsilon);
-            pass.done(Stage::Norms);
-            self.project(layer, pass);
-            pass.done(Stage::Projections);
-            self.keep(index, pass);
-            pass.done(Stage::Keeping);
-            self.attend(index, pass);
-            pass.done(Stage::Attention);
-            let b = &mut pass.buffers;
-            let output = [(&layer.attention_output, &mut *b.branch)];
-            multiply(pass.cores, b.input, (pass.tokens, b.heads), output);
-            pass.done(Stage::AttentionOutput);
+    fn forward(&self, pass: &mut Pass<'_>) -> Result<(), Stopped> {
+        let b = &self.buffers;
+        pass.embed(self.embedding, b.x);
+        for layer in &self.layers {
+            pass.rms_norm(layer.attention_norm, self.epsilon, b.x, b.normed);
+            let products = [(layer.query, b.query), (layer.key, b.key), (layer.value, b.value)];
+            pass.project(Stage::Qkv, b.normed, products);
+            pass.rope(self.rope, self.head_size, b.query);
+            pass.rope(self.rope, self.head_size, b.key);
+            pass.store_kv(&layer.attention, b.key, b.value);
+            pass.attention(&layer.attention, b.query, b.attended);
+            pass.project(Stage::AttentionOut, b.attended, [(layer.attention_out, b.branch)]);
+            pass.residual(b.branch, b.x);
 
-            pass.add_branch(self.config.dim);
-            pass.norm(&layer.feed_forward_norm, self.config.norm_epsilon);
-            pass.done(Stage::Norms);
-            self.gate_and_up(layer, pass);
-            pass.done(Stage::GateAndUp);
-            self.activate(pass);
-            pass.done(Stage::Activation);
-            let b = &mut pass.buffers;
-            multiply(pass.cores, b.input, (pass.tokens, b.gate), [(&layer.down, &mut *b.branch)]);
-            pass.done(Stage::Down);
-            pass.add_branch(self.config.dim);
+            pass.rms_norm(layer.feed_forward_norm, self.epsilon, b.x, b.normed);
+            pass.project(Stage::GateAndUp, b.normed, [(layer.gate, b.gate), (layer.up, b.up)]);
+            pass.gate(Activation::Silu, b.gate, b.up);
+            pass.project(Stage::Down, b.gate, [(layer.down, b.branch)]);
+            pass.residual(b.branch, b.x);
+            pass.poll()?;
         }
-        pass.done(Stage::Norms);
+        Ok(())
     }
 
-    fn classify(&self, pass: &mut Pass<'_>, first: usize, logits: &mut [f32]) {
-        let (b, dim) = (&mut pass.buffers, self.config.dim);
-        let own = first * dim..(first + logits.len() / self.config.vocab_size) * dim;
-        let (x, normed) = (&b.x[own.clone()], &mut b.normed[own]);
-        for (x, normed) in x.chunks_exact(dim).zip(normed.chunks_exact_mut(dim)) {
-            pass.kernels.rms_norm(normed, x, &self.output_norm, self.config.norm_epsilon);
-        }
-        let output = self.output.as_ref().unwrap_or(&self.embedding);
-        multiply(pass.cores, b.input, (normed.len() / dim, normed), [(output, logits)]);
-        pass.done(Stage::Classifier);
+    fn output_logits(&self, pass: &mut Pass<'_>, wanted: &[usize], logits: &mut [f32]) {
+        let (norm, b) = ((self.output_norm, self.epsilon), &self.buffers);
+        pass.norm_and_project(norm, (b.x, b.normed), self.output, (wanted, logits));
     }
 }

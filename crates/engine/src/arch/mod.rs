@@ -1,26 +1,49 @@
-//! Architectures: how tensors become a computation.
+//! Architectures: one file each, and one line in the table.
+//!
+//! An architecture's file says which metadata it needs and how each value is checked, which tensors
+//! of which shapes, what state it keeps per sequence and which activations, and what its forward
+//! pass is. Tensor names and metadata keys of an architecture stand in its file and nowhere else.
 
 mod llama;
+mod qwen2;
 
-use crate::load::{LoadError, Weights};
-use crate::pass::Pass;
+use crate::pass::{Pass, Stopped};
+use crate::plan::{ModelShape, PlanError, Planner};
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 
-/// A model whose weights are loaded: the computation of some tokens.
+/// A model's computation, in handles that its plan gave out.
 pub(crate) trait Architecture: Send + Sync {
-    /// Takes the tokens of a pass through all layers, leaving their keys and values in the cache.
-    fn forward(&self, pass: &mut Pass<'_>, tokens: &[u32]);
+    /// Takes the rows of a pass through all layers, storing their keys and values.
+    ///
+    /// # Errors
+    /// The pass was stopped between two layers.
+    fn forward(&self, pass: &mut Pass<'_>) -> Result<(), Stopped>;
 
-    /// After that: the logits of what follows the pass's token number `first`, and of as many after
-    /// it as `logits` has room for (token, vocabulary).
-    fn classify(&self, pass: &mut Pass<'_>, first: usize, logits: &mut [f32]);
+    /// After that: writes the logits of the wanted rows of the pass, (wanted, vocabulary).
+    fn output_logits(&self, pass: &mut Pass<'_>, wanted: &[usize], logits: &mut [f32]);
 }
 
-/// Makes a computation of a model's weights; the table of architectures. llama2.c's formats hold
-/// Llama only.
-pub(crate) fn bind(
-    weights: &mut Weights<'_>,
-    context: usize,
-) -> Result<Box<dyn Architecture>, LoadError> {
-    Ok(Box::new(llama::Llama::bind(weights, context)?))
+/// Makes an architecture's computation out of a file, and says what the model is.
+type PlanFn = fn(&mut Planner<'_>) -> Result<(Box<dyn Architecture>, ModelShape), PlanError>;
+
+/// The table of architectures: their names in GGUF, and how each plans.
+const ARCHITECTURES: &[(&str, PlanFn)] = &[("llama", llama::plan), ("qwen2", qwen2::plan)];
+
+/// Plans the computation of a file.
+pub(crate) fn plan(
+    planner: &mut Planner<'_>,
+) -> Result<(Box<dyn Architecture>, ModelShape), PlanError> {
+    let name = planner.architecture();
+    match ARCHITECTURES.iter().find(|(known, _)| *known == name) {
+        Some((_, plan)) => plan(planner),
+        None => Err(PlanError::Architecture { found: name.chars().take(48).collect() }),
+    }
+}
+
+/// The names of all architectures, for a message.
+pub(crate) fn names() -> String {
+    let names: Vec<&str> = ARCHITECTURES.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
 }

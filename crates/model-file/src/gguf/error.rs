@@ -1,110 +1,104 @@
 //! What can be wrong with a GGUF file.
 
+use super::tensors::OffsetProblem;
+use crate::WrongType;
 use alloc::string::String;
 
-/// Why a GGUF file is not a model that can be run.
+/// Why a GGUF file cannot be read.
 ///
-/// Names that come from the file are cut and cleaned, so that they can be shown.
+/// Names that come from the file are shortened and without control characters, so that they can be
+/// shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GgufError {
     /// A version of the format that this program does not know.
-    #[error("GGUF version {found}; versions 2 and 3 can be read: convert the model anew")]
+    #[error("GGUF version {found}; versions 2 and 3 can be read: convert the model again")]
     Version {
-        /// The version that the header says.
+        /// The version in the header.
         found: u32,
     },
     /// The description does not end within the file.
     #[error("the file ends within its description: it is cut short; copy or download it again")]
     CutShort,
-    /// There is no memory for what is kept of the description.
-    #[error("no memory to read the description")]
+    /// The description cannot be allocated.
+    #[error("cannot allocate memory for the file's description")]
     OutOfMemory,
-    /// A value has a type that nobody has defined, or arrays within arrays have no end.
+    /// A value has a type that nobody has defined, or lists are nested too deeply.
     #[error("the value of {key} has the unknown type {found}: the file is damaged, or too new")]
     ValueType {
-        /// Its name.
+        /// Its key.
         key: String,
         /// The number of the type.
         found: u32,
     },
-    /// A value is there twice.
+    /// A key is there twice.
     #[error("{key} is there twice: the file is damaged")]
     Twice {
-        /// Its name.
+        /// The key.
         key: String,
     },
-    /// A value that a model needs is not there.
-    #[error("{key} is missing, without which the model cannot be run")]
+    /// A key that every file needs is missing.
+    #[error("{key} is missing: the model cannot be run without it")]
     Missing {
-        /// Its name.
+        /// The key.
         key: &'static str,
     },
-    /// A value is something else than it should be.
-    #[error("{key} is not {expected}")]
-    NotA {
-        /// Its name.
-        key: &'static str,
-        /// What it should be.
-        expected: &'static str,
+    /// A value has another type than it should.
+    #[error(transparent)]
+    WrongType(#[from] WrongType),
+    /// The file is one of several that hold the model together.
+    #[error(
+        "this is one of {files} files of a split model; join them with llama.cpp's \
+         `llama-gguf-split --merge`"
+    )]
+    Split {
+        /// How many files there are.
+        files: i128,
     },
-    /// The model is of another kind.
-    #[error("a model of the architecture {found:?}; only \"llama\" can be run so far")]
-    Architecture {
-        /// Its name in the file.
-        found: String,
-    },
-    /// The model has something that this program cannot compute.
-    #[error("{key} is {found}, which cannot be run yet; {supported}")]
-    Unsupported {
-        /// The name of the value that says so.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// What can be run.
-        supported: &'static str,
-    },
-    /// Tensors begin at multiples of a power of two.
+    /// The alignment of tensors is not a power of two.
     #[error("general.alignment is {found}, not a power of two")]
     Alignment {
-        /// What the file says.
+        /// The value in the file.
         found: i128,
     },
-    /// The model has a tensor that the computation would leave out.
-    #[error("the model has {what} ({tensor}), which cannot be run yet")]
-    UnknownTensor {
+    /// A tensor's name is too long or has control characters.
+    #[error("the name of the tensor {tensor} is damaged")]
+    TensorName {
         /// Its name.
         tensor: String,
-        /// What kind of thing that is.
-        what: &'static str,
     },
-    /// A tensor is in a format that this program does not know.
-    #[error(
-        "{tensor} is in the format {found}; F32, F16, BF16, Q8_0 and Q4_0 can be read so far: \
-         download or convert the model in one of them"
-    )]
+    /// A tensor is in a format that nobody has defined.
+    #[error("{tensor} is in the unknown format {number}: the file is damaged, or too new")]
     TensorType {
         /// Its name.
         tensor: String,
-        /// ggml's name of the format, or its number.
-        found: String,
+        /// The number of the format.
+        number: String,
     },
-    /// A tensor's dimensions are not those that the description asks for.
-    #[error("{tensor} has the shape {found}, the description asks for {expected}")]
+    /// A tensor's dimensions are impossible.
+    #[error("{tensor} has the impossible shape {found}")]
     TensorShape {
         /// Its name.
         tensor: String,
         /// Its dimensions, columns first.
         found: String,
-        /// What they should be.
-        expected: String,
     },
-    /// A tensor is missing, or there twice.
-    #[error("{tensor} is {}", if *twice { "there twice" } else { "missing" })]
-    Tensor {
+    /// A tensor's rows are not whole blocks of its format.
+    #[error("{tensor} has rows of {columns} values, not a multiple of {format}'s {block}")]
+    TensorBlocks {
         /// Its name.
         tensor: String,
-        /// Whether it is there twice; missing otherwise.
-        twice: bool,
+        /// Values per row.
+        columns: u64,
+        /// Its format.
+        format: &'static str,
+        /// Values per block of the format.
+        block: u64,
+    },
+    /// Two tensors have the same name.
+    #[error("{tensor} is there twice: the file is damaged")]
+    TensorTwice {
+        /// The name.
+        tensor: String,
     },
     /// A tensor does not begin where one can, or lies in another.
     #[error("{tensor} begins at byte {offset} of the weights, {problem}: the file is damaged")]
@@ -114,7 +108,7 @@ pub enum GgufError {
         /// Where it begins.
         offset: u64,
         /// What is wrong with that.
-        problem: &'static str,
+        problem: OffsetProblem,
     },
     /// There is no vocabulary in the file.
     #[error("there is no tokenizer inside")]
@@ -127,26 +121,32 @@ pub enum GgufError {
         /// Its name in the file.
         found: String,
     },
-    /// The vocabulary does not fit to itself or to the model.
+    /// Lists of the vocabulary have different lengths.
     #[error("{key} has {found} entries, not {expected}")]
     VocabularySize {
-        /// The name of the list.
+        /// The key of the list.
         key: &'static str,
-        /// How many it has.
+        /// Its entries.
         found: u64,
         /// How many it should have.
         expected: u64,
     },
+    /// An id in the metadata is not one of the tokens.
+    #[error("{key} is not one of the tokens")]
+    NoSuchToken {
+        /// The key.
+        key: &'static str,
+    },
     /// A token's piece is longer than any word.
     #[error("token {token} of the tokenizer is too long")]
     PieceLength {
-        /// Its number.
+        /// Its id.
         token: u64,
     },
-    /// A score by which nothing can be ordered.
+    /// A score that cannot be compared.
     #[error("the score of token {token} is not a number")]
     Score {
-        /// Its number.
+        /// Its id.
         token: u64,
     },
 }

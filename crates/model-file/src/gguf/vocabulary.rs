@@ -2,9 +2,10 @@
 
 use super::GgufError;
 use super::cursor::{Cursor, MOST};
-use super::metadata::{Metadata, value_type};
+use super::metadata::{self, value_type};
 use super::{keys, read_header};
-use crate::ReadError;
+use crate::description::Budget;
+use crate::{Metadata, ReadError};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -112,7 +113,7 @@ impl Vocabulary {
     pub fn read(file: &mut dyn ReadAt) -> Result<Self, ReadError> {
         let mut cursor = Cursor::new(file, 0)?;
         let header = read_header(&mut cursor)?;
-        let metadata = Metadata::read(&mut cursor, header.values, &keys::VOCABULARY)?;
+        let metadata = metadata::read(&mut cursor, header.values, &mut Budget::new())?;
         Ok(Self::of(&metadata)?.ok_or(GgufError::NoVocabulary)?)
     }
 
@@ -136,7 +137,7 @@ impl Vocabulary {
         let token = |key, default| {
             let id = metadata.integer(key)?.filter(|&id| id != NONE).unwrap_or(default);
             let token = u32::try_from(id).ok().filter(|&id| u64::from(id) < pieces.count);
-            token.ok_or(GgufError::NotA { key, expected: "one of the tokens" })
+            token.ok_or(GgufError::NoSuchToken { key })
         };
         let rules = TokenRules {
             unknown: token(keys::UNKNOWN, 0)?,

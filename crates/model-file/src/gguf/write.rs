@@ -3,10 +3,8 @@
 use super::cursor::{Cursor, MOST};
 use super::metadata::{ranges, value_type};
 use super::vocabulary::{MODEL, escape};
-use super::{ALIGNMENT, ARCHITECTURE, MAGIC, Tokens, VERSIONS, keys, read_header};
-use crate::write::{Rows, Sink, WriteError};
-use crate::{Config, Part, ReadError};
-use alloc::string::ToString;
+use super::{ALIGNMENT, MAGIC, Tokens, VERSIONS, keys, read_header};
+use crate::{Metadata, ModelFile, ReadError, Rows, Sink, Tensor, Value, WriteError};
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
@@ -16,56 +14,75 @@ use core::ops::Range;
 /// The version of ggml's quantized formats (`GGML_QNT_VERSION`).
 const QUANTIZATION_VERSION: u32 = 2;
 
-/// Writes a GGUF file of a new model. The matrices get the format `weights`, or F16 where it does
-/// not divide their rows; norms stay F32. `rows` is asked for each tensor in the order of the file
-/// and calls back with every row of it, in `f32`.
+/// Writes a GGUF file of a new model: the metadata and the tensors of `model`, whose matrices get
+/// the format `weights`, or F16 where its blocks do not divide their rows; vectors stay F32. `rows`
+/// is asked for each tensor in the order of the description and gives its rows in `f32`.
+///
+/// # Errors
+/// Weights that the format cannot say, and errors of `rows` and `sink`.
 pub fn write_gguf(
     weights: Encoding,
-    config: &Config,
+    model: &ModelFile,
     tokens: Option<&dyn Tokens>,
     rows: &mut Rows<'_>,
     sink: &mut dyn Sink,
 ) -> Result<(), WriteError> {
-    config.validate()?;
-    let mut writer = Writer { weights, config, sink, written: 0 };
-    writer.new_values(tokens)?;
-    writer.tensors(rows)
+    write_from(Source::Description, model, weights, tokens, sink)?.tensors(rows)
+}
+
+/// Where the metadata of a new file comes from.
+pub(crate) enum Source<'a> {
+    /// The description alone, which has no lists.
+    Description,
+    /// The GGUF file that was described: its metadata is copied byte for byte.
+    File(&'a mut dyn ReadAt),
+}
+
+/// Writes the header and the metadata; the tensors are to follow.
+pub(crate) fn write_from<'a>(
+    source: Source<'_>,
+    model: &'a ModelFile,
+    weights: Encoding,
+    tokens: Option<&dyn Tokens>,
+    sink: &'a mut dyn Sink,
+) -> Result<Writer<'a>, WriteError> {
+    let mut writer = Writer { weights, model, sink, written: 0 };
+    match source {
+        Source::Description => {
+            let mut values = Values::default();
+            values.metadata(&model.metadata);
+            writer.header(0, &mut values, tokens)?;
+            writer.put(&values.bytes)?;
+        }
+        Source::File(file) => writer.metadata_of(file, tokens)?,
+    }
+    writer.tokens(tokens)?;
+    Ok(writer)
 }
 
 /// A file that is being written.
 pub(crate) struct Writer<'a> {
-    pub(crate) weights: Encoding,
-    pub(crate) config: &'a Config,
-    pub(crate) sink: &'a mut dyn Sink,
+    weights: Encoding,
+    model: &'a ModelFile,
+    sink: &'a mut dyn Sink,
     /// Bytes so far.
-    pub(crate) written: u64,
+    written: u64,
 }
 
 impl Writer<'_> {
-    /// Writes the header and the values of a new model.
-    pub(crate) fn new_values(&mut self, tokens: Option<&dyn Tokens>) -> Result<(), WriteError> {
-        let mut values = Values::default();
-        values.text(keys::ARCHITECTURE, ARCHITECTURE);
-        values.model(self.config);
-        self.header(0, &mut values, tokens)?;
-        self.put(&values.bytes)?;
-        self.tokens(tokens)
-    }
-
-    /// Writes the header and the values of another GGUF file, but for those that depend on the
+    /// Writes the header and the metadata of another GGUF file, but for the keys that depend on the
     /// weights' format.
-    pub(crate) fn values_of(
+    fn metadata_of(
         &mut self,
         file: &mut dyn ReadAt,
         tokens: Option<&dyn Tokens>,
     ) -> Result<(), WriteError> {
-        const OWN: [&str; 3] = [keys::ALIGNMENT, keys::FILE_TYPE, keys::QUANTIZATION_VERSION];
         let mut kept: Vec<Range<u64>> = Vec::new();
         let mut count = 0;
         let mut cursor = Cursor::new(file, 0)?;
         let header = read_header(&mut cursor)?;
         ranges(&mut cursor, header.values, &mut |key, range| {
-            if !OWN.iter().any(|own| own.as_bytes() == key) {
+            if !is_own(key) {
                 count += 1;
                 match kept.last_mut().filter(|last| last.end == range.start) {
                     Some(last) => last.end = range.end,
@@ -76,19 +93,18 @@ impl Writer<'_> {
         let mut values = Values::default();
         self.header(count, &mut values, tokens)?;
         kept.into_iter().try_for_each(|range| self.copy(file, range))?;
-        self.put(&values.bytes)?;
-        self.tokens(tokens)
+        self.put(&values.bytes)
     }
 
-    /// Writes the header of a file with `others` values, `values`, those that every file has, which
-    /// are put to them, and those of a vocabulary.
+    /// Writes the header of a file with `others` keys, those in `values`, those that every file has,
+    /// which are added to `values`, and those of a vocabulary.
     fn header(
         &mut self,
         others: u64,
         values: &mut Values,
         tokens: Option<&dyn Tokens>,
     ) -> Result<(), WriteError> {
-        let file_type = self.weights.format().gguf_type().map_or(0, |gguf_type| gguf_type.file);
+        let file_type = self.weights.gguf_type().map_or(0, |gguf_type| gguf_type.file);
         values.u32(keys::ALIGNMENT, ALIGNMENT as u32);
         values.u32(keys::FILE_TYPE, file_type);
         values.u32(keys::QUANTIZATION_VERSION, QUANTIZATION_VERSION);
@@ -100,7 +116,7 @@ impl Writer<'_> {
         let count = others + values.count + lists;
         self.put(&MAGIC)?;
         self.put(&VERSIONS[0].to_le_bytes())?;
-        self.put(&(self.places().count() as u64).to_le_bytes())?;
+        self.put(&(self.model.tensors().len() as u64).to_le_bytes())?;
         self.put(&count.to_le_bytes())
     }
 
@@ -133,15 +149,15 @@ impl Writer<'_> {
     /// Writes the descriptions of the tensors, and the tensors.
     pub(crate) fn tensors(&mut self, rows: &mut Rows<'_>) -> Result<(), WriteError> {
         let mut offset = 0u64;
-        for (part, layer) in self.places() {
-            let shape = self.shape(part);
+        for tensor in self.model.tensors() {
+            let shape = self.shape(tensor);
             let mut info = Values::default();
-            info.string(&part.name_in(layer).to_string());
-            let dimensions = [shape.columns as u64, shape.rows as u64];
-            let dimensions = &dimensions[..if part.is_norm() { 1 } else { 2 }];
-            info.bytes.extend((dimensions.len() as u32).to_le_bytes());
-            info.bytes.extend(dimensions.iter().flat_map(|dimension| dimension.to_le_bytes()));
-            let gguf_type = shape.encoding.format().gguf_type();
+            info.string(&tensor.name);
+            let used = tensor.dimensions.iter().rposition(|&size| size > 1).unwrap_or(0) + 1;
+            info.bytes.extend((used as u32).to_le_bytes());
+            let sizes = tensor.dimensions[..used].iter();
+            info.bytes.extend(sizes.flat_map(|&size| (size as u64).to_le_bytes()));
+            let gguf_type = shape.encoding.gguf_type();
             let number = gguf_type.map_or(0, |gguf_type| gguf_type.tensor);
             info.bytes.extend(number.to_le_bytes());
             info.bytes.extend(offset.to_le_bytes());
@@ -151,44 +167,33 @@ impl Writer<'_> {
             offset = end.unwrap_or(u64::MAX);
         }
         self.align()?;
-        for (part, layer) in self.places() {
-            self.tensor(part, layer, rows)?;
+        for tensor in self.model.tensors() {
+            self.tensor(tensor, rows)?;
             self.align()?;
         }
         Ok(())
     }
 
-    fn tensor(&mut self, part: Part, layer: usize, rows: &mut Rows<'_>) -> Result<(), WriteError> {
-        let shape = self.shape(part);
-        let format = shape.encoding.format();
+    fn tensor(&mut self, tensor: &Tensor, rows: &mut Rows<'_>) -> Result<(), WriteError> {
+        let shape = self.shape(tensor);
+        let encoder = shape.encoder().ok_or(WriteError::ReadOnly(shape.encoding.name()))?;
         let mut row = vec![0; plane_bytes(&shape)[0] as usize];
-        rows(part, layer, &mut |values| {
-            format.encode_row(&shape, values, [&mut row, &mut []]);
-            format.check_row([&row, &[]]).map_err(|_| WriteError::TooLarge {
-                tensor: part.name_in(layer).to_string(),
-                format: format.name(),
+        rows(&tensor.name, &mut |values| {
+            encoder.encode_row(values, [&mut row, &mut []]);
+            shape.check_row([&row, &[]]).map_err(|_| WriteError::TooLarge {
+                tensor: tensor.name.clone(),
+                format: shape.encoding.name(),
             })?;
             self.put(&row)
         })
     }
 
-    /// The tensors in the order of the file.
-    fn places(&self) -> impl Iterator<Item = (Part, usize)> + use<> {
-        let (layers, shared) = (self.config.layers, self.config.shared_classifier);
-        let of = |layer| move |part: Part| (part, layer);
-        let in_layers = || Part::ALL.into_iter().filter(|part| part.in_layers());
-        let after = [Part::OutputNorm, Part::Output].into_iter();
-        [(Part::TokenEmbedding, 0)]
-            .into_iter()
-            .chain((0..layers).flat_map(move |layer| in_layers().map(of(layer))))
-            .chain(after.take(if shared { 1 } else { 2 }).map(of(0)))
-    }
-
-    fn shape(&self, part: Part) -> Shape {
-        let (rows, columns) = part.shape(self.config);
+    /// The shape and the new format of a tensor.
+    fn shape(&self, tensor: &Tensor) -> Shape {
+        let (rows, columns) = (tensor.rows(), tensor.columns());
         let encoding = match self.weights {
-            _ if part.is_norm() => Encoding::F32,
-            weights if !columns.is_multiple_of(weights.group()) => Encoding::F16,
+            _ if tensor.is_vector() => Encoding::F32,
+            weights if !columns.is_multiple_of(weights.block_len()) => Encoding::F16,
             weights => weights,
         };
         Shape { rows, columns, encoding }
@@ -218,12 +223,18 @@ impl Writer<'_> {
     }
 }
 
-/// Bytes of a row. A row has less than 2^31 values, so the number fits.
-fn plane_bytes(shape: &Shape) -> PlaneBytes {
-    shape.encoding.format().plane_bytes(shape).unwrap_or_default()
+/// Whether the writer gives this key a value of its own.
+fn is_own(key: &[u8]) -> bool {
+    const OWN: [&str; 3] = [keys::ALIGNMENT, keys::FILE_TYPE, keys::QUANTIZATION_VERSION];
+    OWN.iter().any(|own| own.as_bytes() == key)
 }
 
-/// Values that take little memory, as the file has them.
+/// Bytes of a row. A row has less than 2^31 values, so the number fits.
+fn plane_bytes(shape: &Shape) -> PlaneBytes {
+    shape.plane_bytes().unwrap_or_default()
+}
+
+/// Keys with values that take little memory, as the file has them.
 #[derive(Default)]
 struct Values {
     bytes: Vec<u8>,
@@ -262,23 +273,18 @@ impl Values {
         self.bytes.push(value.into());
     }
 
-    /// The shape of a model.
-    fn model(&mut self, config: &Config) {
-        // `Config::validate` has seen that all of them fit.
-        for (key, number) in [
-            (keys::LAYERS, config.layers),
-            (keys::CONTEXT, config.context),
-            (keys::DIM, config.dim),
-            (keys::HIDDEN_DIM, config.hidden_dim),
-            (keys::HEADS, config.heads),
-            (keys::KV_HEADS, config.kv_heads),
-            (keys::ROPE_DIMENSIONS, config.head_size()),
-            (keys::VOCAB_SIZE, config.vocab_size),
-        ] {
-            self.u32(key, number as u32);
+    /// A model's metadata, its integers as u32, as llama.cpp expects counts. Lists are not here: they
+    /// stay in the file that they were read from.
+    fn metadata(&mut self, metadata: &Metadata) {
+        for (key, value) in metadata.iter().filter(|(key, _)| !is_own(key.as_bytes())) {
+            match value {
+                Value::Integer(number) => self.u32(key, *number as u32),
+                Value::Float(number) => self.f32(key, *number as f32),
+                Value::Bool(value) => self.bool(key, *value),
+                Value::Text(text) => self.text(key, text),
+                Value::Array(_) => {}
+            }
         }
-        self.f32(keys::NORM_EPSILON, config.norm_epsilon);
-        self.f32(keys::ROPE_BASE, config.rope_base);
     }
 
     /// How a vocabulary is used.

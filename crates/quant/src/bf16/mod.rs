@@ -1,18 +1,14 @@
 //! The upper halves of `f32` (bfloat16), GGUF's BF16.
 //!
-//! How rows and panels lie is in `two_bytes.rs`.
+//! The layout of rows and panels is described in `two_bytes.rs`.
 
-use crate::format::GgufType;
-use crate::half::{bf16_from_f32, bf16_to_f32};
 use crate::two_bytes::{TwoBytes, VALUE};
-use bootllm_simd::{LANES, Simd};
+use bootllm_simd::{LANES, Simd, bf16_from_f32, bf16_to_f32};
 
-/// The format itself; see the module's page.
+/// The format.
 pub struct Bf16;
 
 impl TwoBytes for Bf16 {
-    const NAME: &'static str = "bf16";
-    const GGUF_TYPE: GgufType = GgufType { tensor: 30, file: 32 };
     const EXPONENT: u16 = 0x7f80;
 
     fn to_f32(bits: u16) -> f32 {

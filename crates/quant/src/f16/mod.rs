@@ -1,18 +1,15 @@
 //! 16-bit floating point (IEEE 754 binary16), GGUF's F16.
 //!
-//! How rows and panels lie is in `two_bytes.rs`.
+//! The layout of rows and panels is described in `two_bytes.rs`.
 
-use crate::format::GgufType;
-use crate::half::{F16_EXPONENT, f16_from_f32, f16_to_f32};
+use crate::blocks::F16_EXPONENT;
 use crate::two_bytes::{TwoBytes, VALUE};
-use bootllm_simd::{LANES, Simd};
+use bootllm_simd::{LANES, Simd, f16_from_f32, f16_to_f32};
 
-/// The format itself; see the module's page.
+/// The format.
 pub struct F16;
 
 impl TwoBytes for F16 {
-    const NAME: &'static str = "f16";
-    const GGUF_TYPE: GgufType = GgufType { tensor: 1, file: 1 };
     const EXPONENT: u16 = F16_EXPONENT;
 
     fn to_f32(bits: u16) -> f32 {
@@ -25,6 +22,6 @@ impl TwoBytes for F16 {
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, bytes: &[u8; VALUE * LANES]) -> S::Floats {
-        simd.load_f16(bytes)
+        simd.load_finite_f16(bytes)
     }
 }

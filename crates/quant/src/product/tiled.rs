@@ -1,133 +1,136 @@
-//! The way around the tiles of a product.
+//! The loops around the tiles of a product.
 
-use super::{Block, Product, Room, Strip, Tiles, fetch_ahead};
-use crate::{PANEL, Shape};
+use super::{Block, HalfPanel, Product, Scratch, TileKernel, prefetch};
+use crate::PANEL;
+use crate::format::RowLayout;
 use bootllm_cores::Columns;
-use bootllm_simd::{Isa, Registers, Simd};
+use bootllm_simd::{Isa, Simd, VectorWidth};
 use core::array::from_fn;
 use core::marker::PhantomData;
 use core::slice::from_mut;
 
-/// The product of format `F` with instruction set `S`.
-pub(super) struct Tiled<S, F> {
+/// The product of kernel `K` with instruction set `S`.
+pub(super) struct TiledProduct<S, K> {
     simd: S,
-    format: PhantomData<F>,
+    kernel: PhantomData<K>,
 }
 
-/// Vectors whose sums are kept near until all weights of a panel have met them.
-const VECTORS: usize = 48;
+/// Vectors whose sums stay in L1 until they have been multiplied with all weights of a panel.
+const GROUP: usize = 48;
 
-/// What stays near while a panel is multiplied.
-struct Near {
-    room: Room,
-    sums: [[f32; PANEL]; VECTORS],
+/// What stays in L1 while a panel is multiplied.
+struct PanelScratch {
+    widened: Scratch,
+    sums: [[f32; PANEL]; GROUP],
 }
 
-impl<S: Simd, F: Tiles> Tiled<S, F> {
+impl<S: Simd, K: TileKernel> TiledProduct<S, K> {
     pub(super) fn new(simd: S) -> Self {
-        Tiled { simd, format: PhantomData }
+        TiledProduct { simd, kernel: PhantomData }
     }
 
-    /// Vectors in a tile: as many as keep the registers full without spilling them. Measured; see
+    /// Vectors in a tile: as many as fill the registers without spilling. Measured; see
     /// `docs/performance.md`.
-    const TILE: usize = match (S::REGISTERS, F::INTEGERS) {
-        (Registers::Small, _) => 2,
-        (Registers::Middle, _) => 4,
-        (Registers::Wide, true) => 6,
-        (Registers::Wide, false) => 12,
+    const TILE: usize = match (S::WIDTH, K::INTEGERS) {
+        (VectorWidth::V128, _) => 2,
+        (VectorWidth::V256, _) => 4,
+        (VectorWidth::V512, true) => 6,
+        (VectorWidth::V512, false) => 12,
     };
 
-    /// Bytes of a panel that stay in the nearest cache while these vectors pass. A large tile asks
-    /// for few bytes for much work: then the second cache is near enough, and panels stay whole.
-    const SLICE: usize = match S::REGISTERS {
-        Registers::Small | Registers::Middle => 16 << 10,
-        Registers::Wide => usize::MAX,
+    /// How many bytes of a panel to process per slice so that it stays in L1 while a group of vectors
+    /// passes. AVX-512 tiles reuse each byte so often that L2 suffices; panels are then not sliced.
+    const SLICE: usize = match S::WIDTH {
+        VectorWidth::V128 | VectorWidth::V256 => 16 << 10,
+        VectorWidth::V512 => usize::MAX,
     };
 
-    /// All blocks of a panel, taken together.
-    fn all(shape: &Shape) -> Block {
-        let Block { columns, bytes, words } = F::block::<S>(shape);
-        let blocks = shape.columns / columns;
+    /// All blocks of a panel, as one.
+    fn all(row: RowLayout) -> Block {
+        let Block { columns, bytes, words } = K::block::<S>(row);
+        let blocks = row.columns / columns;
         Block {
-            columns: shape.columns,
+            columns: row.columns,
             bytes: blocks.saturating_mul(bytes),
             words: blocks.saturating_mul(words),
         }
     }
 
-    /// Blocks of a panel that are multiplied with one tile after the other.
-    fn slice(shape: &Shape) -> usize {
-        let (packed, unfolded) = (F::block::<S>(shape).bytes, F::Unfolded::block::<S>(shape).bytes);
-        let bytes = if packed != unfolded { Room::BYTES } else { Self::SLICE };
-        (bytes / unfolded).clamp(1, shape.columns)
+    /// Blocks in a slice of a panel.
+    fn slice(row: RowLayout) -> usize {
+        let (packed, widened) = (K::block::<S>(row).bytes, K::Widened::block::<S>(row).bytes);
+        let bytes = if packed != widened { Scratch::BYTES } else { Self::SLICE };
+        (bytes / widened).clamp(1, row.columns)
     }
 
-    /// The work of [`Product::multiply`] for one vector.
+    /// [`Product::multiply`] with one vector.
     #[inline(always)]
-    fn one(&self, shape: &Shape, panels: &[u8], x: &[u32], output: &mut [f32]) {
-        let panels = panels.chunks_exact(Self::all(shape).bytes);
+    fn multiply_one(&self, row: RowLayout, panels: &[u8], x: &[u32], output: &mut [f32]) {
+        let panels = panels.chunks_exact(Self::all(row).bytes);
         let x = x.as_chunks::<1>().0;
         for (panel, output) in panels.zip(output.chunks_mut(PANEL)) {
             let zeros = [[self.simd.splat(0.0)]; 2];
-            let sums = F::tile(self.simd, shape, panel, Strip::BOTH, x, zeros);
+            let sums = K::tile(self.simd, row, panel, HalfPanel::BOTH, x, zeros);
             let mut rows = [0.0; PANEL];
-            self.store(sums, Strip::BOTH, from_mut(&mut rows));
-            give(&rows, output);
+            self.store(sums, HalfPanel::BOTH, from_mut(&mut rows));
+            copy_rows(&rows, output);
         }
     }
 
-    /// The work of [`Product::multiply`] for tiles of `T` vectors.
+    /// [`Product::multiply`] with tiles of `T` vectors.
     #[inline(always)]
-    fn many<const T: usize>(
+    fn multiply_batch<const T: usize>(
         &self,
-        shape: &Shape,
+        row: RowLayout,
         panels: &[u8],
         tiles: &[u32],
         output: &mut Columns<'_, f32>,
     ) {
-        let all = Self::all(shape);
-        let vectors = VECTORS / T * T;
-        let mut near = Near { room: Room([0; Room::BYTES]), sums: [[0.0; PANEL]; VECTORS] };
-        for (panel, row) in panels.chunks_exact(all.bytes).zip((0..).step_by(PANEL)) {
+        let all = Self::all(row);
+        let vectors = GROUP / T * T;
+        let mut scratch =
+            PanelScratch { widened: Scratch([0; Scratch::BYTES]), sums: [[0.0; PANEL]; GROUP] };
+        for (panel, first_row) in panels.chunks_exact(all.bytes).zip((0..).step_by(PANEL)) {
             let groups = tiles.chunks(vectors * all.words).zip((0..).step_by(vectors));
-            for (tiles, vector) in groups {
-                self.panel::<T>(shape, panel, tiles, (vector, row), &mut near, output);
+            for (tiles, first_vector) in groups {
+                let first = (first_vector, first_row);
+                self.multiply_panel::<T>(row, panel, tiles, first, &mut scratch, output);
             }
         }
     }
 
-    /// Multiplies a panel with as many vectors as there are sums for, slice after slice. The first
-    /// sum goes to this vector's row and the panel's first row's column.
+    /// Multiplies a panel with a group of vectors, slice after slice. `first_vector` and `first_row`
+    /// are the row and the column of `output` for the first of the sums.
     #[inline(always)]
-    fn panel<const T: usize>(
+    fn multiply_panel<const T: usize>(
         &self,
-        shape: &Shape,
+        row: RowLayout,
         panel: &[u8],
         tiles: &[u32],
-        (vector, row): (usize, usize),
-        Near { room, sums }: &mut Near,
+        (first_vector, first_row): (usize, usize),
+        PanelScratch { widened, sums }: &mut PanelScratch,
         output: &mut Columns<'_, f32>,
     ) {
-        let (blocks, Block { bytes, words, .. }) = (Self::slice(shape), F::block::<S>(shape));
-        let tile_words = T * Self::all(shape).words;
+        let (blocks, Block { bytes, words, .. }) = (Self::slice(row), K::block::<S>(row));
+        let tile_words = T * Self::all(row).words;
         sums.fill([0.0; PANEL]);
         let slices = panel.chunks(blocks * bytes).zip((0..).step_by(blocks * words));
         for (packed, first) in slices {
             let own = first..first + packed.len() / bytes * words;
-            let slice = F::unfold(self.simd, packed, room);
-            // While a tile is computed, its share of the next slice comes nearer. (Numbers of
-            // floating point take so long that the processor has them by itself.)
-            let next = if F::INTEGERS { packed } else { &[] };
+            let slice = K::widen(self.simd, packed, widened);
+            // While a tile is computed, its share of the next slice is prefetched. (Floats take so
+            // long that the CPU prefetches them by itself.)
+            let next = if K::INTEGERS { packed } else { &[] };
             let mut next = next.chunks(packed.len().div_ceil(tiles.len() / tile_words));
             let tiles = tiles.chunks_exact(tile_words).zip(sums.chunks_exact_mut(T));
-            for (vector, (tile, sums)) in (vector..).step_by(T).zip(tiles) {
-                fetch_ahead(self.simd, next.next().unwrap_or_default(), packed.len());
+            for (vector, (tile, sums)) in (first_vector..).step_by(T).zip(tiles) {
+                prefetch(self.simd, next.next().unwrap_or_default(), packed.len());
                 let x = &tile.as_chunks::<T>().0[own.clone()];
-                self.tile(shape, slice, x, sums);
-                // The last slice: an output is written while the next tile is computed.
+                self.multiply_tile(row, slice, x, sums);
+                // After the last slice an output is written while the next tile is computed.
                 if own.end * T == tile_words {
                     for (vector, sums) in (vector..output.rows()).zip(sums) {
-                        give(sums, &mut output.row(vector)[row..]);
+                        copy_rows(sums, &mut output.row(vector)[first_row..]);
                     }
                 }
             }
@@ -136,62 +139,63 @@ impl<S: Simd, F: Tiles> Tiled<S, F> {
 
     /// Adds a tile's products to its vectors' sums.
     #[inline(always)]
-    fn tile<const T: usize>(
+    fn multiply_tile<const T: usize>(
         &self,
-        shape: &Shape,
+        row: RowLayout,
         slice: &[u8],
         x: &[[u32; T]],
         sums: &mut [[f32; PANEL]],
     ) {
-        if S::REGISTERS == Registers::Wide {
-            self.strips(shape, slice, Strip::BOTH, x, sums);
+        if S::WIDTH == VectorWidth::V512 {
+            self.multiply_halves(row, slice, HalfPanel::BOTH, x, sums);
         } else {
-            Strip::BOTH.into_iter().for_each(|strip| self.strips(shape, slice, [strip], x, sums));
+            for half in HalfPanel::BOTH {
+                self.multiply_halves(row, slice, [half], x, sums);
+            }
         }
     }
 
-    /// The same for the rows of some strips.
+    /// [`TiledProduct::multiply_tile`] for the rows of `R` halves of the panel.
     #[inline(always)]
-    fn strips<const R: usize, const T: usize>(
+    fn multiply_halves<const R: usize, const T: usize>(
         &self,
-        shape: &Shape,
+        row: RowLayout,
         slice: &[u8],
-        strips: [Strip; R],
+        halves: [HalfPanel; R],
         x: &[[u32; T]],
         sums: &mut [[f32; PANEL]],
     ) {
-        let before =
-            strips.map(|strip| from_fn(|t| self.simd.load(&sums[t].as_chunks().0[strip.0])));
-        let after = F::Unfolded::tile(self.simd, shape, slice, strips, x, before);
-        self.store(after, strips, sums);
+        let before = halves.map(|half| from_fn(|t| self.simd.load(&sums[t].as_chunks().0[half.0])));
+        let after = K::Widened::tile(self.simd, row, slice, halves, x, before);
+        self.store(after, halves, sums);
     }
 
-    /// Writes the sums of strips to those of whole panels.
+    /// Stores the sums of halves of a panel among those of the whole panel.
     #[inline(always)]
     fn store<const R: usize, const T: usize>(
         &self,
-        strips_sums: [[S::Floats; T]; R],
-        strips: [Strip; R],
+        halves_sums: [[S::Floats; T]; R],
+        halves: [HalfPanel; R],
         sums: &mut [[f32; PANEL]],
     ) {
-        for (strip_sums, strip) in strips_sums.into_iter().zip(strips) {
-            for (strip_sums, sums) in strip_sums.into_iter().zip(&mut *sums) {
-                self.simd.store(strip_sums, &mut sums.as_chunks_mut().0[strip.0]);
+        for (half_sums, half) in halves_sums.into_iter().zip(halves) {
+            for (half_sums, sums) in half_sums.into_iter().zip(&mut *sums) {
+                self.simd.store(half_sums, &mut sums.as_chunks_mut().0[half.0]);
             }
         }
     }
 }
 
-/// Copies the sums of a panel's rows to the output of those rows that there are.
+/// Copies the sums of a panel's rows to the output, which lacks those beyond the matrix's last row.
 #[inline(always)]
-fn give(sums: &[f32; PANEL], output: &mut [f32]) {
+fn copy_rows(sums: &[f32; PANEL], output: &mut [f32]) {
     match output.first_chunk_mut() {
         Some(output) => *output = *sums,
         None => output.copy_from_slice(&sums[..output.len()]),
     }
 }
 
-impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
+impl<S: Simd, K: TileKernel> Product for TiledProduct<S, K> {
     fn isa(&self) -> Isa {
         S::ISA
     }
@@ -200,21 +204,21 @@ impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
         Self::TILE
     }
 
-    fn tile_words(&self, shape: &Shape, tokens: usize) -> usize {
-        tokens.saturating_mul(Self::all(shape).words)
+    fn tile_words(&self, row: RowLayout, vectors: usize) -> usize {
+        vectors.saturating_mul(Self::all(row).words)
     }
 
-    fn prepare(&self, shape: &Shape, x: &[f32], tokens: usize, tile: &mut [u32]) {
+    fn pack_inputs(&self, row: RowLayout, x: &[f32], vectors: usize, tile: &mut [u32]) {
         self.simd.run(
             #[inline(always)]
             || {
-                let vectors = x.chunks_exact(shape.columns);
-                let given = vectors.len();
-                for (token, vector) in vectors.enumerate() {
-                    F::prepare::<S>(shape, vector, tile[token..].iter_mut().step_by(tokens));
+                let x = x.chunks_exact(row.columns);
+                let given = x.len();
+                for (t, x) in x.enumerate() {
+                    K::pack_input::<S>(row, x, tile[t..].iter_mut().step_by(vectors));
                 }
-                for token in given..tokens {
-                    tile[token..].iter_mut().step_by(tokens).for_each(|word| *word = 0);
+                for t in given..vectors {
+                    tile[t..].iter_mut().step_by(vectors).for_each(|word| *word = 0);
                 }
             },
         );
@@ -222,21 +226,21 @@ impl<S: Simd, F: Tiles> Product for Tiled<S, F> {
 
     fn multiply(
         &self,
-        shape: &Shape,
+        row: RowLayout,
         panels: &[u8],
         tiles: &[u32],
-        tokens: usize,
+        vectors: usize,
         output: &mut Columns<'_, f32>,
     ) {
         self.simd.run(
             #[inline(always)]
-            || match (tokens, Self::TILE) {
-                (1, _) => self.one(shape, panels, tiles, output.row(0)),
-                (2, 2) => self.many::<2>(shape, panels, tiles, output),
-                (4, 4) => self.many::<4>(shape, panels, tiles, output),
-                (6, 6) => self.many::<6>(shape, panels, tiles, output),
-                (12, 12) => self.many::<12>(shape, panels, tiles, output),
-                _ => unreachable!("a tile of {tokens} vectors"),
+            || match (vectors, Self::TILE) {
+                (1, _) => self.multiply_one(row, panels, tiles, output.row(0)),
+                (2, 2) => self.multiply_batch::<2>(row, panels, tiles, output),
+                (4, 4) => self.multiply_batch::<4>(row, panels, tiles, output),
+                (6, 6) => self.multiply_batch::<6>(row, panels, tiles, output),
+                (12, 12) => self.multiply_batch::<12>(row, panels, tiles, output),
+                _ => unreachable!("a tile of {vectors} vectors"),
             },
         );
     }

@@ -55,7 +55,7 @@ impl Keyboard {
     pub fn open() -> Self {
         let uart = (DeviceType::MESSAGING, DeviceSubType::MESSAGING_UART);
         let mut serial = protocol::devices::<text::InputEx>();
-        serial.retain(|&device| protocol::leads_through(device, uart));
+        serial.retain(|&device| protocol::path_contains(device, uart));
         let serial = serial.into_iter().map(|handle| Device { handle, is_serial: true });
         let merged = console_in().map(|handle| Device { handle, is_serial: false });
         // SAFETY: the event has no function that the firmware would call.

@@ -101,7 +101,7 @@ struct SerialLine {
 
 impl SerialLine {
     fn new(device: Handle) -> Self {
-        let through = |node| protocol::leads_through(device, node);
+        let through = |node| protocol::path_contains(device, node);
         let on_board = through((DeviceType::ACPI, DeviceSubType::ACPI))
             && !through((DeviceType::MESSAGING, DeviceSubType::MESSAGING_USB));
         Self { device, queues_late_byte: on_board }

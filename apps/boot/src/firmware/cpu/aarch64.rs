@@ -16,7 +16,7 @@ pub fn prepare() {
     unsafe { asm!("msr fpcr, {}", in(reg) 0_u64, options(nomem, nostack)) };
 }
 
-/// MPIDR_EL1: a number of its own for each processor.
+/// Returns MPIDR_EL1, which is unique to each processor.
 pub fn id() -> u64 {
     let id;
     // SAFETY: reading the register changes nothing.
@@ -30,13 +30,13 @@ pub fn threads() -> Threads {
     Threads::AsLocated
 }
 
-/// Whether this is a virtual machine: nothing tells.
+/// Whether this is a virtual machine, which no register reports.
 pub fn is_virtual() -> bool {
     false
 }
 
-/// Whether [`watch`] lets the processor sleep. Whether WFE does is the hypervisor's to say, and
-/// nothing tells if there is one: the firmware knows better how its processors rest.
+/// Whether [`watch`] lets the processor sleep. WFE may not under a hypervisor, and no register
+/// reports one, so processors rest in the firmware.
 pub fn can_watch() -> bool {
     false
 }
@@ -66,7 +66,7 @@ pub fn ticks() -> u64 {
     ticks
 }
 
-/// How fast the counter runs.
+/// Returns the frequency of the counter.
 pub fn described_ticks_per_second() -> Option<u64> {
     let rate: u64;
     // SAFETY: reading the register changes nothing.
@@ -84,7 +84,7 @@ pub fn random() -> Option<u64> {
     None
 }
 
-/// What the CPU is, what it can, and what is switched on.
+/// Describes the CPU and its vector state.
 pub fn facts() -> Vec<Fact> {
     let (id, control): (u64, u64);
     // SAFETY: reading the registers changes nothing.

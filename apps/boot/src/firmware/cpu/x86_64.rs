@@ -78,7 +78,7 @@ pub fn threads() -> Threads {
     topology::threads_without_leaf_b(logical, (leaf(4, 0).eax >> 26) + 1)
 }
 
-/// Whether this is a virtual machine. (The bit is reserved for those who make one.)
+/// Whether this is a virtual machine: hypervisors set a bit that is reserved for them.
 pub fn is_virtual() -> bool {
     leaf(1, 0).ecx & (1 << 31) != 0
 }
@@ -98,9 +98,10 @@ pub fn can_watch() -> bool {
 pub unsafe fn watch(address: *const (), is_given: impl Fn() -> bool) {
     while !is_given() {
         // SAFETY: the caller guarantees that the CPU has both instructions and that `address` is
-        // mapped. Ring 0 may use them; they read and write nothing. What was written between `is_given` and `monitor` is seen by the second look,
-        // what is written after `monitor` ends `mwait`, or lets it not begin (SDM 3, 8.10.4). Zeros:
-        // no extensions, and C1, the lightest sleep, which every such CPU has.
+        // mapped. Ring 0 may use them; they read and write nothing. What was written between
+        // `is_given` and `monitor` is seen by the second look, what is written after `monitor` ends
+        // `mwait`, or lets it not begin (SDM 3, 8.10.4). Zeros: no extensions, and C1, the lightest
+        // sleep, which every such CPU has.
         unsafe {
             asm!("monitor", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack));
             if !is_given() {
@@ -138,7 +139,8 @@ fn has_xsave() -> bool {
     leaf(1, 0).ecx & (1 << 26) != 0
 }
 
-/// What of XCR0 this CPU has and this program uses. x87 and SSE always are.
+/// Returns the bits of XCR0 that the CPU has and this program uses. x87 and SSE are always among
+/// them.
 fn wanted_xcr0() -> u64 {
     let available = leaf(0xD, 0);
     let available = u64::from(available.edx) << 32 | u64::from(available.eax);
@@ -158,8 +160,8 @@ pub fn ticks() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// How fast the time stamp counter runs, where CPUID says so: crystal clock times a ratio
-/// (SDM 3, 18.7.3).
+/// Returns the frequency of the time stamp counter, where CPUID reports it: crystal clock times a
+/// ratio (SDM 3, 18.7.3).
 pub fn described_ticks_per_second() -> Option<u64> {
     let clock = leaf(0x15, 0);
     let described = u64::from(clock.ecx).checked_mul(clock.ebx.into())?;
@@ -189,7 +191,7 @@ pub fn random() -> Option<u64> {
     if has_rdrand { unsafe { with_rdrand() } } else { None }
 }
 
-/// What the CPU is, what it can, and what is switched on.
+/// Describes the CPU, its features and its vector state.
 pub fn facts() -> Vec<Fact> {
     vec![
         Fact { label: "CPU", value: name() },
@@ -213,7 +215,7 @@ fn name() -> String {
     }
 }
 
-/// The instruction sets that matter for the products of a model.
+/// Names the instruction sets that the kernels can use.
 fn features() -> Vec<&'static str> {
     let (basic, extended, more) = (leaf(1, 0), leaf(7, 0), leaf(7, 1));
     let bits = [
@@ -238,7 +240,7 @@ fn vector_state() -> String {
     let mut mxcsr = 0_u32;
     // SAFETY: four bytes of our own are written.
     unsafe { asm!("stmxcsr [{}]", in(reg) &mut mxcsr, options(nostack)) };
-    // The lowest six bits only tell what happened since they were cleared.
+    // The lowest six bits are flags of exceptions that happened.
     mxcsr &= !0x3F;
     if !has_xsave() {
         return format!("SSE on, no XSAVE; MXCSR {mxcsr:#x}");
@@ -255,12 +257,12 @@ fn vector_state() -> String {
 
 use core::arch::x86_64::CpuidResult;
 
-/// What CPUID says, zeros where the CPU does not know the leaf.
+/// Executes CPUID; zeros where the CPU does not have the leaf.
 fn leaf(number: u32, sub: u32) -> CpuidResult {
     if number <= __cpuid(0).eax { __cpuid_count(number, sub) } else { NOTHING }
 }
 
-/// The same for the leaves from 0x80000000 on.
+/// Executes CPUID for a leaf from 0x80000000 on.
 fn extended_leaf(number: u32) -> CpuidResult {
     if number <= __cpuid(0x8000_0000).eax { __cpuid(number) } else { NOTHING }
 }

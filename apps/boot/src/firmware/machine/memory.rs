@@ -4,23 +4,23 @@ use crate::firmware::heap;
 use crate::free_list::PAGE;
 use alloc::format;
 use alloc::string::String;
-use bootllm_chat::report;
+use bootllm_units as units;
 use uefi::boot::{self, MemoryType};
 use uefi::mem::memory_map::MemoryMap;
 
-/// How much memory there is, in bytes.
+/// The machine's memory, in bytes.
 #[derive(Default)]
 pub struct Memory {
     /// All RAM.
     pub total: u64,
-    /// What can still be allocated.
+    /// Bytes that can still be allocated.
     pub free: u64,
-    /// The most that can be allocated in one block.
+    /// The largest block that can be allocated.
     pub largest: u64,
 }
 
 impl Memory {
-    /// What the firmware's memory map says now; zeros if it says nothing.
+    /// Reads the firmware's memory map; zeros if there is none. Some maps have entries of length 0.
     pub fn now() -> Self {
         let (kept, largest_kept) = heap::kept();
         let mut memory = Self { total: 0, free: kept, largest: largest_kept };
@@ -39,7 +39,7 @@ impl Memory {
     }
 
     pub fn in_words(&self) -> String {
-        let [total, free, largest] = [self.total, self.free, self.largest].map(report::bytes);
+        let [total, free, largest] = [self.total, self.free, self.largest].map(units::bytes);
         format!("{total}, {free} free, {largest} of it in one piece")
     }
 }

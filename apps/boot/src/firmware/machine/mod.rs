@@ -1,4 +1,4 @@
-//! What the machine says of itself.
+//! Facts about the machine, for `/diag`.
 
 mod memory;
 mod volumes;
@@ -19,12 +19,12 @@ use uefi::{cstr16, system};
 pub struct FirmwareMachine {
     boot_volume: Volume,
     cores: String,
-    /// What does not change while the program runs.
+    /// Facts that do not change while the program runs.
     fixed: Vec<Fact>,
 }
 
 impl FirmwareMachine {
-    /// Asks nothing yet; `others` are facts of the other parts, shown last.
+    /// Asks the firmware nothing yet; `others` are facts of the other parts, shown last.
     pub fn new(boot_volume: Volume, clock: &TickClock, cores: String, others: Vec<Fact>) -> Self {
         let mut fixed = others;
         fixed.push(clock.fact());

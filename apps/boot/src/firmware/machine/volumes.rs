@@ -5,8 +5,8 @@ use crate::words;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::report;
 use bootllm_platform::Fact;
+use bootllm_units as units;
 use uefi::Handle;
 use uefi::proto::media::file::{File, FileSystemInfo};
 use uefi::proto::media::fs::SimpleFileSystem;
@@ -32,6 +32,6 @@ fn describe(device: Handle) -> Option<String> {
     let label = words::utf16(info.volume_label().to_u16_slice());
     let label = if label.is_empty() { "without a name" } else { &label };
     let kind = storage::file_system(device).unwrap_or("a file system that the firmware knows");
-    let [size, free] = [info.volume_size(), info.free_space()].map(report::bytes);
+    let [size, free] = [info.volume_size(), info.free_space()].map(units::bytes);
     Some(format!("{label}, {size}, {free} free, {kind}"))
 }

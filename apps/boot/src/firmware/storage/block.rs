@@ -4,8 +4,8 @@ use crate::boot_sector;
 use crate::firmware::protocol;
 use alloc::format;
 use alloc::vec::Vec;
-use bootllm_chat::report;
 use bootllm_platform::{SkipReason, Skipped};
+use bootllm_units as units;
 use uefi::Handle;
 use uefi::mem::AlignedBuffer;
 use uefi::proto::media::block::BlockIO;
@@ -26,7 +26,7 @@ pub fn unreadable() -> Vec<Skipped> {
         // A FAT volume without a driver is a damaged one, or part of another.
         let foreign = file_system(device).filter(|name| !name.starts_with("FAT"));
         if let Some(file_system) = foreign {
-            let name = format!("a volume of {}", report::bytes(size(device)));
+            let name = format!("a volume of {}", units::bytes(size(device)));
             skipped.push(Skipped { name, reason: SkipReason::FileSystem { file_system } });
         }
     }

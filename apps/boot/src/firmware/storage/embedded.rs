@@ -10,9 +10,9 @@ use super::walk::VolumeWalk;
 
 /// A file that was put into the program at build time.
 pub struct File {
-    /// What it is called in the menu.
+    /// Its name in the menu.
     pub name: String,
-    /// What is in it.
+    /// Its content.
     pub bytes: &'static [u8],
 }
 
@@ -67,7 +67,7 @@ static NAME: [u8; file_name(PATH).len()] = match file_name(PATH).first_chunk() {
 };
 const PATH: &str = env!("BOOTLLM_EMBED_MODEL");
 
-/// The model, and the file of its tokenizer, which is called so that it is found beside the model.
+/// The model and its tokenizer's file, named so that it is found beside the model.
 pub fn files() -> Vec<File> {
     let name = str::from_utf8(&NAME).unwrap_or("model.bin");
     vec![
@@ -77,7 +77,7 @@ pub fn files() -> Vec<File> {
     ]
 }
 
-/// What follows the last separator of a path of Linux or Windows.
+/// Returns the part of a Linux or Windows path after the last separator.
 const fn file_name(path: &str) -> &[u8] {
     let (mut rest, mut name) = (path.as_bytes(), path.as_bytes());
     while let [first, others @ ..] = rest {

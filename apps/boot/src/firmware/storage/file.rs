@@ -83,8 +83,9 @@ impl VolumeFile {
     fn failure(&mut self, offset: u64, status: Status) -> StorageError {
         self.block.clear();
         self.file = None;
-        self.failed += 1;
-        if !self.volume.is_present() {
+        // The firmware has repeated the command itself before it gives up waiting.
+        self.failed += if status == Status::TIMEOUT { 2 } else { 1 };
+        if !self.volume.is_still_present() {
             self.failed = 0;
             return StorageError::Device { offset, reason: with_code(Status::MEDIA_CHANGED) };
         }

@@ -107,7 +107,7 @@ impl Volumes {
     }
 }
 
-/// Explains a status, with its number for those who look it up.
+/// Explains a status and names its code.
 fn with_code(status: Status) -> String {
     let reason = protocol::reason(status);
     match status {

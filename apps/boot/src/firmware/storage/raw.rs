@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_platform::FileInfo;
+use core::mem;
 use core::ptr::{self, NonNull};
 use uefi::proto::media::fs::SimpleFileSystem;
 use uefi::{Guid, Handle, Status};
@@ -31,8 +32,8 @@ impl OpenFile {
         let opened = protocol::with::<SimpleFileSystem, _>(device, |volume| {
             let volume = ptr::from_mut(volume).cast::<SimpleFileSystemProtocol>();
             let mut root = ptr::null_mut();
-            // SAFETY: `SimpleFileSystem` is a transparent wrapper of the protocol, which the firmware
-            // gave; `root` is ours to write.
+            // SAFETY: `SimpleFileSystem` is a transparent wrapper of the protocol, which the
+            // firmware gave; `root` is ours to write.
             let status = unsafe { ((*volume).open_volume)(volume, &mut root) };
             Self::opened(status, root)
         });
@@ -41,6 +42,16 @@ impl OpenFile {
 
     /// Opens a file or folder in this folder for reading; `/` separates folders.
     pub fn open(&mut self, path: &str) -> Result<Self, Status> {
+        self.open_for(path, FileMode::READ)
+    }
+
+    /// Opens a file in this folder for writing, with or without creating it.
+    pub fn open_to_write(&mut self, path: &str, create: bool) -> Result<Self, Status> {
+        let create = if create { FileMode::CREATE } else { FileMode::empty() };
+        self.open_for(path, FileMode::READ | FileMode::WRITE | create)
+    }
+
+    fn open_for(&mut self, path: &str, mode: FileMode) -> Result<Self, Status> {
         let units = path
             .encode_utf16()
             .map(|unit| if unit == u16::from(b'/') { u16::from(b'\\') } else { unit });
@@ -51,10 +62,10 @@ impl OpenFile {
         name.push(0);
         let file = self.0.as_ptr();
         let mut opened = ptr::null_mut();
-        // SAFETY: the file is open until it is dropped; `name` ends with its only zero, and `opened`
-        // is ours to write.
+        // SAFETY: the file is open until it is dropped; `name` ends with its only zero, and
+        // `opened` is ours to write.
         let status = unsafe {
-            ((*file).open)(file, &mut opened, name.as_ptr(), FileMode::READ, FileAttribute::empty())
+            ((*file).open)(file, &mut opened, name.as_ptr(), mode, FileAttribute::empty())
         };
         Self::opened(status, opened)
     }
@@ -78,6 +89,34 @@ impl OpenFile {
         }
     }
 
+    /// Writes all bytes at the current position, to the disk itself.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Status> {
+        let (file, mut length) = (self.0.as_ptr(), bytes.len());
+        // SAFETY: the file is open until it is dropped; there are as many bytes as is said.
+        match unsafe { ((*file).write)(file, &mut length, bytes.as_ptr().cast()) } {
+            Status::SUCCESS if length == bytes.len() => {}
+            Status::SUCCESS => return Err(Status::VOLUME_FULL),
+            status => return Err(status),
+        }
+        // SAFETY: as above.
+        match unsafe { ((*file).flush)(file) } {
+            Status::SUCCESS => Ok(()),
+            status => Err(status),
+        }
+    }
+
+    /// Deletes a file that was opened to write.
+    pub fn delete(self) -> Result<(), Status> {
+        let file = self.0.as_ptr();
+        // Deleting closes the file, whether it succeeds or not (UEFI specification 2.10, 13.5).
+        mem::forget(self);
+        // SAFETY: the file is open, and this is its last use.
+        match unsafe { ((*file).delete)(file) } {
+            Status::SUCCESS => Ok(()),
+            status => Err(status),
+        }
+    }
+
     /// Sets the position of the next read.
     pub fn seek(&mut self, position: u64) -> Result<(), Status> {
         let file = self.0.as_ptr();
@@ -88,7 +127,7 @@ impl OpenFile {
         }
     }
 
-    /// What the file system says of this file or folder.
+    /// Returns name, size and attributes of this file or folder.
     pub fn info(&mut self) -> Result<FileInfo, Status> {
         let bytes = self.get_info(&RawFileInfo::ID)?;
         file_info::parse(&bytes).ok_or(Status::VOLUME_CORRUPTED)
@@ -125,7 +164,7 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let file = self.0.as_ptr();
-        // SAFETY: it is open, and nobody uses it after this. Closing always succeeds (UEFI
+        // SAFETY: it is open, and this is its last use. Closing always succeeds (UEFI
         // specification 2.10, 13.5).
         let _ = unsafe { ((*file).close)(file) };
     }

@@ -6,6 +6,7 @@ use crate::firmware::protocol;
 use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec;
 use bootllm_platform::{FileInfo, StorageError, Tree};
 use core::time::Duration;
 use uefi::proto::device_path::DevicePath;
@@ -14,9 +15,11 @@ use uefi::proto::media::block::BlockIO;
 use uefi::proto::media::fs::SimpleFileSystem;
 use uefi::{Handle, Status, boot};
 
-/// After this time firmware has noticed that a USB device is gone: edk2 looks at the ports every
-/// 100 ms, but not while it reads.
-const UNPLUGGED: Duration = Duration::from_millis(250);
+/// After this time firmware has noticed that a USB device is gone: it looks at the ports from time
+/// to time, but not while it reads.
+const UNPLUGGED: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A volume: not the open device, but where it is.
 #[derive(Clone)]
@@ -74,15 +77,20 @@ impl Volume {
         })
     }
 
-    /// Whether the volume still is there, after an error. It takes a moment.
-    pub fn is_present(&mut self) -> bool {
-        boot::stall(UNPLUGGED);
-        let medium = |device| {
-            protocol::with::<BlockIO, _>(device, |disk| disk.media().is_media_present())
-                // Not every file system lies on a disk.
-                .unwrap_or(true)
-        };
-        self.device().is_some_and(medium)
+    /// Whether the volume is still there, after an error. It takes a second if it is.
+    pub fn is_still_present(&mut self) -> bool {
+        for _ in 0..UNPLUGGED.as_millis() / LOOK.as_millis() {
+            let medium = |device| {
+                protocol::with::<BlockIO, _>(device, |disk| disk.media().is_media_present())
+                    // Not every file system lies on a disk.
+                    .unwrap_or(true)
+            };
+            if !self.device().is_some_and(medium) {
+                return false;
+            }
+            boot::stall(LOOK);
+        }
+        true
     }
 
     fn root(&mut self) -> Result<OpenFile, StorageError> {
@@ -112,6 +120,31 @@ impl Volume {
         })?;
         let info = file.info().map_err(volume_error)?;
         if info.is_folder { Err(not_found()) } else { Ok((file, info.size)) }
+    }
+}
+
+/// Small files of the program's own in the root folder of the volume.
+impl Volume {
+    /// The text of a file, `None` if there is none that is short and UTF-8.
+    pub fn read_text(&mut self, name: &str) -> Option<String> {
+        const AT_MOST: u64 = 4 << 10;
+        let (mut file, size) = self.open_file(name).ok()?;
+        let mut bytes = vec![0; usize::try_from(size).ok().filter(|_| size <= AT_MOST)?];
+        let read = file.read(&mut bytes).ok()?;
+        bytes.truncate(read);
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Writes a file. There are disks that cannot be written to.
+    pub fn write_text(&mut self, name: &str, text: &str) -> Result<(), StorageError> {
+        let mut file = self.root()?.open_to_write(name, true).map_err(volume_error)?;
+        file.write(text.as_bytes()).map_err(volume_error)
+    }
+
+    /// Deletes a file. True if it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let file = self.root().ok().and_then(|mut root| root.open_to_write(name, false).ok());
+        file.is_some_and(|file| file.delete().is_ok())
     }
 }
 

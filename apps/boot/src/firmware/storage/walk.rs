@@ -44,8 +44,8 @@ enum Stage {
 
 impl VolumeWalk {
     /// Starts with the boot volume and goes on with all volumes that the firmware has connected.
-    /// Other disks are connected and looked at if `thoroughly`, or if there is no file that is named
-    /// like a model.
+    /// Other disks are connected and looked at if `thoroughly`, or if there is no file that is
+    /// named like a model.
     pub fn new(volumes: Volumes, thoroughly: bool) -> Self {
         let boot = volumes.boot();
         Self {
