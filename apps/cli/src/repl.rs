@@ -3,7 +3,7 @@
 use crate::arguments::{Arithmetic, ThreadCount};
 use anyhow::{Context, Result};
 use bootllm_host::{Folder, StdClock, SystemEntropy, SystemMachine, open_console};
-use bootllm_repl::{Platform, Start};
+use bootllm_repl::{Options, Platform};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -34,6 +34,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cores: threads.cores(),
     };
     let (kv, cpu) = (arguments.arithmetic.kv, Some(arguments.arithmetic.cpu()));
-    bootllm_repl::run(platform, &Start { kv, cpu, ..Start::default() });
+    bootllm_repl::run(platform, &Options { kv, cpu, ..Options::default() });
     Ok(())
 }

@@ -22,7 +22,7 @@ mod symbols;
 use crate::core_limit;
 use alloc::format;
 use bootllm_platform::{Clock, Console};
-use bootllm_repl::{Leave, Platform, Start};
+use bootllm_repl::{Leave, Options, Platform};
 use clock::TickClock;
 use console::FirmwareConsole;
 use core::ptr;
@@ -70,8 +70,8 @@ fn main() -> Status {
     };
     // The counter began at reset.
     let firmware_time = Some(clock.at(begun));
-    let start = Start { firmware_time, owns_machine: true, ..Start::default() };
-    match bootllm_repl::run(platform, &start) {
+    let options = Options { firmware_time, owns_machine: true, ..Options::default() };
+    match bootllm_repl::run(platform, &options) {
         Leave::PowerOff => runtime::reset(ResetType::SHUTDOWN, Status::SUCCESS, None),
         Leave::Firmware => {
             console.close();
