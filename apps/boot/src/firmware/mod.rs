@@ -38,6 +38,9 @@ use uefi::{Handle, Status, boot, table};
 use uefi_raw::protocol::console::{InputKey, SimpleTextInputProtocol};
 use uefi_raw::table::system::SystemTable;
 
+/// The time per token at which the first story is shown: fast for a reader, slow for a machine.
+const STORY_PACE: Duration = Duration::from_millis(40);
+
 #[entry]
 fn main() -> Status {
     let begun = cpu::ticks();
@@ -60,6 +63,7 @@ fn main() -> Status {
     }
     let mut machine =
         FirmwareMachine::new(boot_volume, &clock, cores.fact().into(), console.facts());
+    let story_pace = console.has_screen().then_some(STORY_PACE);
     let platform = Platform {
         console: &mut console,
         storage: &mut storage,
@@ -70,7 +74,7 @@ fn main() -> Status {
     };
     // The counter began at reset.
     let firmware_time = Some(clock.at(begun));
-    let options = Options { firmware_time, owns_machine: true, ..Options::default() };
+    let options = Options { firmware_time, owns_machine: true, story_pace, ..Options::default() };
     match bootllm_repl::run(platform, &options) {
         Leave::PowerOff => runtime::reset(ResetType::SHUTDOWN, Status::SUCCESS, None),
         Leave::Firmware => {

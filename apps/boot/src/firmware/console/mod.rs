@@ -59,6 +59,11 @@ impl<'a> FirmwareConsole<'a> {
         }
     }
 
+    /// Whether there is a screen: a serial terminal alone belongs to somebody who has seen it all.
+    pub fn has_screen(&self) -> bool {
+        self.screen.is_some()
+    }
+
     /// What it consists of.
     pub fn facts(&self) -> Vec<Fact> {
         let none = Fact { label: "screen", value: "none".into() };
