@@ -240,12 +240,8 @@ pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
     add("qwen2", qwen2(&SmallModel { config, seed: 9 }, Encoding::Q8_0));
     for (name, factors) in [("rope-factors", [1.0, 2.0, 3.0, 4.0]), ("tiny-factors", [1e-38; 4])] {
         let bytes = factors.iter().flat_map(|factor: &f32| factor.to_le_bytes()).collect();
-        let factors = GgufTensor {
-            name: "rope_freqs.weight".into(),
-            dimensions: vec![4],
-            kind: 0,
-            bytes,
-        };
+        let factors =
+            GgufTensor { name: "rope_freqs.weight".into(), dimensions: vec![4], kind: 0, bytes };
         let file = Gguf::parse(&SmallModel { config, seed: 9 }.gguf(Encoding::F32));
         add(name, file.tensors(|all| all.push(factors)).bytes());
     }

@@ -1,12 +1,12 @@
 //! What is allocated, and when: everything before the first token, and no more than was announced;
 //! and what is done where there is too little.
 
-use bootllm_bench::{Limits, Progress, Work, memory_needed, run};
+use bootllm_bench::{BenchProgress, Limits, Workload, measure_speed, memory_needed};
 use bootllm_cores::OneCore;
 use bootllm_engine::{KvFormat, Model, Session};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, Version};
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_simd::Cpu;
 use bootllm_tests::{NoClock, SmallModel, formats, plan, vocabulary, write_text};
 use bootllm_tokenizer::Decoder;
@@ -65,10 +65,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const SETTINGS: [Settings; 3] = [
-    Settings { temperature: 0.0, top_p: 0.9 },
-    Settings { temperature: 1.0, top_p: 0.9 },
-    Settings { temperature: 0.7, top_p: 1.0 },
+const SETTINGS: [SamplerSettings; 3] = [
+    SamplerSettings { temperature: 0.0, top_p: 0.9 },
+    SamplerSettings { temperature: 1.0, top_p: 0.9 },
+    SamplerSettings { temperature: 0.7, top_p: 1.0 },
 ];
 
 /// What `work` asked for, and the most that it had beyond what was there before.
@@ -98,13 +98,13 @@ fn no_token_allocates() {
             let loaded = model.load(format);
             for settings in SETTINGS {
                 let mut session = Session::new(&loaded, threads.cores()).unwrap();
-                let mut sampler = Sampler::new(&settings, 5, tokenizer.len()).unwrap();
+                let mut sampler = Sampler::new(settings.chain(5), tokenizer.len()).unwrap();
                 let mut decoder = Decoder::new(&tokenizer);
                 let (text, calls, _) = counted(|| {
                     session.prefill(&[1, 20, 30, 40]).unwrap();
                     let (mut token, mut text) = (50, 0);
                     for _ in 0..50 {
-                        token = sampler.sample(session.decode(token).unwrap()).unwrap();
+                        token = sampler.sample(session.decode(token).unwrap(), &[]).unwrap();
                         text += decoder.push(&tokenizer, token).len();
                     }
                     text
@@ -123,7 +123,7 @@ fn a_long_text_allocates_no_more_than_a_short_one() {
     let mut session = Session::new(&model, &OneCore).unwrap();
     for settings in SETTINGS {
         let mut calls = |length| {
-            let sampler = Sampler::new(&settings, 3, tokenizer.len()).unwrap();
+            let sampler = Sampler::new(settings.chain(3), tokenizer.len()).unwrap();
             let ((), calls, _) = counted(|| {
                 write_text(&mut session, &tokenizer, sampler, &[1], length).map(drop).unwrap();
             });
@@ -142,8 +142,8 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
     let (mut begun, mut tokens) = (0, 0);
     let watch = &mut |progress| {
         match progress {
-            Progress::Begun { .. } => begun = COUNT.get().calls,
-            Progress::Fed { .. } => {
+            BenchProgress::Begun { .. } => begun = COUNT.get().calls,
+            BenchProgress::Fed { .. } => {
                 tokens += 1;
                 assert_eq!(COUNT.get().calls, begun);
             }
@@ -151,10 +151,11 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
         ControlFlow::Continue(())
     };
     let kv_format = KvFormat::default();
-    let work = Work { prefill: 20, decode: 20, times: 3, enough: Duration::MAX, kv_format };
+    let enough = Duration::MAX;
+    let workload = Workload { prefill: 20, decode: 20, repetitions: 3, enough, kv_format };
     let ((), _, peak) = counted(|| {
         Limits::measure(threads.cores(), Cpu::detect(), &NoClock, watch).unwrap();
-        run(&model, threads.cores(), &NoClock, work, watch).unwrap();
+        measure_speed(&model, threads.cores(), &NoClock, workload, watch).unwrap();
     });
     // A prompt is fed at once.
     assert_eq!(tokens, 4 * (1 + 20));

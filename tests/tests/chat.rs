@@ -5,7 +5,7 @@ use bootllm_cores::OneCore;
 use bootllm_engine::{Engine, RunError, Sequence, Session};
 use bootllm_model_file::{Config, Version};
 use bootllm_platform::Clock;
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_tests::{NoClock, SmallModel, vocabulary};
 use core::cell::Cell;
 use core::ops::ControlFlow;
@@ -28,8 +28,8 @@ struct Played {
 const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
 
 fn sampler(temperature: f32) -> Sampler {
-    let settings = Settings { temperature, top_p: 0.9 };
-    Sampler::new(&settings, 7, vocabulary().len()).unwrap()
+    let settings = SamplerSettings { temperature, top_p: 0.9 };
+    Sampler::new(settings.chain(7), vocabulary().len()).unwrap()
 }
 
 /// Answers in up to 20 pieces.

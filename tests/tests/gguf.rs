@@ -637,7 +637,7 @@ fn a_tokenizer_inside_that_cannot_be_used_is_refused() {
     let long = string(&"x".repeat(60_000));
     let large = good().with("tokenizer.ggml.tokens", value::array(8, 325, &long.repeat(325)));
     let vocabulary = described(&large).unwrap().vocabulary.unwrap();
-    let error = Tokenizer::inside(&vocabulary, &mut large.bytes().as_slice()).err().unwrap();
+    let error = Tokenizer::from_gguf(&vocabulary, &mut large.bytes().as_slice()).err().unwrap();
     assert!(error.to_string().contains("bytes are too many for a tokenizer"), "{error}");
 }
 
@@ -674,11 +674,9 @@ fn the_program_tells_the_same_text_from_every_file_of_a_model() {
     assert_eq!(bootllm("run {} -t 0 -n 60 -i Once -z {}", &[&v1, &f32]).out, expected);
     assert_eq!(bootllm("perplexity {} {}", &[&f32, &tokenizer]).status, Some(1));
 
-    bootllm("convert {} {} --to q8_0 -z {}", &[&f32, &v0, &tokenizer])
+    bootllm("convert {} {} -f --to q8_0 -z {}", &[&f32, &v0, &tokenizer])
         .assert_refused("the model has its tokenizer inside, which stays there");
-    bootllm("convert {} {} --to v1 -z {}", &[&v1, &v0, &tokenizer])
-        .assert_refused("only a GGUF file can have its tokenizer inside");
-    bootllm("convert {} {} --to q8_0 --group 32", &[&f32, &v0]).assert_refused("only v2 has");
+    bootllm("convert {} {} -f --to q8_0 --group 32", &[&f32, &v0]).assert_refused("only v2 has");
 }
 
 #[test]
@@ -713,7 +711,7 @@ fn weights_that_a_format_cannot_say_are_not_converted() {
 fn tokenizer(file: &Gguf) -> Tokenizer {
     let bytes = file.bytes();
     let vocabulary = described(file).unwrap().vocabulary.unwrap();
-    Tokenizer::inside(&vocabulary, &mut bytes.as_slice()).unwrap()
+    Tokenizer::from_gguf(&vocabulary, &mut bytes.as_slice()).unwrap()
 }
 
 #[test]
@@ -724,8 +722,8 @@ fn a_vocabulary_inside_encodes_as_the_same_one_outside() {
     }
     assert_eq!(inside.write(), outside.write());
     // Only here EOS ends a text, and control tokens are not shown.
-    assert_eq!([1, 2, 3].map(|token| inside.ends_text(token)), [true, true, false]);
-    assert_eq!([1, 2, 3].map(|token| outside.ends_text(token)), [true, false, false]);
+    assert_eq!([1, 2, 3].map(|token| inside.is_end_of_generation(token)), [true, true, false]);
+    assert_eq!([1, 2, 3].map(|token| outside.is_end_of_generation(token)), [true, false, false]);
     assert_eq!(Decoder::new(&inside).push(&inside, 2), "");
     assert_eq!(Decoder::new(&outside).push(&outside, 2), "\n</s>\n");
 }
@@ -748,6 +746,17 @@ fn the_rules_of_a_vocabulary_are_kept() {
     assert!(outcome.out.starts_with("Once"), "{outcome:?}");
 }
 
+#[test]
+fn the_ends_of_a_generation_are_converted() {
+    let tokens = tokenizer(&good().with("tokenizer.ggml.eot_token_id", value::u32(270)));
+    let v0 = SmallModel::tied_embeddings().file(Version::V0);
+    let written = converted_with(&v0, Encoding::F32, Some(&tokens));
+    let written = Gguf::parse(&written);
+    assert_eq!(written.value("tokenizer.ggml.eot_token_id"), Some(value::u32(270).as_slice()));
+    assert_eq!(written.value("tokenizer.ggml.eom_token_id"), None);
+    assert!(tokenizer(&written).is_end_of_generation(270));
+}
+
 /// llama.cpp's own test cases for its SentencePiece vocabularies.
 #[test]
 fn texts_become_llama_cpp_s_tokens() {
@@ -760,7 +769,7 @@ fn texts_become_llama_cpp_s_tokens() {
             std::fs::read_to_string(path.with_extension(format!("gguf.{ending}"))).unwrap()
         };
         let bytes = std::fs::read(&path).unwrap();
-        let tokenizer = Tokenizer::open(&mut bytes.as_slice(), tokens).unwrap();
+        let tokenizer = Tokenizer::from_file(&mut bytes.as_slice(), tokens).unwrap();
         let (texts, expected) = (beside("inp"), beside("out"));
         let texts = texts.strip_suffix("\n__ggml_vocab_test__\n").unwrap();
         let texts = texts.split("\n__ggml_vocab_test__\n");
@@ -786,7 +795,7 @@ fn a_real_model_is_the_same_in_both_worlds() {
     assert!(found.remove("output.weight") == expected.get("token_embd.weight").cloned());
     assert!(found == expected);
     // And what it becomes here is what llama.cpp's converter made of it.
-    let tokens = Tokenizer::read(&file("tok512.bin")).unwrap();
+    let tokens = Tokenizer::from_bytes(&file("tok512.bin")).unwrap();
     let own = converted_with(&v0, Encoding::F32, Some(&tokens));
     let (own, theirs) = (Gguf::parse(&own), Gguf::parse(&gguf));
     assert!(own.tensors.iter().all(|tensor| theirs.tensor(&tensor.name) == Some(tensor)));

@@ -5,7 +5,7 @@ use bootllm_cores::{Cores, OneCore};
 use bootllm_engine::{Model, RunError, Session};
 use bootllm_host::Threads;
 use bootllm_model_file::{Config, FileFormat, TensorRole, Version, convert, largest_group};
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use bootllm_tests::{Reference, SmallModel, VERSIONS, digest, formats, load, shared};
 use bootllm_tokenizer::BOS;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn greedy(model: &Arc<Model>, cores: &dyn Cores) -> Vec<Vec<u32>> {
     let mut token = BOS;
     let mut next = |_| {
         let logits = session.decode(token).unwrap();
-        token = likeliest(logits);
+        token = argmax(logits);
         bits(logits)
     };
     (0..model.context()).map(&mut next).collect()
@@ -40,7 +40,7 @@ fn logits_are_those_of_plain_loops_on_one_core_and_on_several() {
             for _ in 0..model.config.context {
                 let logits = reference.forward(token);
                 assert!(logits.iter().all(|logit| logit.is_finite()));
-                token = likeliest(&logits);
+                token = argmax(&logits);
                 expected.push(bits(&logits));
             }
             let loaded = model.load(format);
@@ -215,7 +215,7 @@ fn a_real_model_s_logits_are_llama2_c_s_to_the_bit() {
                 assert!((logit - expected).abs() <= 1e-5);
                 equal += usize::from(logit.to_bits() == expected.to_bits());
             }
-            token = likeliest(logits);
+            token = argmax(logits);
         }
         println!("{name}: {equal} of {} logits are equal to the bit", reference.len());
         assert_eq!(session.position(), model.context());

@@ -1,8 +1,11 @@
-//! `bootllm perplexity`: how well a model foresees a text.
+//! `bootllm perplexity`: how well a model predicts a text.
 
+use bootllm_cores::OneCore;
+use bootllm_engine::Session;
 use bootllm_model_file::Version;
+use bootllm_quant::Encoding;
 use bootllm_tests::{
-    Folder, Program, SmallModel, bootllm, folder_with_model, set, shared, vocabulary,
+    Folder, Gguf, Program, SmallModel, bootllm, folder_with_model, set, shared, value, vocabulary,
 };
 use std::ffi::OsStr;
 use std::path::Path;
@@ -44,7 +47,7 @@ fn the_loss_is_that_of_the_definition() {
     let lines: Vec<&str> = outcome.out.lines().collect();
     let bytes: usize = STORIES.iter().map(|story| story.len()).sum();
     let expected = format!(
-        "{}: 3 documents, {bytes} bytes; 1 left out, for they do not fit into 100 tokens",
+        "{}: 3 documents, {bytes} bytes; 1 longer than 100 tokens left out (see --windows)",
         text.display()
     );
     assert_eq!((lines.len(), lines[0]), (3, expected.as_str()));
@@ -57,6 +60,91 @@ fn the_loss_is_that_of_the_definition() {
         // The last digit that is printed.
         assert!((found - expected).abs() < 1e-3, "{found} is not {expected}: {outcome:?}");
     }
+}
+
+#[test]
+fn a_long_document_is_read_in_windows_that_overlap() {
+    let (folder, model) = folder_with_model();
+    // Each character is a token of its own.
+    let story = "日".repeat(60);
+    let text = folder.file("text", story.as_bytes());
+    let tokens = vocabulary().encode(&story, true, false);
+    let (bos, content) = (tokens[0], &tokens[1..]);
+    assert_eq!(content.len(), 61, "a space before the text");
+    // A context of 41 has room for BOS and 40 tokens: windows begin at 0, 20 and 40.
+    let window = |range: std::ops::Range<usize>| [&[bos], &content[range]].concat();
+    let outcome = bootllm("perplexity {} {} --context 41", &[&model, &text]);
+    assert_eq!((outcome.status, outcome.err.as_str()), (Some(0), ""), "{outcome:?}");
+    let found = row(outcome.out.lines().nth(2).unwrap());
+    assert_eq!(found[0], 61.0);
+
+    let logits = |tokens: &[u32], predicted: usize| window_loss(tokens, predicted);
+    let expected =
+        logits(&window(0..40), 1) + logits(&window(20..60), 21) + logits(&window(40..61), 21);
+    assert!((found[1] - expected / 61.0).abs() < 1e-3, "{found:?} {expected}");
+    assert!((found[3] - expected / 2f64.ln() / 180.0).abs() < 1e-3, "{found:?}");
+
+    // A document that fits is measured as ever, and long ones beside it if that is wanted.
+    let both = folder.file("both", format!("{story}<|endoftext|>Once").as_bytes());
+    let short = bootllm("perplexity {} {} --context 41", &[&model, &both]);
+    assert_eq!(row(short.out.lines().nth(2).unwrap())[0], 4.0);
+    let all = bootllm("perplexity {} {} --context 41 --windows", &[&model, &both]);
+    assert_eq!(row(all.out.lines().nth(2).unwrap())[0], 65.0);
+    // The number of threads changes nothing here either.
+    for threads in ["1", "3"] {
+        let words = format!("perplexity {{}} {{}} --context 41 --windows --threads {threads}");
+        assert_eq!(bootllm(&words, &[&model, &both]).out, all.out);
+    }
+}
+
+/// The loss of a window's tokens from index `predicted` on, by the engine's own logits.
+fn window_loss(tokens: &[u32], predicted: usize) -> f64 {
+    let model = SmallModel::tied_embeddings().load(Version::V1);
+    let mut session = Session::new(&model, &OneCore).unwrap();
+    let mut loss = 0.0;
+    for (index, pair) in tokens.windows(2).enumerate() {
+        let logits: Vec<f64> =
+            session.decode(pair[0]).unwrap().iter().map(|&logit| logit.into()).collect();
+        if index + 1 >= predicted {
+            let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+            loss -= (logits[pair[1] as usize].exp() / sum).ln();
+        }
+    }
+    loss
+}
+
+#[test]
+fn without_bos_the_first_token_is_not_counted() {
+    let folder = Folder::new();
+    let mut file = Gguf::parse(&SmallModel::tied_embeddings().gguf(Encoding::F32));
+    let add_bos = file.values.iter_mut().find(|(key, _)| key == "tokenizer.ggml.add_bos_token");
+    add_bos.unwrap().1 = value::bool(false);
+    let model = folder.file("model.gguf", &file.bytes());
+    let story = "日".repeat(3);
+    let tokens = vocabulary().encode(&story, true, false);
+    let text = folder.file("text", story.as_bytes());
+    let outcome = bootllm("perplexity {} {}", &[&model, &text]);
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    let found = row(outcome.out.lines().nth(2).unwrap());
+    // The first token is the space that goes before a text, which is none of its bytes.
+    let loss = window_loss(&tokens[1..], 1);
+    assert_eq!(found[0], 3.0);
+    assert!((found[1] - loss / 3.0).abs() < 1e-3, "{found:?} {loss}");
+    assert!((found[3] - loss / 2f64.ln() / 9.0).abs() < 1e-3, "{found:?} {loss}");
+
+    // Of one token nothing can be said; it was NaN.
+    let add_space = file.values.iter_mut().find(|(key, _)| key.ends_with("add_space_prefix"));
+    add_space.unwrap().1 = value::bool(false);
+    let model = folder.file("model.gguf", &file.bytes());
+    let one = folder.file("one", b"a");
+    bootllm("perplexity {} {}", &[&model, &one]).assert_refused("one: no token can be predicted");
+    let some = folder.file("some", format!("a<|endoftext|>{story}").as_bytes());
+    let outcome = bootllm("perplexity {} {}", &[&model, &some]);
+    let found = row(outcome.out.lines().nth(2).unwrap());
+    assert_eq!(found[0], 2.0, "{outcome:?}");
+    let loss = window_loss(&tokens[2..], 1);
+    assert!((found[3] - loss / 2f64.ln() / 6.0).abs() < 1e-3, "{found:?} {loss}");
+    assert!(found.iter().all(|figure| figure.is_finite()), "{outcome:?}");
 }
 
 #[test]
@@ -93,7 +181,7 @@ fn models_are_compared_on_the_documents_that_fit_them_all() {
     );
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
     let lines: Vec<&str> = outcome.out.lines().collect();
-    assert!(lines[0].ends_with("1 left out, for they do not fit into 100 and 70 tokens"));
+    assert!(lines[0].contains("; 1 longer than 100 and 70 tokens "), "{outcome:?}");
     assert_eq!(lines.len(), 4, "{outcome:?}");
 
     // Each says the same alone, if it is asked about the same documents.
@@ -115,15 +203,13 @@ fn what_cannot_be_measured_is_refused() {
     };
     refused("", &folder.file("empty", b""), "empty: there is no text in it");
     refused("", &folder.file("ends", b"\n<|endoftext|>\n \n"), "ends: there is no text in it");
-    refused("", &model, "story.bin: it is not a text: byte ");
-    refused("", &folder.file("latin", b"caf\xe9"), "latin: it is not a text in UTF-8: at byte 3");
+    refused("", &model, "story.bin: not a text: byte ");
+    refused("", &folder.file("latin", b"caf\xe9"), "latin: not a text in UTF-8: byte 3");
     refused("", folder.path(), "it is a folder");
     refused("", &folder.path().join("none"), "none: No such file");
-    let book = folder.file("book", "日本 ".repeat(100_000).as_bytes());
-    refused("", &book, "book: none of its documents (1) fits into 100 tokens; part it");
-    refused(" --context 3", &text, "none of its documents (1) fits into 3 tokens");
-    refused(" --context 101", &text, "the context can have 1 to 100 tokens, not 101");
-    refused(" --context 0", &text, "the context can have 1 to 100 tokens, not 0");
+    refused(" --context 1", &text, "text: no token can be predicted");
+    refused(" --context 101", &text, "1 to 100 tokens, not 101");
+    refused(" --context 0", &text, "1 to 100 tokens, not 0");
     refused(" -z a -z b", &text, "more tokenizers (2) than models (1)");
 
     let against = folder.file("against.bin", b"no model");
@@ -138,7 +224,7 @@ fn what_cannot_be_measured_is_refused() {
     bootllm("perplexity {} {} --against {}", &[&model, &text, &other])
         .assert_refused("tokenizer.bin: it has 325 tokens, the model 324");
 
-    // v1 begins with the norms: two a layer, then the one before the classifier.
+    // v1 begins with the norms: two per layer, then the one before the output projection.
     let config = SmallModel::tied_embeddings().config;
     let mut bytes = std::fs::read(&model).unwrap();
     for number in 0..config.dim {
@@ -150,7 +236,7 @@ fn what_cannot_be_measured_is_refused() {
 }
 
 #[test]
-fn a_trained_model_foresees_a_story_better_than_chance() {
+fn a_trained_model_predicts_a_story_better_than_chance() {
     let Some(shared) = shared("stories260K's bits a byte") else { return };
     let models = shared.join("models");
     let outcome = bootllm(

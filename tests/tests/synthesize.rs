@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 fn synthesized(folder: &Folder, to: &str) -> PathBuf {
     let path = folder.path().join(to);
-    let outcome = bootllm(&format!("synthesize 260K {{}} --to {to}"), &[&path]);
+    let outcome = bootllm(&format!("synthesize 260K {{}} -f --to {to}"), &[&path]);
     assert_eq!((outcome.status, outcome.out.as_str()), (Some(0), ""), "{outcome:?}");
     path
 }
 
 fn converted(folder: &Folder, model: &Path, to: &str) -> Vec<u8> {
     let path = folder.path().join("converted");
-    let outcome = bootllm(&format!("convert {{}} {{}} --to {to}"), &[model, &path]);
+    let outcome = bootllm(&format!("convert {{}} {{}} -f --to {to}"), &[model, &path]);
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
     std::fs::read(path).unwrap()
 }

@@ -95,7 +95,7 @@ pub fn task(project: &Project, name: &str) -> Result<()> {
         }
         _ => {
             let bytes = fs::read(&tokenizer)?;
-            Tokenizer::read_for(&bytes, LLAMA2_TOKENS)
+            Tokenizer::from_bytes_for(&bytes, LLAMA2_TOKENS)
                 .with_context(|| tokenizer.display().to_string())?;
         }
     }

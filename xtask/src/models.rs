@@ -47,7 +47,7 @@ impl Model {
         let opened = |tokenizer| Ok(Self { model: model.to_owned(), tokenizer });
         if let Some(inside) = &contents.vocabulary {
             // The program uses the one inside; a tokenizer that is named is for other models.
-            Tokenizer::inside(inside, &mut file).with_context(|| shown.to_string())?;
+            Tokenizer::from_gguf(inside, &mut file).with_context(|| shown.to_string())?;
             return opened(None);
         }
         let vocabulary = contents.vocab_size().unwrap_or(0);
@@ -174,7 +174,7 @@ fn models_in(folder: &Path) -> Result<Vec<Model>> {
 fn read_tokenizer(file: &Path, vocabulary: usize) -> Result<Tokenizer> {
     let opened = ModelReader::open(file);
     let mut opened = opened.with_context(|| format!("cannot read {}", file.display()))?;
-    Tokenizer::open(&mut opened, vocabulary).with_context(|| file.display().to_string())
+    Tokenizer::from_file(&mut opened, vocabulary).with_context(|| file.display().to_string())
 }
 
 fn file_name(file: &Path) -> Result<String> {

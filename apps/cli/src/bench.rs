@@ -1,9 +1,10 @@
 //! `bootllm bench`: how fast a model runs here, and how fast it could.
 
-use crate::arguments::{Arithmetic, positive, shape, threads};
+use crate::arguments::{Arithmetic, encoding, encoding_names, positive, shape, threads};
 use anyhow::{Context, Result, anyhow, ensure};
 use bootllm_bench::{
-    Limits, Progress, Report, Run, Synthetic, Watch, Work, median, memory_needed, run,
+    BenchProgress, BenchReport, BenchRun, Limits, OnProgress, SHAPES, Synthetic, Workload,
+    measure_speed, memory_needed,
 };
 use bootllm_engine::{Loading, Memory, Model, Plan, Stage, Times, cpu_after_self_test};
 use bootllm_host::{ProgressBar, StdClock, Threads, ensure_memory, physical_cores, print_line};
@@ -21,26 +22,23 @@ use std::time::Duration;
 /// What is measured.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model
+    /// A model file, or the name of one in models/ or target/models/
     #[arg(required_unless_present = "shape")]
     model: Option<PathBuf>,
-    /// In place of a model, one of this shape with weights that nobody trained: 260K, 15M, 42M,
-    /// 110M, 1.1B
-    #[arg(long, conflicts_with = "model")]
+    #[arg(long, conflicts_with = "model", help = shape_help())]
     shape: Option<String>,
-    /// The format of its weights: f32, f16, bf16, q8_0, q4_0
-    #[arg(long, default_value = "q8_0", value_parser = encoding, conflicts_with = "model")]
+    #[arg(long, default_value = "q8_0", value_parser = encoding, conflicts_with = "model", help = format_help())]
     format: Encoding,
-    /// Tokens of the prompt, fed together; at most as many as the context holds
+    /// Tokens of the prompt; at most the context
     #[arg(long, default_value_t = 256)]
     prefill: usize,
-    /// Tokens one by one, likewise
+    /// Tokens to decode; at most the context
     #[arg(long, default_value_t = 64)]
     decode: usize,
-    /// How often each is measured; medians are shown
+    /// Repetitions; the means and standard deviations are shown
     #[arg(long, default_value_t = 5, value_parser = positive)]
     times: usize,
-    /// Cores to compute with, several counts one after the other [default: 1 and all]
+    /// Threads to compute with; several counts are measured in turn [default: 1 and one per core]
     #[arg(long, value_delimiter = ',', value_parser = threads)]
     threads: Vec<usize>,
     #[command(flatten)]
@@ -50,12 +48,15 @@ pub struct Arguments {
     json: bool,
 }
 
-fn encoding(name: &str) -> Result<Encoding, String> {
-    let known = Encoding::named(name);
-    known.ok_or_else(|| "it must be f32, f16, bf16, q8_0 or q4_0".into())
+fn shape_help() -> String {
+    format!("Instead of a file, an untrained model of this shape: {}", SHAPES.join(", "))
 }
 
-/// A model to measure: a file, or none.
+fn format_help() -> String {
+    format!("With --shape: the weight format, one of {}", encoding_names())
+}
+
+/// A model to measure: from a file, or synthetic.
 struct Subject {
     name: String,
     plan: Arc<Plan>,
@@ -66,7 +67,7 @@ impl Subject {
     fn of(arguments: &Arguments) -> Result<Self> {
         if let Some(path) = &arguments.model {
             let opened = bootllm_host::open(path)?;
-            let name = path.display().to_string();
+            let name = opened.path.display().to_string();
             return Ok(Subject { name, plan: opened.plan()?, source: Box::new(opened.source) });
         }
         let name = arguments.shape.as_deref().unwrap_or_default();
@@ -79,15 +80,15 @@ impl Subject {
 }
 
 /// Runs the command.
-pub fn run_command(arguments: &Arguments) -> Result<()> {
-    let Arguments { prefill, decode, times, .. } = *arguments;
-    ensure!(prefill.max(decode) > 0, "with no tokens there is nothing to measure");
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { prefill, decode, times: repetitions, .. } = *arguments;
+    ensure!(prefill.max(decode) > 0, "there is nothing to measure with 0 tokens");
     let mut subject = Subject::of(arguments)?;
     let (cpu, kv_format) =
         (cpu_after_self_test(arguments.arithmetic.cpu()), arguments.arithmetic.kv);
     let context = subject.plan.shape().context.min(prefill.max(decode));
     let (prefill, decode) = (prefill.min(context), decode.min(context));
-    let work = Work { prefill, decode, times, enough: Duration::MAX, kv_format };
+    let workload = Workload { prefill, decode, repetitions, enough: Duration::MAX, kv_format };
     let needed = subject.plan.memory(context, kv_format);
     let activations = memory_needed(&subject.plan, context, kv_format);
     ensure_memory(&Memory { activations, kv_cache: 0, ..needed })
@@ -100,7 +101,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     let mut runs = Vec::new();
     for cores in counts {
         let mut bar = ProgressBar::new("loading");
-        let run = measure(&mut subject, cores, cpu, context, work, &mut bar);
+        let run = measure(&mut subject, cores, cpu, context, workload, &mut bar);
         bar.clear();
         runs.push(run?);
     }
@@ -109,7 +110,7 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         let all = json!({
             "model": subject.name,
             "parameters": subject.plan.file().parameters(),
-            "weight_bytes_a_token": subject.plan.weight_bytes_per_token(),
+            "weight_bytes_per_token": subject.plan.weight_bytes_per_token(),
             "instructions": cpu.widest().name(),
             "kv_cache": kv_format.name(),
             "prefill_tokens": prefill,
@@ -119,20 +120,21 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
         return print_line(&format!("{all:#}"));
     }
     let (name, plan) = (subject.name.as_str(), &*subject.plan);
-    let report = Report { name, plan, isa: cpu.widest(), work };
-    let runs: String = runs.iter().map(|run| report.of(run).to_string()).collect();
-    print_line(format!("{report}{runs}").trim_end())
+    let report = BenchReport { name, plan, isa: cpu.widest(), workload };
+    let rows: String = runs.iter().map(|run| report.row(run).to_string()).collect();
+    let details = runs.last().map(|run| report.details(run).to_string()).unwrap_or_default();
+    print_line(format!("{report}{rows}{details}").trim_end())
 }
 
-/// Loads a model with so many cores and measures it, and shows how far that is.
+/// Loads a model with this many cores and measures it, with progress in `bar`.
 fn measure(
     subject: &mut Subject,
     cores: usize,
     cpu: Cpu,
     context: usize,
-    work: Work,
+    workload: Workload,
     bar: &mut ProgressBar,
-) -> Result<Run> {
+) -> Result<BenchRun> {
     let threads = Threads::start(cores)?;
     let clock = StdClock::new();
     let (plan, source) = (&subject.plan, &mut *subject.source);
@@ -143,25 +145,27 @@ fn measure(
     let model = Model::load_for(cpu, plan, source, threads.cores(), context, progress);
     let model = model.with_context(|| subject.name.clone())?;
     let load = Some(clock.now());
-    let of_cores = cores_phrase(cores);
-    let watch: Watch<'_> = &mut |progress| {
+    let cores_text = cores_phrase(cores);
+    let on_progress: OnProgress<'_> = &mut |progress| {
         match progress {
-            Progress::Begun { part, time, times } => {
-                bar.go_over_to(format!("{of_cores}: {part}, {time} of {times}"), clock.now());
+            BenchProgress::Begun { phase, repetition, repetitions } => {
+                let what = format!("{cores_text}: {phase}, {repetition} of {repetitions}");
+                bar.switch_to(what, clock.now());
             }
-            Progress::Fed { done, total } => bar.show_tokens(done, total, clock.now()),
+            BenchProgress::Fed { done, total } => bar.show_tokens(done, total, clock.now()),
         }
         ControlFlow::Continue(())
     };
-    let limits = Limits::measure(threads.cores(), cpu, &clock, watch)?;
-    let measured = run(&model, threads.cores(), &clock, work, watch)?;
-    Ok(Run { cores, load, limits, measured })
+    let limits = Limits::measure(threads.cores(), cpu, &clock, on_progress)?;
+    let speeds = measure_speed(&model, threads.cores(), &clock, workload, on_progress)?;
+    Ok(BenchRun { cores, load, limits, speeds })
 }
 
-fn as_json(run: &Run, plan: &Plan) -> Value {
-    let Run { cores, load, limits, measured } = run;
-    let load = load.map(|time| time.as_secs_f64());
-    let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
+/// A run as JSON. What was not measured is `null`.
+fn as_json(run: &BenchRun, plan: &Plan) -> Value {
+    let BenchRun { cores, load, limits, speeds } = run;
+    let load = load.map(|time| time.as_secs_f64()).filter(|&seconds| seconds > 0.0);
+    let prefill = speeds.prefill.mean();
     let stages = |times: &Times| -> Value {
         let total = times.total().as_secs_f64().max(1e-12);
         let share =
@@ -171,17 +175,21 @@ fn as_json(run: &Run, plan: &Plan) -> Value {
     json!({
         "threads": cores,
         "load_seconds": load,
-        "load_bytes_a_second": load.map(|seconds| plan.file().tensor_bytes() as f64 / seconds),
-        "read_bytes_a_second": limits.bytes,
-        "integer_products_a_second": limits.products,
-        "prefill_tokens_a_second": prefill,
-        "decode_tokens_a_second": decode,
-        "decode_share_of_bandwidth": decode * plan.weight_bytes_per_token() as f64 / limits.bytes,
-        "prefill_products_a_second": prefill * plan.products_per_prompt_token() as f64,
-        "prefill_all": measured.prefill,
-        "decode_all": measured.decode,
-        "decode_ticks_a_token": median(&measured.decode_ticks),
-        "prefill_stages": stages(&measured.prefill_times),
-        "decode_stages": stages(&measured.decode_times),
+        "load_bytes_per_second": load.map(|seconds| plan.file().tensor_bytes() as f64 / seconds),
+        "read_bytes_per_second": limits.bandwidth,
+        "integer_products_per_second": limits.throughput,
+        "prefill_tokens_per_second": prefill,
+        "prefill_deviation": speeds.prefill.deviation(),
+        "decode_tokens_per_second": speeds.decode.mean(),
+        "decode_deviation": speeds.decode.deviation(),
+        "decode_share_of_bandwidth": run.bandwidth_share(plan),
+        "prefill_products_per_second":
+            prefill.map(|speed| speed * plan.products_per_prompt_token() as f64),
+        "prefill_share_of_peak": run.throughput_share(plan),
+        "prefill_all": speeds.prefill.0,
+        "decode_all": speeds.decode.0,
+        "decode_ticks_per_token": speeds.decode_ticks.mean(),
+        "prefill_stages": stages(&speeds.prefill_times),
+        "decode_stages": stages(&speeds.decode_times),
     })
 }

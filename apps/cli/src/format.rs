@@ -3,37 +3,54 @@
 use anyhow::{Result, bail};
 use bootllm_model_file::{Config, ModelFile, OutputFormat, Version, largest_group};
 use bootllm_quant::Encoding;
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// A format by its name.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub enum Format {
-    /// f32, the legacy format of llama2.c's `run`
+#[derive(Clone, Copy, PartialEq)]
+pub enum TargetFormat {
+    /// llama2.c's formats.
     V0,
-    /// f32 behind a proper header
     V1,
-    /// int8 in groups, for llama2.c's `runq`
     V2,
-    /// GGUF, all in f32
-    F32,
-    /// GGUF, matrices in f16
-    F16,
-    /// GGUF, matrices in bf16
-    Bf16,
-    /// GGUF, matrices in 8-bit integers; where 32 does not divide their rows, in f16
-    #[value(name = "q8_0")]
-    Q8_0,
-    /// GGUF, matrices in 4-bit integers, all of them; where 32 does not divide their rows, in f16
-    #[value(name = "q4_0")]
-    Q4_0,
+    /// GGUF, its matrices in this format.
+    Gguf(Encoding),
 }
 
-impl Format {
-    /// The format for a model; v2 in groups of this many values, else of as many as fit its shape.
+/// llama2.c's formats, with their names and what they are.
+const LLAMA2C: [(TargetFormat, &str, &str); 3] = [
+    (TargetFormat::V0, "v0", "llama2.c's legacy format, f32, for its `run`"),
+    (TargetFormat::V1, "v1", "llama2.c's f32 format with a header"),
+    (TargetFormat::V2, "v2", "llama2.c's int8 format with groups, for its `runq`"),
+];
+
+impl TargetFormat {
+    fn named(name: &str) -> Option<Self> {
+        let llama2c = LLAMA2C.into_iter().find(|&(_, known, _)| known == name);
+        let gguf = || Encoding::named(name);
+        llama2c.map(|(format, ..)| format).or_else(|| gguf().map(TargetFormat::Gguf))
+    }
+
+    /// Reads a name on the command line. The list of names comes from the table of formats.
+    pub fn parser() -> impl TypedValueParser<Value = Self> {
+        let llama2c = LLAMA2C.map(|(_, name, what)| PossibleValue::new(name).help(what));
+        let gguf = Encoding::IN_GGUF.map(|encoding| {
+            let name = encoding.name();
+            let what = match encoding.block_len() {
+                1 => format!("GGUF, matrices in {name}"),
+                block => {
+                    format!("GGUF, matrices in {name}, or f16 where {block} does not divide a row")
+                }
+            };
+            PossibleValue::new(name).help(what)
+        });
+        let names = PossibleValuesParser::new(llama2c.into_iter().chain(gguf));
+        names.try_map(|name| TargetFormat::named(&name).ok_or("it is not in the list"))
+    }
+
+    /// The format for a model; v2 in groups of this many values, by default the largest that fit.
     pub fn of(self, file: &ModelFile, group: Option<usize>) -> Result<OutputFormat> {
-        let gguf = |weights| Ok(OutputFormat::Gguf(weights));
         match (self, group) {
-            (Format::V2, group) => {
+            (TargetFormat::V2, group) => {
                 let group = match group {
                     Some(group) => group,
                     None => largest_group(&Config::of(file)?),
@@ -41,13 +58,9 @@ impl Format {
                 Ok(OutputFormat::Llama2c(Version::V2 { group }))
             }
             (_, Some(_)) => bail!("only v2 has groups"),
-            (Format::V0, None) => Ok(OutputFormat::Llama2c(Version::V0)),
-            (Format::V1, None) => Ok(OutputFormat::Llama2c(Version::V1)),
-            (Format::F32, None) => gguf(Encoding::F32),
-            (Format::F16, None) => gguf(Encoding::F16),
-            (Format::Bf16, None) => gguf(Encoding::Bf16),
-            (Format::Q8_0, None) => gguf(Encoding::Q8_0),
-            (Format::Q4_0, None) => gguf(Encoding::Q4_0),
+            (TargetFormat::V0, None) => Ok(OutputFormat::Llama2c(Version::V0)),
+            (TargetFormat::V1, None) => Ok(OutputFormat::Llama2c(Version::V1)),
+            (TargetFormat::Gguf(encoding), None) => Ok(OutputFormat::Gguf(encoding)),
         }
     }
 }

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! `bootllm`: runs, inspects and converts language models.
 //!
-//! Standard output is what was asked for and nothing else; progress and figures go to standard
-//! error. The exit status is 1 if anything was wrong with the input.
+//! Standard output has the result and nothing else; progress and figures go to standard error. The
+//! exit status is 1 after an error.
 
 mod arguments;
 mod bench;
@@ -15,11 +15,12 @@ mod repl;
 mod run;
 mod stop;
 mod synthesize;
+mod windows;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Weights lie in large pages.
+/// Weights are in large pages.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[global_allocator]
 static HEAP: bootllm_host::Heap = bootllm_host::Heap::new();
@@ -34,21 +35,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write a text, or answer in turns
+    /// Write a text, or chat
     Run(run::Arguments),
-    /// Be what the stick is on bare metal: menu, story, prompt
+    /// Run the boot image's interactive program in this terminal
     Repl(repl::Arguments),
-    /// Show what a model file holds and what it would need
+    /// Show what a model file contains and how much memory it needs
     Inspect(inspect::Arguments),
-    /// Show, save or compare the model's outputs
+    /// Show, save or compare a model's logits
     Logits(logits::Arguments),
-    /// Measure how well models foresee a text
+    /// Measure how well models predict a text
     Perplexity(perplexity::Arguments),
     /// Write a model in another format
     Convert(convert::Arguments),
-    /// Write a model with random weights, to measure with
+    /// Write a model with random weights, to measure speed with
     Synthesize(synthesize::Arguments),
-    /// Measure how fast a model runs here, and how fast it could
+    /// Measure how fast a model runs on this machine, and how fast it could
     Bench(bench::Arguments),
 }
 
@@ -60,6 +61,8 @@ fn main() -> ExitCode {
             return if message.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    // Without handlers everything else still works.
+    let _ = bootllm_host::clean_up_on_signals();
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Repl(arguments) => repl::run(&arguments),
@@ -68,12 +71,12 @@ fn main() -> ExitCode {
         Command::Perplexity(arguments) => perplexity::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Synthesize(arguments) => synthesize::run(&arguments),
-        Command::Bench(arguments) => bench::run_command(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            bootllm_host::remark(&format!("bootllm: {error:#}"));
+            bootllm_host::eprint_line(&format!("bootllm: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! Esc and Ctrl+C while an answer is on its way.
+//! Esc and Ctrl+C during an answer.
 
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -6,19 +6,19 @@ use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// The keyboard of a person who may stop an answer; nothing if standard input is no terminal. The
-/// terminal is in raw mode as long as the value lives.
+/// The keys that stop an answer; none if standard input is not a terminal. The terminal is in raw
+/// mode as long as this value lives.
 pub struct StopKeys {
     raw: bool,
 }
 
 impl StopKeys {
-    /// Watches from now on.
+    /// Enters raw mode.
     pub fn watch() -> Self {
         StopKeys { raw: std::io::stdin().is_terminal() && terminal::enable_raw_mode().is_ok() }
     }
 
-    /// Whether Esc or Ctrl+C was pressed since this was last asked. Other keys are forgotten.
+    /// Whether Esc or Ctrl+C was pressed since the last call. Other keys are dropped.
     pub fn pressed(&self) -> bool {
         let mut stop = false;
         while self.raw && event::poll(Duration::ZERO).unwrap_or(false) {
@@ -30,8 +30,7 @@ impl StopKeys {
         stop
     }
 
-    /// A text as the terminal takes it now: in raw mode a line feed does not go back to the first
-    /// column.
+    /// The text to write to the terminal: in raw mode a line feed does not return to the first column.
     pub fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self.raw && std::io::stdout().is_terminal() {
             true => text.replace('\n', "\r\n").into(),

@@ -1,11 +1,11 @@
-//! `bootllm synthesize`: a model that nobody trained, as a file.
+//! `bootllm synthesize`: an untrained model, as a file.
 
 use crate::arguments::shape;
-use crate::convert::write_beside;
-use crate::format::Format;
+use crate::convert::{BesideFile, ensure_new};
+use crate::format::TargetFormat;
 use anyhow::Result;
-use bootllm_bench::{Synthetic, random_rows, random_vocabulary};
-use bootllm_host::{remark, write_whole};
+use bootllm_bench::{SHAPES, Synthetic, random_rows, random_vocabulary};
+use bootllm_host::{eprint_line, write_whole};
 use bootllm_model_file::{Config, OutputFormat, write, write_gguf};
 use bootllm_quant::Encoding;
 use bootllm_tokenizer::Tokenizer;
@@ -16,23 +16,34 @@ use std::path::PathBuf;
 /// What is made.
 #[derive(Args)]
 pub struct Arguments {
-    /// Its shape: 260K, 15M, 42M, 110M, 1.1B
-    #[arg(value_parser = shape)]
+    #[arg(value_parser = shape, help = shape_help())]
     shape: Config,
-    /// The file to write
+    /// The file to write; for llama2.c's formats the tokenizer is written beside it
     output: PathBuf,
     /// The format to write
-    #[arg(long, value_enum)]
-    to: Format,
+    #[arg(long, value_parser = TargetFormat::parser())]
+    to: TargetFormat,
+    /// Replace files that exist
+    #[arg(short, long)]
+    force: bool,
+}
+
+fn shape_help() -> String {
+    format!("Its shape: {}", SHAPES.join(", "))
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (config, output) = (&arguments.shape, &arguments.output);
+    let Arguments { shape: config, output, to, force } = arguments;
     let vocabulary = random_vocabulary(config.vocab_size);
     let tokenizer = Tokenizer::new(vocabulary.iter().map(|(piece, score)| (&**piece, *score)));
     let file = Synthetic::new(config, Encoding::F32).file;
-    let format = arguments.to.of(&file, None)?;
+    let format = to.of(&file, None)?;
+    ensure_new(output, *force)?;
+    let beside = match format {
+        OutputFormat::Gguf(_) => None,
+        OutputFormat::Llama2c(_) => Some(BesideFile::plan(output, &tokenizer, *force)?),
+    };
     let mut rows = random_rows(&file);
     let size = write_whole(output, |sink| {
         Ok(match format {
@@ -42,9 +53,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             OutputFormat::Llama2c(version) => write(version, config, &mut rows, sink),
         }?)
     })?;
-    remark(&format!("{}: {format}, {}", output.display(), bytes(size)));
-    match format {
-        OutputFormat::Gguf(_) => Ok(()),
-        OutputFormat::Llama2c(_) => write_beside(output, &tokenizer),
-    }
+    eprint_line(&format!("{}: {format}, {}", output.display(), bytes(size)));
+    beside.map_or(Ok(()), |beside| beside.write())
 }

@@ -7,20 +7,20 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// The most cores that [`Threads`] takes for meant seriously.
+/// The most threads that [`Threads::start`] takes.
 pub const MOST_THREADS: usize = 1024;
 
-/// The calling thread and others, started once. They end with the value.
+/// The calling thread and others, started once. They end when the value is dropped.
 ///
-/// None is bound to a core: Linux leaves a busy thread where it is as long as there is a core for
-/// each, and where others want the cores too it is better that it may move them.
+/// They are not pinned to cores: Linux leaves a busy thread where it is as long as there is a core
+/// for each, and if other programs want the cores too, it had better be free to move them.
 pub struct Threads {
     team: Arc<Team<Park>>,
     others: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
-    /// So many threads, the calling one among them: 1 to [`MOST_THREADS`].
+    /// Starts `count` threads, the calling one included: 1 to [`MOST_THREADS`].
     ///
     /// # Errors
     /// If the system starts no more threads.
@@ -33,7 +33,7 @@ impl Threads {
             let thread = thread::Builder::new().name(format!("core {place}"));
             threads.others.push(thread.spawn(move || team.work(place))?);
         }
-        // They would be late for the first run otherwise.
+        // Otherwise they would be late for the first run.
         while threads.team.count() < count {
             thread::yield_now();
         }
@@ -51,7 +51,7 @@ impl Drop for Threads {
         self.team.dismiss();
         self.team.idle().wake();
         for thread in self.others.drain(..) {
-            // One that panicked has said so.
+            // A panic has printed its own message.
             let _ = thread.join();
         }
     }
@@ -71,12 +71,12 @@ impl Park {
 }
 
 impl Idle for Park {
-    /// A pause takes 10 to 50 ns, so some milliseconds at most: between the tokens of a text the
-    /// threads stay awake while the next is chosen.
+    /// A pause takes 10 to 50 ns, so this is a few milliseconds at most: the threads stay awake
+    /// while the next token of a text is sampled.
     const TURNS: u32 = 1 << 16;
 
     fn pause(&self, turn: u32) {
-        // There may be more threads than cores, and the one that is waited for may need this core.
+        // With more threads than cores, the thread that is waited for may need this core.
         if turn % 4096 == 4095 { thread::yield_now() } else { core::hint::spin_loop() }
     }
 
@@ -88,14 +88,14 @@ impl Idle for Park {
     }
 
     fn wake(&self) {
-        // Who has looked at the signal and does not wait yet holds the lock.
+        // A thread that has checked the signal and does not wait yet holds the lock.
         drop(self.lock());
         self.given.notify_all();
     }
 }
 
-/// How many cores this process may use: a core counts once however many threads it runs at a time,
-/// for those share what computes. At most as many as the system lends processors.
+/// The number of physical cores that this process may use. The hardware threads of a core share its
+/// arithmetic units, so they count once. Never more than the system lends processors.
 pub fn physical_cores() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -108,8 +108,8 @@ pub fn physical_cores() -> usize {
     cores.clamp(1, processors)
 }
 
-/// How many different cores the processors of a list (`0-3,8`) belong to, of each of which
-/// `siblings` says which processors share its core.
+/// The number of distinct cores behind a list of processors (`0-3,8`). `siblings` gives the
+/// processors that share a core with one.
 fn distinct(list: &str, siblings: impl Fn(u32) -> Option<String>) -> Option<usize> {
     let mut cores = BTreeSet::new();
     for range in list.trim().split(',') {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn cores_are_counted_once() {
-        // Two threads a core, numbered as Intel does and as AMD does.
+        // Two threads per core, numbered as Intel does and as AMD does.
         let apart = |processor| Some(format!("{},{}", processor % 4, processor % 4 + 4));
         let beside = |processor| Some(format!("{0}-{1}", processor / 2 * 2, processor / 2 * 2 + 1));
         assert_eq!(distinct("0-7\n", apart), Some(4));
@@ -154,7 +154,7 @@ mod tests {
         // A process that may use some of them only.
         assert_eq!(distinct("0,4,5", apart), Some(2));
         assert_eq!(distinct("1-2,7", beside), Some(3));
-        // What the system does not say.
+        // The system does not tell.
         assert_eq!(distinct("0-3", |_| None), None);
         for list in ["", "a", "3-", "1,,2"] {
             assert_eq!(distinct(list, apart), None, "{list}");

@@ -1,5 +1,6 @@
-//! Files: read at an offset, and written whole or not at all.
+//! Files: read at an offset, and written completely or not at all.
 
+use crate::signals::Unfinished;
 use anyhow::{Context, Result, bail};
 use bootllm_model_file::Sink;
 use bootllm_platform::{ReadAt, StorageError};
@@ -27,7 +28,7 @@ impl FileReader {
         Ok(FileReader { file: File::open(path)?, size: metadata.len() })
     }
 
-    /// Everything in it.
+    /// Reads all of it.
     pub(crate) fn read_all(mut self) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes)?;
@@ -48,18 +49,20 @@ impl ReadAt for FileReader {
     }
 }
 
-/// Writes a file. `fill` gives its bytes; if it fails, or the disk is full, or the program is
-/// killed, a file that was there before is still there as it was. Returns how many bytes it has.
+/// Writes a file with the bytes that `fill` gives, and returns how many these are. If `fill` fails,
+/// the disk is full or the program is killed, a file that was there before is unchanged.
 ///
-/// Until the file is whole and on the disk it goes by the name `NAME.PID.part`.
+/// Until the file is complete and on the disk, its name is `NAME.PID.part`. After
+/// [`clean_up_on_signals`](crate::clean_up_on_signals) a signal removes it.
 pub fn write_whole(path: &Path, fill: impl FnOnce(&mut FileSink) -> Result<()>) -> Result<u64> {
     check_replaceable(path)?;
     let mut part = path.to_owned().into_os_string();
     part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
-    // One with this process's number was left by a process that is no more.
+    // An earlier process with the same number left this one.
     let _ = std::fs::remove_file(&part);
-    let result = FileSink::create(&part).and_then(|mut sink| {
+    let _unfinished = Unfinished::new(&part);
+    let result = FileSink::create(&part, path).and_then(|mut sink| {
         fill(&mut sink)?;
         let size = sink.finish()?;
         std::fs::rename(&part, path).with_context(|| path.display().to_string())?;
@@ -71,7 +74,7 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut FileSink) -> Result<()>) 
     result
 }
 
-/// Refuses what is not a file: a device under this name would be gone.
+/// Refuses to replace a device: it would be gone.
 fn check_replaceable(path: &Path) -> Result<()> {
     let name = path.display();
     match std::fs::metadata(path) {
@@ -83,7 +86,7 @@ fn check_replaceable(path: &Path) -> Result<()> {
     }
 }
 
-/// A file that is being written. Its errors name it.
+/// A file that is being written. Errors name it.
 pub struct FileSink {
     file: BufWriter<File>,
     name: String,
@@ -91,9 +94,10 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    fn create(path: &Path) -> Result<Self> {
+    /// Creates `part`, which will be `path`.
+    fn create(part: &Path, path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::create_new(path).with_context(|| name.clone())?;
+        let file = File::create_new(part).with_context(|| name.clone())?;
         Ok(FileSink { file: BufWriter::new(file), name, size: 0 })
     }
 

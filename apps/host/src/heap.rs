@@ -1,15 +1,14 @@
-//! The heap on Linux: large blocks, such as a model's weights, lie in large pages.
+//! The heap on Linux: large blocks, such as a model's weights, are in large pages.
 //!
-//! A processor looks up where a page lies in memory, and remembers some thousands of such answers.
-//! A model has more pages than that if they have 4 KiB; of 2 MiB, it has a few hundred. Linux gives
-//! large pages ("transparent huge pages") to memory that asks for them, where 2 MiB that are aligned
-//! are one mapping. A matrix alone is often smaller than that, so blocks lie here side by side in
-//! one range of addresses.
+//! A processor caches some thousands of address translations (TLB). A model has more 4 KiB pages than
+//! that, but only a few hundred of 2 MiB. Linux gives large pages ("transparent huge pages") to
+//! memory that asks for them, where 2 MiB that are aligned are one mapping. A matrix alone is often
+//! smaller than that, so blocks are placed side by side in one range of addresses.
 //!
-//! An address is never used for two blocks, one after the other: there are more than enough, and so
-//! a new block is always zeros from the system. What is freed goes back to the system: whole large
-//! pages at once, part of one at the latest when the rest of it is freed. Where the system refuses
-//! the range, or it is used up, blocks are the system allocator's.
+//! No address is used for two blocks in turn: there are more than enough addresses, and so a new
+//! block is always zeros from the system. Freed memory goes back to the system: whole large pages at
+//! once, a part of one at the latest when the rest of it is freed. If the system refuses the range, or
+//! the range is used up, blocks come from the system allocator.
 
 #![allow(unsafe_code)]
 
@@ -21,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LARGE: usize = 64 << 10;
 /// Bytes of a large page.
 const LARGE_PAGE: usize = 2 << 20;
-/// Addresses of the range: some hundred models of the largest that machines can hold today.
+/// Bytes of the range: enough for hundreds of the largest models that fit a machine today.
 const RANGE: usize = 1 << 42;
 
 /// The heap. It can be the global allocator.
@@ -29,17 +28,17 @@ pub struct Heap {
     range: Mutex<Range>,
 }
 
-/// A range of addresses. All that lies in it is this heap's; what was freed, and what nobody had
-/// yet beyond the last large page in use, cannot be accessed.
+/// A range of addresses that belongs to this heap. What was freed, and what is beyond the last large
+/// page in use, cannot be accessed.
 struct Range {
     state: State,
     start: usize,
     /// Where the next block begins.
     next: usize,
-    /// Up to here it can be accessed: a multiple of large pages.
+    /// End of the part that can be accessed: a multiple of large pages.
     usable: usize,
     end: usize,
-    /// Bytes of the system's small pages.
+    /// Bytes of the system's small page.
     page: usize,
 }
 
@@ -58,11 +57,11 @@ impl Heap {
     }
 
     fn range(&self) -> MutexGuard<'_, Range> {
-        // Nothing in here panics.
+        // Nothing panics while it holds the lock.
         self.range.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of zeros; null if it is not for this heap, or there is no memory here.
+    /// A block of zeros; null if the block is not for this heap or there is no memory.
     fn take(&self, layout: Layout) -> *mut u8 {
         if layout.size() < LARGE || layout.align() > LARGE {
             return ptr::null_mut();
@@ -80,19 +79,19 @@ impl Default for Heap {
 }
 
 impl Range {
-    /// Asks the system for the addresses, without memory.
+    /// Reserves the addresses, without memory.
     fn reserve(&mut self) {
         self.state = State::Refused;
-        // SAFETY: a question.
+        // SAFETY: the call only reads a constant of the system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let Ok(page @ 1..) = usize::try_from(page) else { return };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping, which nothing refers to and nothing can be done with.
+        // SAFETY: the mapping is new, nothing refers to it, and it cannot be accessed.
         let start = unsafe { libc::mmap(ptr::null_mut(), RANGE, libc::PROT_NONE, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return;
         }
-        // SAFETY: it is the mapping. A system without large pages refuses, and nothing is lost.
+        // SAFETY: the range is that mapping. A system without large pages refuses, which is harmless.
         unsafe { libc::madvise(start, RANGE, libc::MADV_HUGEPAGE) };
         let (start, end) = (start.expose_provenance(), start.addr() + RANGE);
         let first = start.next_multiple_of(LARGE_PAGE);
@@ -108,7 +107,7 @@ impl Range {
         }
         let block = self.next.checked_next_multiple_of(align)?;
         let end = block.checked_add(size)?.checked_next_multiple_of(self.page)?;
-        // Whole large pages can be accessed, or a block's last bytes would not get one.
+        // Whole large pages are made accessible, or a block's last bytes would not get one.
         let usable = end.checked_next_multiple_of(LARGE_PAGE)?.max(self.usable);
         if usable > self.end {
             return None;
@@ -116,7 +115,7 @@ impl Range {
         if usable > self.usable {
             let (more, length) = (self.usable, usable - self.usable);
             let more = ptr::with_exposed_provenance_mut(more);
-            // SAFETY: these addresses are in the range and no block's yet.
+            // SAFETY: these addresses are in the range and belong to no block yet.
             let result =
                 unsafe { libc::mprotect(more, length, libc::PROT_READ | libc::PROT_WRITE) };
             if result != 0 {
@@ -132,19 +131,19 @@ impl Range {
         (self.start..self.end).contains(&block.addr())
     }
 
-    /// Gives the memory of a block back to the system, and keeps its addresses from others.
+    /// Gives a block's memory back to the system. Its addresses are not used again.
     fn give_back(&self, block: *mut u8, size: usize) {
         let length = size.next_multiple_of(self.page);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the block is whole pages of this range, which nobody uses any more. If the system
-        // fails, the memory is lost, and still nobody else's.
+        // SAFETY: the block is whole pages of this range, and its owner has given it up. If the call
+        // fails, the memory is lost but belongs to no one else.
         unsafe { libc::mmap(block.cast(), length, libc::PROT_NONE, flags, -1, 0) };
     }
 }
 
-// SAFETY: `Range::take` gives every address once, aligned as asked, and only where it can be
-// accessed; who gives a block back no longer uses it. All other blocks are the system allocator's,
-// which never gives one in the range, for that is mapped as long as the program runs.
+// SAFETY: `Range::take` returns every address at most once, aligned as requested and accessible; the
+// caller of `dealloc` no longer uses the block. All other blocks are the system allocator's, which
+// never returns one in the range: that stays mapped as long as the program runs.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = self.take(layout);
@@ -171,22 +170,22 @@ unsafe impl GlobalAlloc for Heap {
                 return range.give_back(block, layout.size());
             }
         }
-        // SAFETY: the caller's promise, unchanged; it is not one of ours.
+        // SAFETY: the caller's promise, unchanged; the block is outside the range.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if layout.size() < LARGE && size < LARGE {
-            // SAFETY: the caller's promise, unchanged; blocks this small are never ours.
+            // SAFETY: the caller's promise, unchanged; blocks this small are never in the range.
             return unsafe { System.realloc(block, layout, size) };
         }
         // SAFETY: the caller promises that the size is right for this alignment.
         let new_layout = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        // SAFETY: the caller promises that it is not zero.
+        // SAFETY: the caller promises that the size is not zero.
         let new = unsafe { self.alloc(new_layout) };
         if !new.is_null() {
-            // SAFETY: both have so many bytes, and one of them is new. The caller gives the old one
-            // up.
+            // SAFETY: both blocks have at least that many bytes, and the new one overlaps nothing.
+            // The caller gives up the old one.
             unsafe {
                 ptr::copy_nonoverlapping(block, new, layout.size().min(size));
                 self.dealloc(block, layout);
@@ -207,12 +206,12 @@ mod tests {
         Layout::from_size_align(size, align).unwrap()
     }
 
-    /// A block, filled after it was seen to be zero.
+    /// A block, checked to be zeros and then filled.
     fn filled(size: usize, align: usize, with: u8) -> &'static mut [u8] {
         // SAFETY: no size in here is zero.
         let block = unsafe { HEAP.alloc_zeroed(layout(size, align)) };
         assert!(!block.is_null() && block.addr().is_multiple_of(align));
-        // SAFETY: it is that large, and nobody else's until it is freed.
+        // SAFETY: the block is that large and not shared until it is freed.
         let bytes = unsafe { slice::from_raw_parts_mut(block, size) };
         assert!(bytes.iter().all(|&byte| byte == 0), "{size}");
         bytes.fill(with);
@@ -232,7 +231,7 @@ mod tests {
                 .collect();
             for (number, align, bytes) in blocks {
                 assert!(bytes.iter().all(|&byte| byte == number + 1), "round {round}");
-                // SAFETY: it was made with this layout, and nobody uses it any more.
+                // SAFETY: it was made with this layout, and is no longer used.
                 unsafe { HEAP.dealloc(bytes.as_mut_ptr(), layout(bytes.len(), align)) };
             }
         }
@@ -340,7 +339,7 @@ mod tests {
         let (third, inside) = new(LARGE_PAGE);
         assert!(!inside);
         for (block, size) in [(first, LARGE), (third, LARGE_PAGE), (second, LARGE)] {
-            // SAFETY: it was made with this layout, and nobody uses it any more.
+            // SAFETY: it was made with this layout, and is no longer used.
             unsafe { FULL.dealloc(block, layout(size, 64)) };
         }
     }

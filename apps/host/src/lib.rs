@@ -1,12 +1,13 @@
-// `heap` alone has unsafe code.
+// Only `heap` has unsafe code.
 #![deny(unsafe_code)]
 //! The platform on std, for the programs that run under an operating system.
 //!
 //! [`FileReader`], [`Folder`], [`StdClock`], [`SystemEntropy`], [`SystemMachine`] and [`open_console`]
-//! are `bootllm_platform`'s traits on an operating system, [`Threads`] the cores that compute; [`open`] finds a model with its tokenizer and loads it; [`write_whole`]
-//! writes files that are either there or not; [`read_text`] and [`documents`] take texts apart;
-//! [`ProgressBar`] and [`print_line`] speak to the person who waits. `Heap`, on Linux, keeps large
-//! blocks in large pages for a program that makes it its allocator.
+//! implement `bootllm_platform`'s traits on an operating system, [`Threads`] are the cores that compute.
+//! [`open`] finds a model and its tokenizer; [`write_whole`] writes files completely or not at all, and
+//! [`clean_up_on_signals`] removes what a signal left half done. [`read_text`] and [`documents`] read
+//! texts; [`ProgressBar`], [`print_line`] and [`eprint_line`] write to the terminal. `Heap`, on Linux,
+//! keeps large blocks in large pages for a program that makes it its allocator.
 
 mod console;
 mod cores;
@@ -18,6 +19,7 @@ mod machine;
 mod model;
 mod output;
 mod progress;
+mod signals;
 mod text;
 
 pub use console::open_console;
@@ -30,6 +32,7 @@ pub use machine::{
     StdClock, SystemEntropy, SystemMachine, memory_available, memory_total, random_seed,
 };
 pub use model::{ModelSource, ensure_memory, open, read_tokenizer};
-pub use output::{Output, print_line, remark};
+pub use output::{StdoutSink, eprint_line, print_line};
 pub use progress::ProgressBar;
-pub use text::{SEPARATOR, documents, read_text};
+pub use signals::clean_up_on_signals;
+pub use text::{SEPARATOR, documents, read_input, read_text};

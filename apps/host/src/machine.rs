@@ -1,11 +1,11 @@
-//! What the machine has besides files: time, chance, memory.
+//! The machine apart from its files: time, random numbers, memory.
 
 use crate::physical_cores;
 use bootllm_platform::{Clock, Entropy, Fact, Machine};
 use bootllm_units::{bytes, cores};
 use std::time::{Duration, Instant};
 
-/// Time since the program began.
+/// Time since the clock was made.
 #[derive(Clone, Copy, Debug)]
 pub struct StdClock {
     start: Instant,
@@ -30,14 +30,13 @@ impl Clock for StdClock {
     }
 }
 
-/// A short seed that nobody can foresee: the keys of std's hash maps come from the system's
-/// random numbers.
+/// A short unpredictable seed: the keys of std's hash maps come from the system's random numbers.
 pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     bootllm_chat::short_seed(RandomState::new().hash_one(Instant::now()))
 }
 
-/// Bytes of memory that can still be had, if the system says so.
+/// Bytes of memory that can still be allocated, if the system says so.
 pub fn memory_available() -> Option<u64> {
     memory_info("MemAvailable:")
 }

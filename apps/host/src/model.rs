@@ -13,41 +13,74 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A model file whose description has been read.
+/// A model file whose description was read.
 pub struct ModelSource {
     /// Its path.
     pub path: PathBuf,
-    /// What it holds.
+    /// Its description.
     pub file: Arc<ModelFile>,
     /// The file itself.
     pub source: FileReader,
 }
 
-/// Opens a model file and reads its description.
+/// Directories in which a model is looked for that is given by its name alone.
+const MODEL_FOLDERS: [&str; 2] = ["models", "target/models"];
+/// What its file's name may end in beyond what was given.
+const ENDINGS: [&str; 3] = ["", ".gguf", ".bin"];
+
+/// Opens a model file and reads its description. A name without a directory that is not in the
+/// current directory is looked for in `models` and `target/models` there, with and without its
+/// ending (`.gguf`, `.bin`).
 pub fn open(path: &Path) -> Result<ModelSource> {
-    let context = || path.display().to_string();
+    let is_name = path.components().count() == 1 && path.file_name().is_some();
+    let found = (is_name && !path.exists()).then(|| find(path)).flatten();
+    let path = found.as_deref().unwrap_or(path);
+    let context = || match is_name && !path.exists() {
+        true => format!("{} (neither here nor in {})", path.display(), MODEL_FOLDERS.join(", ")),
+        false => path.display().to_string(),
+    };
     let mut source = FileReader::open(path).with_context(context)?;
     let file = Arc::new(bootllm_model_file::read(&mut source).with_context(context)?);
     Ok(ModelSource { path: path.to_owned(), file, source })
 }
 
+fn find(name: &Path) -> Option<PathBuf> {
+    let candidate = |folder: &str, ending: &str| {
+        let mut path = Path::new(folder).join(name).into_os_string();
+        path.push(ending);
+        PathBuf::from(path)
+    };
+    let mut candidates = MODEL_FOLDERS
+        .iter()
+        .flat_map(|folder| ENDINGS.iter().map(move |ending| candidate(folder, ending)));
+    candidates.find(|path| path.is_file())
+}
+
 impl ModelSource {
-    /// What the model needs to run, if it can be run.
+    /// Checks that the model can be run, and plans its memory.
     pub fn plan(&self) -> Result<Arc<Plan>> {
         let plan = Plan::new(self.file.clone());
         plan.map(Arc::new).with_context(|| self.path.display().to_string())
     }
 
-    /// Writes the model in another format, with progress on standard error, and says how many bytes
-    /// that took.
+    /// Whether a path leads to the model's own file.
+    pub fn is_at(&self, path: &Path) -> bool {
+        match (path.canonicalize(), self.path.canonicalize()) {
+            (Ok(path), Ok(own)) => path == own,
+            _ => false,
+        }
+    }
+
+    /// Writes the model in another format, with progress on standard error. Returns the size of the
+    /// new file in bytes.
     pub fn convert(
         &mut self,
         format: OutputFormat,
         tokens: Option<&dyn Tokens>,
         output: &Path,
     ) -> Result<u64> {
-        // Its own file would be replaced while it is read.
-        if output.canonicalize().ok() == Some(self.path.canonicalize()?) {
+        // The file would be replaced while it is read.
+        if self.is_at(output) {
             bail!("{}: a model cannot be converted into its own file", output.display());
         }
         let (clock, mut bar) = (StdClock::new(), ProgressBar::new("converting"));
@@ -61,13 +94,13 @@ impl ModelSource {
         })
     }
 
-    /// Loads the weights on these cores, with progress on standard error, if the memory is there.
+    /// Loads the weights with these cores, with progress on standard error, if there is enough memory.
     pub fn load(&mut self, cores: &dyn Cores, context: Option<usize>) -> Result<Arc<Model>> {
         self.load_for(Cpu::detect(), cores, context, KvFormat::default())
     }
 
-    /// The same, to run with the instruction sets that `cpu` says, as far as they pass the self-test
-    /// on this machine, and with keys and values in a format for which there must be memory, too.
+    /// The same, with the instruction sets of `cpu` that pass the self-test, and with memory for keys
+    /// and values in the format `kv`.
     pub fn load_for(
         &mut self,
         cpu: Cpu,
@@ -91,27 +124,27 @@ impl ModelSource {
         model.with_context(|| name)
     }
 
-    /// Positions of the context: as many as asked for, else as the model can have.
+    /// The context: as many positions as wanted, by default as many as the model has.
     pub fn context(&self, plan: &Plan, wanted: Option<usize>) -> Result<usize> {
         let longest = plan.shape().context;
         match wanted.unwrap_or(longest) {
             context if (1..=longest).contains(&context) => Ok(context),
             context => {
                 let name = self.path.display();
-                bail!("{name}: the context can have 1 to {longest} tokens, not {context}")
+                bail!("{name}: the context can be 1 to {longest} tokens, not {context}")
             }
         }
     }
 
-    /// The model's tokenizer: the file that was named, else what is inside the model, else the file
-    /// beside it.
+    /// The model's tokenizer: the named file, or the vocabulary inside the model, or the file beside
+    /// it.
     pub fn tokenizer(&self, named: Option<&Path>) -> Result<Tokenizer> {
         let path = match (named, &self.file.vocabulary) {
             (Some(path), _) => path.to_owned(),
             (None, None) => self.tokenizer_beside()?,
             (None, Some(vocabulary)) => {
                 let mut source = FileReader::open(&self.path)?;
-                let tokenizer = Tokenizer::inside(vocabulary, &mut source);
+                let tokenizer = Tokenizer::from_gguf(vocabulary, &mut source);
                 return tokenizer.with_context(|| self.path.display().to_string());
             }
         };
@@ -130,12 +163,12 @@ impl ModelSource {
     }
 }
 
-/// Refuses a model that needs more memory than the machine has, as far as the system says.
+/// Refuses a model that needs more memory than is available, if the system says how much that is.
 pub fn ensure_memory(needed: &Memory) -> Result<()> {
     match memory_available() {
         Some(available) if !needed.fits(available) => bail!(
             "the model needs {} of memory, this machine has {} free; choose a smaller model, a \
-             shorter context, or a smaller format of keys and values (--kv)",
+             shorter context or a smaller KV cache (--kv)",
             bytes(needed.total()),
             bytes(available)
         ),
@@ -147,5 +180,5 @@ pub fn ensure_memory(needed: &Memory) -> Result<()> {
 pub fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Tokenizer> {
     let context = || path.display().to_string();
     let mut source = FileReader::open(path).with_context(context)?;
-    Tokenizer::open(&mut source, vocab_size).with_context(context)
+    Tokenizer::from_file(&mut source, vocab_size).with_context(context)
 }

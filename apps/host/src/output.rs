@@ -1,17 +1,17 @@
-//! Standard output.
+//! Standard output and standard error.
 
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::ops::ControlFlow;
 
-/// Standard output, piece by piece. After an error nothing more is written.
+/// Standard output, written piece by piece. After an error nothing more is written.
 #[derive(Default)]
-pub struct Output {
+pub struct StdoutSink {
     error: Option<std::io::Error>,
 }
 
-impl Output {
-    /// Writes a piece at once; says whether to go on.
+impl StdoutSink {
+    /// Writes a piece at once. `Break` means that no more can be written.
     pub fn show(&mut self, text: &str) -> ControlFlow<()> {
         let mut stdout = std::io::stdout().lock();
         if self.error.is_none() && !text.is_empty() {
@@ -21,7 +21,7 @@ impl Output {
         if self.error.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// The first error. A reader who has seen enough is none: it ends the program.
+    /// The first error. A closed pipe is none: the reader has seen enough, and the program exits.
     pub fn result(&mut self) -> Result<()> {
         match self.error.take() {
             Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -31,14 +31,14 @@ impl Output {
     }
 }
 
-/// Writes a text and a line end. (`println!` would panic where nobody reads any more.)
+/// Writes a line to standard output. (`println!` would panic if the pipe is closed.)
 pub fn print_line(text: &str) -> Result<()> {
-    let mut output = Output::default();
-    let _ = output.show(&format!("{text}\n"));
-    output.result()
+    let mut stdout = StdoutSink::default();
+    let _ = stdout.show(&format!("{text}\n"));
+    stdout.result()
 }
 
-/// Writes a line to standard error. Where that cannot be written, there is nobody to tell.
-pub fn remark(text: &str) {
+/// Writes a line to standard error. If that fails, there is no place left to say so.
+pub fn eprint_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,19 +1,19 @@
-//! How far something has come.
+//! Progress on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-/// A line on standard error that shows how far something has come, if a person can see it and
-/// waits for longer than a moment.
+/// A line on standard error that shows progress, if standard error is a terminal and the wait is
+/// longer than a moment.
 pub struct ProgressBar {
     what: String,
     visible: bool,
     shown: Option<Duration>,
 }
 
-/// Who waits no longer than this is shown nothing.
+/// Nothing is shown before this much time has passed.
 const MOMENT: Duration = Duration::from_millis(300);
-/// What changes all the time is shown as often.
+/// The least time between two updates.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl ProgressBar {
@@ -22,20 +22,20 @@ impl ProgressBar {
         ProgressBar { what: what.into(), visible: std::io::stderr().is_terminal(), shown: None }
     }
 
-    /// Goes over to something else. That is shown at once, for how far it is may be known late.
-    pub fn go_over_to(&mut self, what: String, time: Duration) {
+    /// Continues with another task. Its name is shown at once: its progress may be known late.
+    pub fn switch_to(&mut self, what: String, time: Duration) {
         self.what = what;
         if time >= MOMENT {
             self.write(time, str::to_owned);
         }
     }
 
-    /// Shows the bar, at most ten times a second.
+    /// Shows progress in bytes, at most ten times per second.
     pub fn show(&mut self, done: u64, total: u64, time: Duration) {
         self.show_line(time, |what| bootllm_units::progress_line(what, done, total, time, 80));
     }
 
-    /// The same for tokens that are read.
+    /// Shows progress in tokens.
     pub fn show_tokens(&mut self, done: usize, all: usize, time: Duration) {
         self.show_line(time, |what| bootllm_units::tokens_line(what, done, all));
     }
@@ -53,7 +53,7 @@ impl ProgressBar {
         }
     }
 
-    /// Takes the bar away again.
+    /// Removes the bar.
     pub fn clear(&mut self) {
         if self.shown.take().is_some() {
             let _ = write!(std::io::stderr(), "\r\x1b[K");

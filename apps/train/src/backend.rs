@@ -1,51 +1,51 @@
-//! What computes the steps of a run: the cores of the processor or, through Burn, a GPU.
+//! The devices that a run can use: the CPU or, through Burn, a GPU.
 //!
-//! The order of the documents, the schedule, the log, checkpoints and models are [`fit`]'s and the
-//! same for both, so that a run can be begun on one and go on on the other. To the last bit it
-//! ends in the same weights only if it stays where it was.
+//! Batch order, schedule, log, checkpoints and models belong to [`fit`] and are the same on both, so
+//! a run started on one can resume on the other. Only a run that stays on its device ends in the
+//! same bits.
 //!
 //! [`fit`]: crate::fit
 
+use crate::error::TrainError;
 use crate::network::{Batch, Network};
 use crate::ops::dropout::Dropout;
-use crate::optimizer::{self, Moments, norm};
+use crate::optimizer::{self, Moments, OptimizerSettings, norm};
 use crate::parameters::Parameters;
 use anyhow::{Result, bail};
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// Holds the weights of a run, computes their gradients and changes them.
+/// Holds the weights of a run, computes their gradients and updates them.
 pub trait Backend {
-    /// Where it computes, for a person to read.
+    /// The name of the device, for the user.
     fn name(&self) -> String;
 
-    /// Computes the gradients of the mean loss of these batches' tokens and keeps them. Gives that
-    /// loss, in nats, and the norm of all gradients together.
+    /// Computes and stores the gradients of the mean loss over the tokens of these batches. Returns
+    /// that loss, in nats, and the global norm of the gradients.
     fn gradients(&mut self, batches: &[(Batch, Dropout)]) -> Result<(f64, f64)>;
 
-    /// Changes the weights by the gradients that were kept, whose norm is `norm`. A step is its
-    /// number, from 0 on, and its rate.
-    fn update(&mut self, norm: f64, settings: &optimizer::Settings, step: (u64, f32))
-    -> Result<()>;
+    /// Updates the weights by the stored gradients, whose global norm is `norm`. `step` is the step's
+    /// number, from 0 on, and its learning rate.
+    fn update(&mut self, norm: f64, settings: &OptimizerSettings, step: (u64, f32)) -> Result<()>;
 
-    /// The loss of a batch without dropout: the sum over its tokens of −ln p(target), in nats.
+    /// The loss of a batch without dropout: the sum of −ln p(target) over its tokens, in nats.
     fn loss(&mut self, batch: &Batch) -> Result<f64>;
 
-    /// The weights as they are now.
+    /// The current weights.
     fn weights(&self) -> Result<Cow<'_, Parameters>>;
 
-    /// The optimizer's means as they are now.
+    /// The current moments of the optimizer.
     fn moments(&self) -> Result<Cow<'_, Moments>>;
 }
 
-/// Where a run computes.
+/// The device of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// On the cores of the processor, by the explicit network.
+    /// The CPU, with [`Network`].
     Cpu,
-    /// On a GPU, counted from 0.
+    /// A GPU by its number, with Burn.
     Gpu(usize),
-    /// On the processor, by Burn's network: slow, for checking it where there is no GPU.
+    /// The CPU with Burn: slow, for testing the GPU's code without a GPU.
     Burn,
 }
 
@@ -61,28 +61,25 @@ impl FromStr for Device {
         }
         match text.strip_prefix("gpu:").map(str::parse) {
             Some(Ok(number)) => Ok(Device::Gpu(number)),
-            _ => bail!("it is cpu, gpu, gpu:NUMBER or burn"),
+            _ => bail!(TrainError::UnknownDevice),
         }
     }
 }
 
 impl Device {
-    /// Takes weights and means there.
+    /// Moves weights and moments to the device.
     pub fn open(self, weights: Parameters, moments: Moments) -> Result<Box<dyn Backend>> {
         match self {
             Device::Cpu => Ok(Box::new(Cpu::new(weights, moments)?)),
             #[cfg(feature = "burn")]
             _ => Ok(Box::new(crate::gpu::Gpu::new(self, &weights, &moments)?)),
             #[cfg(not(feature = "burn"))]
-            _ => bail!(
-                "this program was built without Burn, which it needs for a GPU; build it with \
-                 `cargo build --release -p bootllm-train --features gpu`"
-            ),
+            _ => bail!(TrainError::BuiltWithoutGpu),
         }
     }
 }
 
-/// The cores of the processor.
+/// All cores of the CPU.
 pub struct Cpu {
     network: Network,
     weights: Parameters,
@@ -91,7 +88,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Goes on from these weights and means.
+    /// Starts from these weights and moments.
     pub fn new(weights: Parameters, moments: Moments) -> Result<Self> {
         let network = Network::new(weights.config())?;
         let gradients = Parameters::zeros(weights.config());
@@ -102,8 +99,8 @@ impl Cpu {
 impl Backend for Cpu {
     fn name(&self) -> String {
         match rayon::current_num_threads() {
-            1 => String::from("a core of the processor"),
-            cores => format!("{cores} cores of the processor"),
+            1 => String::from("1 CPU thread"),
+            threads => format!("{threads} CPU threads"),
         }
     }
 
@@ -118,12 +115,7 @@ impl Backend for Cpu {
         Ok((loss / tokens as f64, norm(gradients)))
     }
 
-    fn update(
-        &mut self,
-        norm: f64,
-        settings: &optimizer::Settings,
-        step: (u64, f32),
-    ) -> Result<()> {
+    fn update(&mut self, norm: f64, settings: &OptimizerSettings, step: (u64, f32)) -> Result<()> {
         let Cpu { weights, moments, gradients, .. } = self;
         optimizer::update(weights, moments, gradients, norm, settings, step);
         Ok(())
@@ -147,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_read() {
+    fn devices_are_parsed() {
         for (text, device) in [
             ("cpu", Device::Cpu),
             ("gpu", Device::Gpu(0)),
@@ -157,8 +149,8 @@ mod tests {
             assert_eq!(text.parse::<Device>().unwrap(), device);
         }
         for text in ["", "GPU", "gpu:", "gpu:-1", "gpu0", "cuda"] {
-            let error = text.parse::<Device>().unwrap_err().to_string();
-            assert!(error.contains("gpu:NUMBER"), "{text}: {error}");
+            let error: TrainError = text.parse::<Device>().unwrap_err().downcast().unwrap();
+            assert_eq!(error, TrainError::UnknownDevice, "{text}");
         }
     }
 }

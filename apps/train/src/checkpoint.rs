@@ -1,10 +1,11 @@
-//! What a run is resumed from: settings, weights and moments, to the last bit.
+//! Checkpoints: settings, weights and moments from which a run resumes, to the last bit.
 //!
-//! The file: a line that says what it is, the length of the header as a u64 (little-endian), the
-//! header as JSON, then weights, first and second moments as little-endian f32, and the SHA-256 of
-//! all that.
+//! The file: a title line, the length of the header as a u64 (little-endian), the header as JSON,
+//! then weights, first and second moments as little-endian f32, and the SHA-256 of everything before
+//! it.
 
-use crate::fit::{Progress, Settings};
+use crate::error::TrainError;
+use crate::fit::{RunProgress, RunSettings};
 use crate::optimizer::Moments;
 use crate::parameters::{Parameters, count};
 use anyhow::{Context, Result, bail, ensure};
@@ -14,32 +15,32 @@ use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
 
-/// The checkpoint's name in the folder of its run.
+/// The checkpoint's file name in the folder of its run.
 pub const NAME: &str = "checkpoint";
 
 const TITLE: &[u8] = b"bootllm checkpoint 1\n";
-/// Values that are turned into bytes at once.
+/// Values that are converted to bytes at once.
 const CHUNK: usize = 1 << 16;
 
-/// Everything that a run goes on from.
+/// Everything that a run resumes from.
 pub struct Checkpoint {
-    /// What the run was told.
-    pub settings: Settings,
-    /// How far it has come.
-    pub progress: Progress,
+    /// The run's settings.
+    pub settings: RunSettings,
+    /// How far the run has come.
+    pub progress: RunProgress,
     /// The weights.
     pub weights: Parameters,
-    /// The optimizer's means.
+    /// The optimizer's moments.
     pub moments: Moments,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Header {
-    settings: Settings,
-    progress: Progress,
+    settings: RunSettings,
+    progress: RunProgress,
 }
 
-/// A file whose bytes are hashed on the way.
+/// A file whose bytes are hashed as they are written.
 struct Hashed<'a> {
     sink: &'a mut FileSink,
     hash: Sha256,
@@ -62,11 +63,11 @@ impl Hashed<'_> {
     }
 }
 
-/// Writes a checkpoint. If that fails, the one that was there is still there.
+/// Writes a checkpoint. If that fails, the previous one is kept.
 pub fn write(
     path: &Path,
-    settings: &Settings,
-    progress: &Progress,
+    settings: &RunSettings,
+    progress: &RunProgress,
     weights: &Parameters,
     moments: &Moments,
 ) -> Result<()> {
@@ -77,8 +78,8 @@ pub fn write(
         file.write(TITLE)?;
         file.write(&(header.len() as u64).to_le_bytes())?;
         file.write(&header)?;
-        for part in [weights, &moments.first, &moments.second] {
-            file.write_values(part.values())?;
+        for parameters in [weights, &moments.first, &moments.second] {
+            file.write_values(parameters.values())?;
         }
         let hash = file.hash.finalize();
         Ok(sink.write_all(&hash)?)
@@ -93,36 +94,33 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     parse(&bytes).with_context(name)
 }
 
-/// Takes the bytes of a checkpoint apart.
+/// Parses the bytes of a checkpoint.
 pub fn parse(bytes: &[u8]) -> Result<Checkpoint> {
     let Some(rest) = bytes.strip_prefix(TITLE) else {
-        bail!("it is not a checkpoint of this version of bootllm-train");
+        bail!(TrainError::NotACheckpoint);
     };
-    let cut_short = "it is cut short";
-    let (body, hash) = bytes.split_last_chunk::<32>().context(cut_short)?;
-    ensure!(Sha256::digest(body)[..] == hash[..], "it is damaged: its checksum is another");
-    let (length, rest) = rest.split_first_chunk::<8>().context(cut_short)?;
+    let cut_short = || TrainError::CheckpointCutShort;
+    let (body, hash) = bytes.split_last_chunk::<32>().with_context(cut_short)?;
+    ensure!(Sha256::digest(body)[..] == hash[..], TrainError::CheckpointDamaged);
+    let (length, rest) = rest.split_first_chunk::<8>().with_context(cut_short)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    let (header, values) = rest.split_at_checked(length).context(cut_short)?;
+    let (header, values) = rest.split_at_checked(length).with_context(cut_short)?;
     let Header { settings, progress } =
-        serde_json::from_slice(header).context("its header makes no sense")?;
+        serde_json::from_slice(header).context(TrainError::CheckpointHeader)?;
     let config = settings.shape.config();
     config.validate()?;
-    let values = values.strip_suffix(hash).context(cut_short)?;
+    let values = values.strip_suffix(hash).with_context(cut_short)?;
     let expected = count(&config).saturating_mul(3 * 4);
-    ensure!(
-        values.len() == expected,
-        "it has {} bytes of weights, its shape asks for {expected}",
-        values.len()
-    );
-    let mut parts = values.chunks_exact(expected / 3).map(|bytes| {
-        let mut part = Parameters::zeros(&config);
-        for (value, bytes) in part.values_mut().iter_mut().zip(bytes.as_chunks().0) {
+    let found = values.len();
+    ensure!(found == expected, TrainError::CheckpointSize { found, expected });
+    let mut thirds = values.chunks_exact(expected / 3).map(|bytes| {
+        let mut parameters = Parameters::zeros(&config);
+        for (value, bytes) in parameters.values_mut().iter_mut().zip(bytes.as_chunks().0) {
             *value = f32::from_le_bytes(*bytes);
         }
-        part
+        parameters
     });
-    let mut next = || parts.next().context(cut_short);
+    let mut next = || thirds.next().with_context(cut_short);
     let (weights, first, second) = (next()?, next()?, next()?);
     Ok(Checkpoint { settings, progress, weights, moments: Moments { first, second } })
 }

@@ -1,8 +1,8 @@
-//! Documents to train on, and those held out.
+//! Documents to train on, and held-out documents.
 //!
-//! A prepared corpus is a folder: `train.txt`, `held-out.txt`, and a `corpus.md` that says what is
-//! in them. Both are UTF-8, each document followed by a line [`SEPARATOR`], as TinyStories has it.
-//! [`prepare`] makes one from texts.
+//! A prepared corpus is a folder with `train.txt`, `held-out.txt`, and `corpus.md`, which describes
+//! them. Both texts are UTF-8; each document is followed by a line [`SEPARATOR`], as in TinyStories.
+//! [`prepare`] makes a corpus from texts.
 
 mod duplicates;
 mod known;
@@ -11,10 +11,11 @@ mod prepare;
 mod source;
 mod text;
 
-pub use known::{KNOWN, Known, known};
-pub use prepare::{Counts, Settings, prepare};
+pub use known::{KNOWN_CORPORA, KnownCorpus, known};
+pub use prepare::{CorpusSettings, CorpusStats, prepare};
 pub use source::{Source, text_files};
 
+use crate::error::TrainError;
 use anyhow::{Context, Result, bail, ensure};
 use bootllm_host::{FileSink, write_whole};
 use std::fs;
@@ -25,58 +26,54 @@ pub use bootllm_host::{SEPARATOR, documents};
 
 /// The file of the documents to train on.
 pub const TRAIN: &str = "train.txt";
-/// The file of the documents never trained on.
+/// The file of the held-out documents.
 pub const HELD_OUT: &str = "held-out.txt";
-/// What the corpus is, for a person.
+/// The description of the corpus, with the licences of its sources.
 pub const ABOUT: &str = "corpus.md";
 
-/// Documents, in the order of the files they came from.
+/// Documents, in the order of their source files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Corpus {
     /// To train on.
     pub train: Vec<String>,
-    /// Never trained on.
+    /// Held out: never trained on.
     pub held_out: Vec<String>,
 }
 
 impl Corpus {
     /// Reads a prepared corpus.
     pub fn read(folder: &Path) -> Result<Self> {
-        let part = |name: &str| -> Result<Vec<String>> {
-            let text = source::read_text(&folder.join(name)).with_context(|| {
-                format!("no corpus; `bootllm-train data {} TEXT…` makes one", folder.display())
-            })?;
+        let read = |name: &str| -> Result<Vec<String>> {
+            let text = source::read_text(&folder.join(name))
+                .with_context(|| TrainError::NoCorpus(folder.to_owned()))?;
             Ok(documents(&text).map(str::to_owned).collect())
         };
-        let corpus = Corpus { train: part(TRAIN)?, held_out: part(HELD_OUT)? };
-        let file = folder.join(TRAIN);
-        ensure!(!corpus.train.is_empty(), "{}: there is no text in it", file.display());
+        let corpus = Corpus { train: read(TRAIN)?, held_out: read(HELD_OUT)? };
+        ensure!(!corpus.train.is_empty(), TrainError::NoText(folder.join(TRAIN)));
         Ok(corpus)
     }
 
-    /// Writes the corpus into a folder, with what `about` says of it.
+    /// Writes the corpus into a folder, with `about` as its description.
     ///
-    /// An older corpus there is replaced when all of this one is on the disk. Other files of the
-    /// same names are not.
+    /// An earlier corpus in the folder is replaced once all of this one is on the disk. Files of
+    /// the same names that are no corpus are never overwritten.
     pub fn write(&self, folder: &Path, about: &str) -> Result<()> {
         fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let strange = [TRAIN, HELD_OUT].map(|name| folder.join(name)).into_iter();
-        if let Some(file) = strange.filter(|_| !folder.join(ABOUT).is_file()).find(|f| f.exists()) {
-            bail!(
-                "{} is not part of a corpus made by this program and would be lost; \
-                 choose another folder",
-                file.display()
-            );
+            .with_context(|| TrainError::CannotCreateFolder(folder.to_owned()))?;
+        let mut files = [TRAIN, HELD_OUT].map(|name| folder.join(name)).into_iter();
+        if !folder.join(ABOUT).is_file()
+            && let Some(file) = files.find(|file| file.exists())
+        {
+            bail!(TrainError::ForeignFile(file));
         }
-        let write = |file: &mut FileSink, part: &[String]| -> Result<()> {
-            for document in part {
+        let write = |file: &mut FileSink, documents: &[String]| -> Result<()> {
+            for document in documents {
                 writeln!(file, "{document}\n{SEPARATOR}")?;
             }
             Ok(())
         };
-        // One in the other: none gets its name before all are written, so that what is held out
-        // does not meet an older part to train on.
+        // Nested, because a file gets its name when its closure returns: none is replaced before all
+        // are written, so held-out documents never meet the training documents of another corpus.
         write_whole(&folder.join(TRAIN), |train| {
             write(train, &self.train)?;
             write_whole(&folder.join(HELD_OUT), |held_out| {

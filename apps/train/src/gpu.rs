@@ -1,28 +1,27 @@
-//! The same model on a GPU, through [Burn](https://burn.dev): its tensors, its derivatives and its
-//! kernels, which `wgpu` runs on Vulkan, Metal or Direct3D.
+//! The same model on a GPU, through [Burn](https://burn.dev): its tensors, automatic differentiation
+//! and kernels, which `wgpu` runs on Vulkan, Metal or Direct3D.
 //!
-//! **Untested on a GPU**: there was none where this was written. It was tested on Burn's processor
-//! backend, which computes the same operations.
+//! **Never run on a GPU**, because none was available. It is tested on Burn's CPU backend, which
+//! computes the same operations.
 //!
-//! It differs from the explicit network of the processor in this:
-//! - Sequences are filled up to the longest of their batch; what was filled in is computed, and
-//!   counts nothing.
-//! - The derivatives are Burn's. A test holds them against the explicit ones.
-//! - Sums are added in another order, so results agree to some six digits and not to the bit.
-//! - Dropout has Burn's random numbers, begun again in every part of every step, so a resumed run
-//!   finds those of an uninterrupted one.
+//! Differences from [`crate::network`]:
+//! - Sequences are padded to the longest of their batch. Padding is computed but does not count.
+//! - Burn computes the gradients. A test compares them with the explicit ones.
+//! - Sums are computed in another order, so results agree to about six digits, not to the bit.
+//! - Dropout uses Burn's random numbers, seeded for every batch, so a resumed run drops the values of
+//!   an uninterrupted one.
 //!
-//! One device computes a run. Burn 0.22 can add gradients over several, but only where its backend
-//! has a way between devices, which `wgpu`'s does not; the `cuda` backend, which has, is not built
-//! here because building it fetches LLVM.
+//! A run uses one device. Burn 0.22 can add gradients over several, but only with a backend that
+//! communicates between devices. `wgpu` does not; `cuda` does, but building it downloads LLVM.
 
 mod network;
 mod optimizer;
 
 use crate::backend::{Backend, Device};
+use crate::error::TrainError;
 use crate::network::Batch;
 use crate::ops::dropout::Dropout;
-use crate::optimizer::{Method, Moments, Settings};
+use crate::optimizer::{Method, Moments, OptimizerSettings};
 use crate::parameters::Parameters;
 use anyhow::{Context, Result, bail};
 use burn::tensor::{Device as BurnDevice, Tensor};
@@ -30,7 +29,7 @@ use network::{Network, Tensors};
 use optimizer::Weight;
 use std::borrow::Cow;
 
-/// A device of Burn's, and what a run has there.
+/// A Burn device with the weights and moments of a run.
 pub struct Gpu {
     name: String,
     device: BurnDevice,
@@ -42,13 +41,11 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Takes weights and means to a device.
+    /// Moves weights and moments to a device.
     pub fn new(device: Device, weights: &Parameters, moments: &Moments) -> Result<Self> {
         let (name, device) = match device {
             Device::Gpu(number) => find(number)?,
-            Device::Cpu | Device::Burn => {
-                (String::from("the processor, by Burn"), BurnDevice::flex())
-            }
+            Device::Cpu | Device::Burn => (String::from("the CPU with Burn"), BurnDevice::flex()),
         };
         let upload = |parameters| Tensors::upload(parameters, &device);
         Ok(Gpu {
@@ -63,22 +60,22 @@ impl Gpu {
     }
 }
 
-/// A GPU by its number, and its name.
+/// Finds a GPU by its number, with its name.
 #[cfg(feature = "gpu")]
 fn find(number: usize) -> Result<(String, BurnDevice)> {
     use burn::tensor::DeviceType;
 
     let name = |device: &BurnDevice| match device.identity() {
         Some(identity) => identity.name,
-        None => String::from("a GPU without a name"),
+        None => String::from("an unnamed GPU"),
     };
     let mut devices = BurnDevice::enumerate(DeviceType::Wgpu).into_vec();
     if devices.is_empty() {
-        bail!("no GPU was found: its driver has to offer Vulkan, Metal or Direct3D 12");
+        bail!(TrainError::NoGpu);
     }
     if number >= devices.len() {
         let names: Vec<_> = devices.iter().map(name).collect();
-        bail!("there is no GPU {number}; counted from 0 there are: {}", names.join(", "));
+        bail!(TrainError::UnknownGpu { number, known: names.join(", ") });
     }
     let device = devices.swap_remove(number);
     Ok((name(&device), device))
@@ -86,10 +83,7 @@ fn find(number: usize) -> Result<(String, BurnDevice)> {
 
 #[cfg(not(feature = "gpu"))]
 fn find(_: usize) -> Result<(String, BurnDevice)> {
-    bail!(
-        "this program was built with Burn's processor backend only; build it with \
-         `cargo build --release -p bootllm-train --features gpu`"
-    )
+    bail!(TrainError::BuiltWithoutGpu)
 }
 
 impl Backend for Gpu {
@@ -109,7 +103,7 @@ impl Backend for Gpu {
             let mut all = (batch_loss.clone() * (1.0 / tokens as f32)).backward();
             let gradients = weights.tensors.iter().map(|tensor| tensor.grad_remove(&mut all));
             let gradients: Option<Vec<_>> = gradients.collect();
-            let gradients = gradients.context("Burn gave a tensor no gradient")?;
+            let gradients = gradients.context("Burn computed no gradient for a tensor")?;
             if sums.is_empty() {
                 sums = gradients;
             } else {
@@ -124,21 +118,21 @@ impl Backend for Gpu {
         Ok((loss / tokens as f64, norm))
     }
 
-    fn update(&mut self, norm: f64, settings: &Settings, step: (u64, f32)) -> Result<()> {
+    fn update(&mut self, norm: f64, settings: &OptimizerSettings, step: (u64, f32)) -> Result<()> {
         let clip = f64::from(settings.clip);
         let scale = if norm > clip { (clip / norm) as f32 } else { 1.0 };
-        let parts: Vec<_> = self.weights.parts().collect();
+        let roles: Vec<_> = self.weights.tensor_roles().collect();
         let values = self.weights.tensors.iter_mut();
-        let means = self.first.tensors.iter_mut().zip(&mut self.second.tensors);
+        let moments = self.first.tensors.iter_mut().zip(&mut self.second.tensors);
         let gradients = self.gradients.drain(..);
-        for (((part, values), (first, second)), gradient) in
-            parts.into_iter().zip(values).zip(means).zip(gradients)
+        for (((role, values), (first, second)), gradient) in
+            roles.into_iter().zip(values).zip(moments).zip(gradients)
         {
             let weight = Weight { values, first, second };
-            if settings.method == Method::Muon && part.in_layers() && !part.is_norm() {
+            if settings.method == Method::Muon && role.in_layers() && !role.is_norm() {
                 optimizer::muon(weight, gradient, step.1, settings.decay);
             } else {
-                let decay = if part.is_norm() { 0.0 } else { settings.decay };
+                let decay = if role.is_norm() { 0.0 } else { settings.decay };
                 optimizer::adamw(weight, gradient, scale, settings, decay, step);
             }
         }
@@ -159,7 +153,7 @@ impl Backend for Gpu {
     }
 }
 
-/// The only value of a tensor, when it has been computed.
+/// Waits for a tensor of one value.
 fn scalar(tensor: Tensor<1>) -> Result<f64> {
     Ok(f64::from(tensor.try_into_scalar::<f32>()?))
 }

@@ -1,18 +1,18 @@
-#![deny(unsafe_code)] // `ops::product`, which calls `gemm`, is the exception.
-//! Trains small models for bootllm, on the processors of the machine at hand.
+#![deny(unsafe_code)] // Except in `ops::product`, which calls `gemm`.
+//! Trains small models for bootllm on the CPU.
 //!
-//! The road of the data: texts → [`corpus`] (documents, a part held out) → [`vocabulary`] (a
-//! tokenizer made for them) → [`feed`] (tokens, in batches) → [`network`] (loss and gradients) →
-//! [`optimizer`] (better weights), again and again under [`fit`] → a model file that `bootllm` and
-//! llama2.c run.
+//! Data flow: texts → [`corpus`] (documents, some of them held out) → [`vocabulary`] (a tokenizer) →
+//! [`data_loader`] (batches of tokens) → [`network`] (loss and gradients) → [`optimizer`] (updates of
+//! the weights), repeated by [`fit`] → a model file for `bootllm` and llama2.c.
 //!
-//! Reading order: [`network`], with the [`ops`] beside it, is the heart; then [`feed`],
-//! [`optimizer`] and [`fit`].
+//! Reading order: [`network`] and its [`ops`], then [`data_loader`], [`optimizer`] and [`fit`].
 
 pub mod backend;
+pub mod budget;
 pub mod checkpoint;
 pub mod corpus;
-pub mod feed;
+pub mod data_loader;
+pub mod error;
 pub mod fit;
 #[cfg(feature = "burn")]
 pub mod gpu;

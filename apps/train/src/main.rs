@@ -6,7 +6,7 @@ mod commands;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Train a small language model, or teach one something new, and put it on a stick.
+/// Train or fine-tune a small language model for bootllm and llama2.c
 #[derive(Parser)]
 #[command(version)]
 struct Program {
@@ -16,21 +16,23 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a corpus of texts, a part of it held out
+    /// Make a corpus from texts, and hold out some documents
     Data(commands::data::Arguments),
-    /// Make a tokenizer for a corpus
+    /// Train a tokenizer on a corpus
     Tokenizer(commands::tokenizer::Arguments),
-    /// Train a model, from nothing or from another
+    /// Train a model, or fine-tune one
     Fit(Box<commands::fit::Arguments>),
-    /// Draw how runs went
+    /// Plot the losses of runs
     Plot(commands::plot::Arguments),
-    /// Write a run's model for bootllm and llama2.c
+    /// Export a run's best model for bootllm and llama2.c
     Export(commands::export::Arguments),
     /// Measure how fast this machine trains
     Bench(commands::bench::Arguments),
 }
 
 fn main() -> ExitCode {
+    // Without it, a signal would only leave an unfinished file behind.
+    let _ = bootllm_host::clean_up_on_signals();
     let result = match Program::parse().command {
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Tokenizer(arguments) => commands::tokenizer::run(&arguments),
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            bootllm_host::remark(&format!("bootllm-train: {error:#}"));
+            bootllm_host::eprint_line(&format!("bootllm-train: {error:#}"));
             ExitCode::FAILURE
         }
     }

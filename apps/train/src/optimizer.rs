@@ -1,5 +1,4 @@
-//! AdamW (Loshchilov and Hutter, 2019) and Muon, the norm that gradients are clipped to, and the
-//! schedule of the rate.
+//! AdamW (Loshchilov and Hutter, 2019) and Muon, gradient clipping, and the learning rate schedule.
 
 pub(crate) mod muon;
 
@@ -9,43 +8,43 @@ use bootllm_model_file::Config;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// How gradients become changes.
+/// The optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
-    /// Each weight by the mean of its gradients over the root of the mean of their squares.
+    /// AdamW for all tensors.
     AdamW,
-    /// The matrices within layers by Muon, the rest by AdamW.
+    /// Muon for the matrices within layers, AdamW for the rest.
     Muon,
 }
 
-/// What the optimizer is told.
+/// The hyperparameters of the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// How gradients become changes.
+pub struct OptimizerSettings {
+    /// The optimizer.
     pub method: Method,
-    /// The highest rate.
+    /// Peak learning rate.
     pub rate: f32,
-    /// Steps in which the rate rises to it.
+    /// Steps in which the learning rate rises to its peak.
     pub warm_up: u64,
-    /// The rate at the end, as a share of the highest.
+    /// Learning rate of the last step, as a share of the peak.
     pub final_rate: f32,
-    /// Decay of weights; norms have none.
+    /// Weight decay, of matrices only.
     pub decay: f32,
-    /// Decay of the mean of gradients.
+    /// Decay of the first moment.
     pub beta1: f32,
-    /// Decay of the mean of their squares.
+    /// Decay of the second moment.
     pub beta2: f32,
-    /// The norm of all gradients that is not exceeded.
+    /// Global norm to which gradients are clipped.
     pub clip: f32,
 }
 
-/// Added to the root of the mean square, so that nothing is divided by 0.
+/// Added to the root of the second moment to avoid dividing by 0.
 pub(crate) const EPSILON: f32 = 1e-8;
-/// Values that a core takes at once.
+/// Values per task.
 const CHUNK: usize = 1 << 14;
 
-impl Settings {
-    /// The rate of a step (from 0 on) of `steps`: a linear rise, then half a cosine.
+impl OptimizerSettings {
+    /// The learning rate of a step (from 0 on) of `steps`: linear warm-up, then half a cosine.
     pub fn rate_at(&self, step: u64, steps: u64) -> f32 {
         if step < self.warm_up {
             return self.rate * (step + 1) as f32 / self.warm_up as f32;
@@ -57,25 +56,25 @@ impl Settings {
     }
 }
 
-/// The means that AdamW keeps for each weight.
+/// AdamW's moments of each weight.
 #[derive(Clone)]
 pub struct Moments {
-    /// Of the gradients.
+    /// The mean of the gradients.
     pub first: Parameters,
-    /// Of their squares.
+    /// The mean of their squares.
     pub second: Parameters,
 }
 
 impl Moments {
-    /// Those of a run that begins.
+    /// Zeros, for a new run.
     pub fn zeros(config: &Config) -> Self {
         Moments { first: Parameters::zeros(config), second: Parameters::zeros(config) }
     }
 }
 
-/// The norm of all values together.
+/// The global norm: that of all values together.
 pub fn norm(parameters: &Parameters) -> f64 {
-    // By chunks in a fixed order, so that the sum does not depend on which core was faster.
+    // Chunks are added in order, so the sum does not depend on which core was faster.
     let chunks = parameters.values().par_chunks(CHUNK);
     let sums: Vec<f64> = chunks
         .map(|chunk| {
@@ -88,33 +87,34 @@ pub fn norm(parameters: &Parameters) -> f64 {
     sums.iter().sum::<f64>().sqrt()
 }
 
-/// Changes the weights by their gradients, whose norm is `norm`; `step` counts from 0.
+/// Updates the weights by their gradients, whose global norm is `norm`. `step` is the step's number,
+/// from 0 on, and its learning rate.
 pub fn update(
     weights: &mut Parameters,
     moments: &mut Moments,
     gradients: &Parameters,
     norm: f64,
-    settings: &Settings,
+    settings: &OptimizerSettings,
     (step, rate): (u64, f32),
 ) {
-    let &Settings { beta1, beta2, clip, .. } = settings;
+    let &OptimizerSettings { beta1, beta2, clip, .. } = settings;
     let config = *weights.config();
     let scale = if norm > f64::from(clip) { (f64::from(clip) / norm) as f32 } else { 1.0 };
-    // The means begin at zero; this takes away what they lack.
+    // Bias correction, because the moments start at zero.
     let power = (step + 1).min(1 << 30) as i32;
     let (correction1, correction2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
     let mut matrices = Vec::new();
     let firsts = moments.first.tensors_mut().into_iter().map(|(_, first)| first);
     let seconds = moments.second.tensors_mut().into_iter().map(|(_, second)| second);
     let gradients =
-        gradients.tensors().into_iter().map(|(part, layer)| gradients.part(part, layer));
+        gradients.tensors().into_iter().map(|(role, layer)| gradients.tensor(role, layer));
     let tensors = weights.tensors_mut().into_iter().zip(firsts).zip(seconds).zip(gradients);
-    for ((((part, weights), first), second), gradients) in tensors {
-        if settings.method == Method::Muon && part.in_layers() && !part.is_norm() {
-            matrices.push((part, weights, first, gradients));
+    for ((((role, weights), first), second), gradients) in tensors {
+        if settings.method == Method::Muon && role.in_layers() && !role.is_norm() {
+            matrices.push((role, weights, first, gradients));
             continue;
         }
-        let decay = if part.is_norm() { 0.0 } else { settings.decay };
+        let decay = if role.is_norm() { 0.0 } else { settings.decay };
         let chunks = weights.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
         let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(gradients.par_chunks(CHUNK));
         chunks.for_each(|(((weights, first), second), gradients)| {
@@ -133,8 +133,8 @@ pub fn update(
             );
         });
     }
-    matrices.into_par_iter().for_each(|(part, weights, momentum, gradients)| {
-        let columns = shape(&config, part).1;
+    matrices.into_par_iter().for_each(|(role, weights, momentum, gradients)| {
+        let columns = shape(&config, role).1;
         muon::update(weights, momentum, gradients, columns, rate, settings.decay);
     });
 }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use bootllm_model_file::TensorRole;
 
-    const SETTINGS: Settings = Settings {
+    const SETTINGS: OptimizerSettings = OptimizerSettings {
         method: Method::AdamW,
         rate: 0.5,
         warm_up: 2,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn two_steps_are_those_of_the_paper() {
+    fn two_steps_follow_the_paper() {
         let config = Config {
             dim: 2,
             hidden_dim: 1,
@@ -185,20 +185,20 @@ mod tests {
         gradients.values_mut().fill(0.5);
         let count = gradients.values().len() as f64;
         assert!((norm(&gradients) - 0.5 * count.sqrt()).abs() < 1e-6);
-        // A norm of 4 is clipped to 1: the gradient is 0.125. All steps are then by its sign.
+        // A norm of 4 is clipped to 1, so the gradient is 0.125. The first step has the size of the rate.
         update(&mut weights, &mut moments, &gradients, 4.0, &SETTINGS, (0, 0.5));
         let expected = 2.0 - 0.5 * (1.0 + 0.25 * 2.0);
-        assert!((weights.part(TensorRole::Query, 0)[0] - expected).abs() < 1e-5);
+        assert!((weights.tensor(TensorRole::Query, 0)[0] - expected).abs() < 1e-5);
         // Norms do not decay.
-        assert!((weights.part(TensorRole::OutputNorm, 0)[0] - 1.5).abs() < 1e-5);
+        assert!((weights.tensor(TensorRole::OutputNorm, 0)[0] - 1.5).abs() < 1e-5);
         assert!((moments.first.values()[0] - 0.0625).abs() < 1e-7);
-        // Now unclipped and of the other sign.
+        // Not clipped, with the opposite sign.
         gradients.values_mut().fill(-0.5);
         update(&mut weights, &mut moments, &gradients, 1.0, &SETTINGS, (1, 0.5));
         let first = 0.5 * 0.0625 + 0.5 * -0.5;
         let second = 0.75 * (0.25 * 0.125 * 0.125) + 0.25 * 0.25;
         let (first, second) = (first / 0.75f32, second / (1.0 - 0.75f32 * 0.75));
         let expected = 1.5 - 0.5 * first / second.sqrt();
-        assert!((weights.part(TensorRole::OutputNorm, 0)[0] - expected).abs() < 1e-5);
+        assert!((weights.tensor(TensorRole::OutputNorm, 0)[0] - expected).abs() < 1e-5);
     }
 }

@@ -1,5 +1,6 @@
-//! The weights of a model, and what has their shape: gradients, and the moments of the optimizer.
+//! The weights of a model, and values of the same shape: gradients and optimizer moments.
 
+use crate::error::TrainError;
 use anyhow::{Context, Result, bail};
 use bootllm_model_file::{
     Config, ModelFile, RowBuffer, RowError, TensorRole, Version, WriteError, for_each_f32_row,
@@ -7,70 +8,70 @@ use bootllm_model_file::{
 use bootllm_platform::ReadAt;
 use core::ops::Range;
 
-/// All tensors, one behind the other in the order of llama2.c's v0.
+/// All tensors of a model in one vector, in the order of llama2.c's v0.
 #[derive(Clone)]
 pub struct Parameters {
     config: Config,
     values: Vec<f32>,
 }
 
-/// The tensors in the order in which they lie.
+/// The tensors in the order of their storage.
 fn order() -> [TensorRole; 12] {
     Version::V0.order()
 }
 
-/// Rows and columns of a tensor; none of a classifier that is the embedding.
-pub fn shape(config: &Config, part: TensorRole) -> (usize, usize) {
-    let (rows, columns) = part.shape(config);
-    let missing = part == TensorRole::Output && config.tied_embeddings;
+/// Rows and columns of a tensor. A tied output projection has no rows.
+pub fn shape(config: &Config, role: TensorRole) -> (usize, usize) {
+    let (rows, columns) = role.shape(config);
+    let missing = role == TensorRole::Output && config.tied_embeddings;
     (if missing { 0 } else { rows }, columns)
 }
 
-/// How many layers have the tensor.
-fn copies(config: &Config, part: TensorRole) -> usize {
-    if part.in_layers() { config.layers } else { 1 }
+/// The number of layers that have the tensor.
+fn copies(config: &Config, role: TensorRole) -> usize {
+    if role.in_layers() { config.layers } else { 1 }
 }
 
-/// The part that turns a token's vector into logits.
-pub fn classifier(config: &Config) -> TensorRole {
+/// The tensor that computes the logits: the token embedding, if the two are tied.
+pub fn output_projection(config: &Config) -> TensorRole {
     if config.tied_embeddings { TensorRole::TokenEmbedding } else { TensorRole::Output }
 }
 
-/// The parameters that a model of this shape has; `usize::MAX` if that is no number of a machine.
+/// The number of parameters of a model, or `usize::MAX` if it does not fit into a `usize`.
 pub fn count(config: &Config) -> usize {
-    let each = |&part: &TensorRole| {
-        let (rows, columns) = shape(config, part);
-        // Numbers of a configuration are below 2^31.
-        rows as u128 * columns as u128 * copies(config, part) as u128
+    let each = |&role: &TensorRole| {
+        let (rows, columns) = shape(config, role);
+        // Hyperparameters are below 2^31, so the product fits.
+        rows as u128 * columns as u128 * copies(config, role) as u128
     };
     usize::try_from(order().iter().map(each).sum::<u128>()).unwrap_or(usize::MAX)
 }
 
-/// Values of a tensor in one layer.
-fn size(config: &Config, part: TensorRole) -> usize {
-    let (rows, columns) = shape(config, part);
+/// The number of values of a tensor in one layer.
+fn size(config: &Config, role: TensorRole) -> usize {
+    let (rows, columns) = shape(config, role);
     rows * columns
 }
 
 impl Parameters {
-    /// Zeros.
+    /// All zeros.
     pub fn zeros(config: &Config) -> Self {
         Parameters { config: *config, values: vec![0.0; count(config)] }
     }
 
-    /// Weights to begin from, as llama2.c has them: a normal distribution of deviation 0.02, and of
-    /// 0.02 / √(2 · layers) where a layer adds to what came before; norms at 1.
+    /// Initial weights as in llama2.c: normally distributed with standard deviation 0.02, or
+    /// 0.02 / √(2 · layers) for projections into the residual; norms are 1.
     pub fn random(config: &Config, seed: u64) -> Self {
         let mut parameters = Parameters::zeros(config);
         let mut random = Normal::new(seed);
-        let added = 0.02 / (2.0 * config.layers as f32).sqrt();
-        for (part, layer) in parameters.tensors() {
-            let deviation = match part {
-                TensorRole::AttentionOutput | TensorRole::Down => added,
+        let residual = 0.02 / (2.0 * config.layers as f32).sqrt();
+        for (role, layer) in parameters.tensors() {
+            let deviation = match role {
+                TensorRole::AttentionOutput | TensorRole::Down => residual,
                 _ => 0.02,
             };
-            for value in parameters.part_mut(part, layer) {
-                *value = if part.is_norm() { 1.0 } else { deviation * random.next() };
+            for value in parameters.tensor_mut(role, layer) {
+                *value = if role.is_norm() { 1.0 } else { deviation * random.next() };
             }
         }
         parameters
@@ -80,28 +81,30 @@ impl Parameters {
     pub fn read(file: &ModelFile, source: &mut dyn ReadAt) -> Result<Self> {
         let mut parameters = Parameters::zeros(&Config::of(file)?);
         let mut buffer = RowBuffer::default();
-        for (part, layer) in parameters.tensors() {
-            let tensor = file.tensor(&part.name(layer)).context("a tensor is missing")?;
+        for (role, layer) in parameters.tensors() {
+            let name = role.name(layer);
+            let tensor =
+                file.tensor(&name).with_context(|| TrainError::MissingTensor(name.clone()))?;
             let columns = tensor.columns();
-            let values = parameters.part_mut(part, layer);
+            let values = parameters.tensor_mut(role, layer);
             for_each_f32_row(source, tensor, &mut buffer, |row, found| {
                 values[row * columns..][..columns].copy_from_slice(found);
                 Ok::<_, RowError>(())
             })?;
             if !values.iter().all(|value| value.is_finite()) {
-                bail!("{part:?} of layer {layer} holds values that are no numbers");
+                bail!(TrainError::NotFinite(name));
             }
         }
         Ok(parameters)
     }
 
-    /// The parameters as a model file.
+    /// Writes a model file.
     pub fn write(&self, version: Version, sink: &mut dyn bootllm_model_file::Sink) -> Result<()> {
         let tensors = self.tensors();
         let mut rows = |name: &str, each: &mut dyn FnMut(&[f32]) -> Result<_, _>| {
-            let own = tensors.iter().find(|(part, layer)| part.name(*layer) == name);
-            let &(part, layer) = own.ok_or_else(|| WriteError::Missing { tensor: name.into() })?;
-            self.part(part, layer).chunks(shape(&self.config, part).1).try_for_each(each)
+            let own = tensors.iter().find(|(role, layer)| role.name(*layer) == name);
+            let &(role, layer) = own.ok_or_else(|| WriteError::Missing { tensor: name.into() })?;
+            self.tensor(role, layer).chunks(shape(&self.config, role).1).try_for_each(each)
         };
         Ok(bootllm_model_file::write(version, &self.config, &mut rows, sink)?)
     }
@@ -111,49 +114,48 @@ impl Parameters {
         &self.config
     }
 
-    /// Makes it a model of another context; no weight depends on it.
+    /// Changes the context length, on which no weight depends.
     pub fn set_context(&mut self, context: usize) {
         self.config.context = context;
     }
 
-    /// Every tensor and its layer, in the order in which they lie.
+    /// Every tensor and its layer, in the order of their storage.
     pub fn tensors(&self) -> Vec<(TensorRole, usize)> {
         let config = self.config;
-        let each = |part: TensorRole| (0..copies(&config, part)).map(move |layer| (part, layer));
+        let each = |role: TensorRole| (0..copies(&config, role)).map(move |layer| (role, layer));
         let tensors = order().into_iter().flat_map(each);
-        tensors.filter(|&(part, _)| size(&config, part) > 0).collect()
+        tensors.filter(|&(role, _)| size(&config, role) > 0).collect()
     }
 
-    /// Every tensor, to be changed, in the order in which they lie.
+    /// Every tensor's values, mutable, in the order of their storage.
     pub fn tensors_mut(&mut self) -> Vec<(TensorRole, &mut [f32])> {
         let tensors = self.tensors();
         let mut rest = self.values.as_mut_slice();
-        let mut next = |(part, _)| {
-            let (tensor, behind) =
-                core::mem::take(&mut rest).split_at_mut(size(&self.config, part));
-            rest = behind;
-            (part, tensor)
+        let mut next = |(role, _)| {
+            let (tensor, after) = core::mem::take(&mut rest).split_at_mut(size(&self.config, role));
+            rest = after;
+            (role, tensor)
         };
         tensors.into_iter().map(&mut next).collect()
     }
 
-    /// Where a tensor lies.
-    pub fn range(&self, part: TensorRole, layer: usize) -> Range<usize> {
-        let before = order().into_iter().take_while(|&other| other != part);
+    /// The range of a tensor in [`Parameters::values`].
+    pub fn range(&self, role: TensorRole, layer: usize) -> Range<usize> {
+        let before = order().into_iter().take_while(|&other| other != role);
         let before = before.map(|other| size(&self.config, other) * copies(&self.config, other));
-        let size = size(&self.config, part);
+        let size = size(&self.config, role);
         let start = before.sum::<usize>() + layer * size;
         start..start + size
     }
 
-    /// A tensor, row by row.
-    pub fn part(&self, part: TensorRole, layer: usize) -> &[f32] {
-        &self.values[self.range(part, layer)]
+    /// The values of a tensor, row by row.
+    pub fn tensor(&self, role: TensorRole, layer: usize) -> &[f32] {
+        &self.values[self.range(role, layer)]
     }
 
-    /// A tensor to be changed.
-    pub fn part_mut(&mut self, part: TensorRole, layer: usize) -> &mut [f32] {
-        let range = self.range(part, layer);
+    /// The values of a tensor, mutable.
+    pub fn tensor_mut(&mut self, role: TensorRole, layer: usize) -> &mut [f32] {
+        let range = self.range(role, layer);
         &mut self.values[range]
     }
 
@@ -162,13 +164,13 @@ impl Parameters {
         &self.values
     }
 
-    /// All values, to be changed.
+    /// All values, mutable.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 }
 
-/// Numbers of a normal distribution (Box and Muller, 1958).
+/// Normally distributed numbers (Box and Muller, 1958).
 struct Normal(Random);
 
 impl Normal {
@@ -183,18 +185,18 @@ impl Normal {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): any seed is a good one, 0 as well.
+/// SplitMix64 (Steele, Lea and Flood, 2014). Any seed is good, 0 too.
 #[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers that follow from a seed.
+    /// The sequence of a seed.
     pub fn new(seed: u64) -> Self {
         Random(seed)
     }
 
     /// The next 64 bits.
-    #[expect(clippy::should_implement_trait, reason = "it never ends and is no iterator")]
+    #[expect(clippy::should_implement_trait, reason = "it is infinite and no iterator")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -203,13 +205,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`, which is not 0.
+    /// A uniform number below `limit`, which must not be 0.
     pub fn below(&mut self, limit: usize) -> usize {
         // The product's upper half; the bias is at most limit / 2^64.
         ((u128::from(self.next()) * limit as u128) >> 64) as usize
     }
 
-    /// Puts a slice into a random order (Fisher and Yates).
+    /// Shuffles a slice (Fisher and Yates).
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for last in (1..values.len()).rev() {
             values.swap(last, self.below(last + 1));

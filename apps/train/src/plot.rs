@@ -1,13 +1,14 @@
-//! Charts of runs: how the loss fell, as an SVG.
+//! Plots the losses of runs as SVG.
 
-use crate::log::Entry;
+use crate::error::TrainError;
+use crate::log::LogEntry;
 use anyhow::{Result, ensure};
 use bootllm_units::count;
 use plotters::prelude::*;
 
 /// Width and height of the chart.
 const SIZE: (u32, u32) = (960, 560);
-/// Colours that people with any colour vision can tell apart (Okabe and Ito, 2008).
+/// Colours that can be distinguished with any colour vision (Okabe and Ito, 2008).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -20,39 +21,39 @@ const COLOURS: [RGBColor; 7] = [
 const TEXT: RGBColor = RGBColor(0x33, 0x33, 0x33);
 const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 const FONT: &str = "sans-serif";
-/// The most points of a line: more cannot be seen.
+/// The most points of a line; more would not be visible.
 const POINTS: usize = 1000;
 /// The most markers of a line.
 const MARKERS: usize = 40;
-/// The share of a chart's width whose values may rise above its top: the first steps, in which the
-/// loss falls further than in all others together.
+/// The share of a chart's width whose values may exceed its top: in the first steps the loss falls
+/// further than in all others together.
 const START: f64 = 0.02;
 
 /// A run and its log.
-pub struct Run {
-    /// What it is called in the legend.
+pub struct RunLog {
+    /// Its name in the legend.
     pub name: String,
     /// Its log.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogEntry>,
 }
 
-/// What is drawn from left to right.
+/// The horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// Updates of the weights.
+    /// Optimizer steps.
     Step,
     /// Tokens trained on.
     Tokens,
-    /// How often the corpus was read.
+    /// Passes over the corpus.
     Epoch,
 }
 
-/// What is drawn upwards.
+/// The vertical axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Loss of training and of the held-out text, in nats a token.
+    /// Training and held-out loss, in nats per token.
     Loss,
-    /// Loss of the held-out text in bits a byte, which compares runs with different tokenizers.
+    /// Held-out loss in bits per byte, which can be compared between tokenizers.
     Bits,
 }
 
@@ -62,16 +63,16 @@ type Point = (f64, f64);
 struct Curves {
     /// The loss of every step.
     raw: Vec<Point>,
-    /// The mean around every step.
+    /// The smoothed loss of every step.
     training: Vec<Point>,
     held_out: Vec<Point>,
 }
 
-/// Draws the runs in one chart and returns the SVG.
-pub fn draw(runs: &[Run], axis: Axis, measure: Measure) -> Result<String> {
+/// Draws the runs in one chart, as SVG.
+pub fn draw(runs: &[RunLog], axis: Axis, measure: Measure) -> Result<String> {
     let curves: Vec<Curves> =
         runs.iter().map(|run| Curves::of(run, axis, measure)).collect::<Result<_>>()?;
-    // One band of noise can be read, several on top of each other cannot.
+    // One band of noise is readable, several on top of each other are not.
     let with_noise = runs.len() == 1;
     let right = curves.iter().flat_map(Curves::lines).fold(0.0f64, |most, p| most.max(p.0));
     let right = if right > 0.0 { right } else { 1.0 };
@@ -106,8 +107,8 @@ pub fn draw(runs: &[Run], axis: Axis, measure: Measure) -> Result<String> {
             Axis::Epoch => "epochs",
         })
         .y_desc(match measure {
-            Measure::Loss => "loss (nats a token)",
-            Measure::Bits => "loss (bits a byte)",
+            Measure::Loss => "loss (nats per token)",
+            Measure::Bits => "loss (bits per byte)",
         })
         .x_label_formatter(&|&value| match axis {
             Axis::Tokens => count(value as u64),
@@ -121,7 +122,7 @@ pub fn draw(runs: &[Run], axis: Axis, measure: Measure) -> Result<String> {
         .light_line_style(TRANSPARENT)
         .draw()?;
 
-    // What the two kinds of lines are, then the runs by their colours.
+    // The legend: the two kinds of lines, then the colours of the runs.
     if measure == Measure::Loss {
         let grey = COLOURS[COLOURS.len() - 1];
         chart
@@ -157,7 +158,7 @@ pub fn draw(runs: &[Run], axis: Axis, measure: Measure) -> Result<String> {
         }
         let best = curves.best();
         let label = match best {
-            Some((_, best)) => format!("{}, {best:.4} held out at best", short(&run.name)),
+            Some((_, best)) => format!("{}, best held-out loss {best:.4}", short(&run.name)),
             None => short(&run.name),
         };
         chart
@@ -184,8 +185,8 @@ fn segment(x: i32, y: i32, style: ShapeStyle) -> PathElement<(i32, i32)> {
 }
 
 impl Curves {
-    fn of(run: &Run, axis: Axis, measure: Measure) -> Result<Self> {
-        let x = |entry: &Entry| match axis {
+    fn of(run: &RunLog, axis: Axis, measure: Measure) -> Result<Self> {
+        let x = |entry: &LogEntry| match axis {
             Axis::Step => entry.step as f64,
             Axis::Tokens => entry.tokens as f64,
             Axis::Epoch => entry.epoch,
@@ -200,17 +201,14 @@ impl Curves {
             Measure::Loss => run.entries.iter().map(|e| (x(e), e.loss)).filter(finite).collect(),
             Measure::Bits => Vec::new(),
         };
-        let name = &run.name;
-        ensure!(!run.entries.is_empty(), "{name}: there is no step in its log yet");
-        ensure!(
-            measure == Measure::Loss || !held_out.is_empty(),
-            "{name}: the held-out text has not been measured yet"
-        );
-        ensure!(!(raw.is_empty() && held_out.is_empty()), "{name}: no loss in its log is a number");
+        let name = || run.name.clone();
+        ensure!(!run.entries.is_empty(), TrainError::NoSteps(name()));
+        ensure!(measure == Measure::Loss || !held_out.is_empty(), TrainError::NotEvaluated(name()));
+        ensure!(!(raw.is_empty() && held_out.is_empty()), TrainError::NoFiniteLoss(name()));
         Ok(Curves { training: smoothed(&raw), raw, held_out })
     }
 
-    /// What has to be seen.
+    /// The points that must be visible.
     fn lines(&self) -> impl Iterator<Item = &Point> {
         self.training.iter().chain(&self.held_out)
     }
@@ -220,8 +218,8 @@ impl Curves {
     }
 }
 
-/// The mean around each step: weights fall off exponentially to both sides, by a factor of e in a
-/// hundredth of the run. (A mean over the past alone lags behind where the loss falls fast.)
+/// Smooths a loss with weights that decay exponentially to both sides, by a factor of e in a
+/// hundredth of the run. (A mean over the past alone lags where the loss falls fast.)
 fn smoothed(points: &[Point]) -> Vec<Point> {
     let keep = (-1.0 / (points.len() as f64 / 100.0).max(1.0)).exp();
     let sums = |points: &mut dyn Iterator<Item = &Point>| {
@@ -234,14 +232,14 @@ fn smoothed(points: &[Point]) -> Vec<Point> {
     let past = sums(&mut points.iter());
     let mut future = sums(&mut points.iter().rev());
     future.reverse();
-    // The step itself is in both.
+    // Both sums include the step itself.
     let mean = |((&(x, y), past), future): ((&Point, &Point), &Point)| {
         (x, (past.0 + future.0 - y) / (past.1 + future.1 - 1.0))
     };
     points.iter().zip(&past).zip(&future).map(mean).collect()
 }
 
-/// From where to where the chart goes: all values but those of the start, and some room.
+/// The vertical range of the chart: all values but those of the first steps, and a margin.
 fn vertical_range(curves: &[Curves], right: f64) -> (f64, f64) {
     let all = || curves.iter().flat_map(Curves::lines);
     let least = all().fold(f64::INFINITY, |least, point| least.min(point.1));
@@ -249,13 +247,13 @@ fn vertical_range(curves: &[Curves], right: f64) -> (f64, f64) {
         let values = all().filter(|point| point.0 >= from).map(|point| point.1);
         values.fold(f64::NEG_INFINITY, f64::max)
     };
-    // The start alone may be all there is.
+    // There may be only first steps.
     let most = if most(START * right) > least { most(START * right) } else { most(0.0) };
     let room = 0.05 * (most - least).max(0.01 * least.abs()).max(1e-6);
     (least - room, most + room)
 }
 
-/// The parts of a line that lie below the top, cut where it crosses.
+/// The segments of a line below the top, cut where it crosses.
 fn below(points: &[Point], top: f64) -> Vec<Vec<Point>> {
     let mut parts: Vec<Vec<Point>> = Vec::new();
     let mut before: Option<Point> = None;
@@ -269,7 +267,7 @@ fn below(points: &[Point], top: f64) -> Vec<Vec<Point>> {
             if before.is_none_or(|before| before.1 > top) {
                 parts.push(crossing.into_iter().collect());
             }
-            parts.last_mut().expect("a part that has begun").push(point);
+            parts.last_mut().expect("a segment has been started").push(point);
         } else if let (Some(crossing), Some(part)) = (crossing, parts.last_mut()) {
             part.push(crossing);
         }
@@ -278,15 +276,14 @@ fn below(points: &[Point], top: f64) -> Vec<Vec<Point>> {
     parts
 }
 
-/// So many of the points at most, the last among them.
+/// At most `most` of the points, including the last.
 fn every(points: &[Point], most: usize) -> Vec<Point> {
     let stride = points.len().div_ceil(most).max(1);
     let skipped = points.len().saturating_sub(1) % stride;
     points.iter().skip(skipped).step_by(stride).copied().collect()
 }
 
-/// A line of noise with fewer points that fills the same band: of each stretch the least and the
-/// most.
+/// A noisy line with fewer points that fills the same band: the minimum and maximum of each stretch.
 fn thinned(points: &[Point]) -> Vec<Point> {
     if points.len() <= 2 * POINTS {
         return points.to_vec();
@@ -300,14 +297,14 @@ fn thinned(points: &[Point]) -> Vec<Point> {
     points.chunks(points.len().div_ceil(POINTS)).flat_map(ends).collect()
 }
 
-/// A number of an axis, without the digits that only rounding has put there.
+/// Formats a number of an axis without digits that come from rounding errors.
 fn number(value: f64) -> String {
     let rounded = (value * 1e6).round() / 1e6;
-    // No minus before a zero.
+    // Not -0.
     format!("{}", rounded + 0.0)
 }
 
-/// The end of a long name, where names differ.
+/// Shortens a long name to its end, where names differ.
 fn short(name: &str) -> String {
     let length = name.chars().count();
     match length.checked_sub(40) {
@@ -319,15 +316,16 @@ fn short(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::HeldOut;
+    use crate::log::HeldOutLoss;
 
-    /// A run whose loss falls from 8 to 1, measured every tenth step.
-    fn run(name: &str, steps: u64) -> Run {
+    /// A run whose loss falls from 8 to 1, evaluated every tenth step.
+    fn run(name: &str, steps: u64) -> RunLog {
         let entry = |step: u64| {
             let loss = 1.0 + 7.0 / (step as f64).sqrt();
-            let held_out =
-                step.is_multiple_of(10).then_some(HeldOut { loss: loss + 0.1, bits: loss / 2.0 });
-            Entry {
+            let held_out = step
+                .is_multiple_of(10)
+                .then_some(HeldOutLoss { loss: loss + 0.1, bits: loss / 2.0 });
+            LogEntry {
                 step,
                 epoch: step as f64 / 100.0,
                 tokens: 4096 * step,
@@ -338,34 +336,24 @@ mod tests {
                 tokens_per_second: 1000.0,
             }
         };
-        Run { name: name.into(), entries: (1..=steps).map(entry).collect() }
+        RunLog { name: name.into(), entries: (1..=steps).map(entry).collect() }
     }
 
     #[test]
-    fn charts_say_what_they_show() {
+    fn charts_name_runs_and_their_best_losses() {
         let svg = draw(&[run("a<b>&c", 100)], Axis::Step, Measure::Loss).unwrap();
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
-        for text in [
-            "a&lt;b&gt;&amp;c: loss while training",
-            "a&lt;b&gt;&amp;c, 1.8000 held out at best",
-            "training, smoothed",
-            "loss (nats a token)",
-            "steps",
-        ] {
-            assert!(svg.contains(text), "{text:?} is not in {svg}");
-        }
+        // In the title and in the legend.
+        assert_eq!(svg.matches("a&lt;b&gt;&amp;c").count(), 2);
+        assert_eq!(svg.matches("1.8000").count(), 1);
         let svg = draw(&[run("a", 100), run("b", 70)], Axis::Tokens, Measure::Bits).unwrap();
-        for text in ["Held-out loss while training", "a, 0.8500 held", "b, 0.9183 held"] {
+        for text in ["0.8500", "0.9183", "300.0 k", "#0072B2", "#D55E00"] {
             assert!(svg.contains(text), "{text:?} is not in {svg}");
         }
-        for text in ["loss (bits a byte)", "tokens trained on", "300.0 k", "#0072B2", "#D55E00"] {
-            assert!(svg.contains(text), "{text:?} is not in {svg}");
-        }
-        assert!(!svg.contains("training, smoothed"), "bits are known of the held-out text only");
     }
 
     #[test]
-    fn long_runs_make_no_large_files_and_everything_is_inside() {
+    fn long_runs_give_small_files_within_the_frame() {
         let svg = draw(&[run("long", 100_000)], Axis::Epoch, Measure::Loss).unwrap();
         assert!(svg.len() < 200_000, "{} bytes", svg.len());
         let points = svg.split("points=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
@@ -377,8 +365,8 @@ mod tests {
     }
 
     #[test]
-    fn odd_logs_are_drawn_as_far_as_they_go() {
-        let nan = |mut run: Run, steps: std::ops::Range<usize>| {
+    fn unusual_logs_are_drawn() {
+        let nan = |mut run: RunLog, steps: std::ops::Range<usize>| {
             run.entries[steps].iter_mut().for_each(|entry| entry.loss = f64::NAN);
             run
         };
@@ -388,20 +376,20 @@ mod tests {
             let svg = draw(&[run], Axis::Step, Measure::Loss).unwrap();
             assert!(!svg.contains("NaN") && !svg.contains("inf\"") && svg.contains("polyline"));
         }
-        let refused =
-            |run: Run, measure| draw(&[run], Axis::Step, measure).unwrap_err().to_string();
-        let empty = Run { name: "new".into(), entries: Vec::new() };
-        assert_eq!(refused(empty, Measure::Loss), "new: there is no step in its log yet");
-        let young = run("young", 9);
-        let expected = "young: the held-out text has not been measured yet";
-        assert_eq!(refused(young, Measure::Bits), expected);
-        let lost = nan(run("lost", 5), 0..5);
-        assert_eq!(refused(lost, Measure::Loss), "lost: no loss in its log is a number");
+        let refused = |run: RunLog, measure| {
+            draw(&[run], Axis::Step, measure).unwrap_err().downcast::<TrainError>().unwrap()
+        };
+        let empty = RunLog { name: "new".into(), entries: Vec::new() };
+        assert_eq!(refused(empty, Measure::Loss), TrainError::NoSteps("new".into()));
+        let young = refused(run("young", 9), Measure::Bits);
+        assert_eq!(young, TrainError::NotEvaluated("young".into()));
+        let lost = refused(nan(run("lost", 5), 0..5), Measure::Loss);
+        assert_eq!(lost, TrainError::NoFiniteLoss("lost".into()));
     }
 
     #[test]
-    fn the_mean_is_around_each_step() {
-        // A straight line stays one, but near its ends, and a jump is met in its middle.
+    fn smoothing_does_not_lag() {
+        // A straight line stays straight except near its ends; a jump keeps its middle.
         let line: Vec<Point> = (0..1000).map(|x| (x.into(), 2.0 * f64::from(x))).collect();
         let mean = smoothed(&line);
         assert!((300..700).all(|x| (mean[x].1 - line[x].1).abs() < 1e-6));
@@ -414,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cut_where_they_leave_the_chart() {
+    fn lines_are_cut_at_the_top() {
         let points = [(0.0, 4.0), (1.0, 0.0), (2.0, 1.0), (3.0, 3.0), (4.0, 5.0), (5.0, 2.0)];
         let parts = below(&points, 2.0);
         assert_eq!(parts.len(), 2);
@@ -424,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_points_keep_the_last_and_the_extremes() {
+    fn thinning_keeps_the_last_point_and_the_extremes() {
         let points: Vec<Point> = (0..9999).map(|x| (x.into(), f64::from(x % 7))).collect();
         for most in [1, 2, 3, 40, 1000, 20_000] {
             let kept = every(&points, most);

@@ -1,4 +1,4 @@
-//! What a model writes, by the product's own engine.
+//! Generates samples with the product's own engine.
 
 use crate::parameters::Parameters;
 use anyhow::Result;
@@ -7,12 +7,12 @@ use bootllm_cores::OneCore;
 use bootllm_engine::{Model, Plan, Session};
 use bootllm_host::StdClock;
 use bootllm_model_file::Version;
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// The model as the engine loads it, from the bytes of a file.
+/// Loads weights into the engine, through the bytes of a model file.
 pub fn load(weights: &Parameters) -> Result<Arc<Model>> {
     let mut bytes = Vec::new();
     weights.write(Version::V0, &mut bytes)?;
@@ -23,16 +23,16 @@ pub fn load(weights: &Parameters) -> Result<Arc<Model>> {
     Ok(Model::load(&plan, &mut source, &OneCore, context, go_on)?)
 }
 
-/// A text of up to 200 tokens that begins with the prompt.
-pub fn write(
+/// Generates a text of up to 200 tokens, which begins with the prompt.
+pub fn generate(
     weights: &Parameters,
     tokenizer: &Arc<Tokenizer>,
     prompt: &str,
     seed: u64,
 ) -> Result<String> {
     let mut session = Session::new(&load(weights)?, &OneCore)?;
-    let settings = Settings { temperature: 0.8, ..Settings::default() };
-    let sampler = Sampler::new(&settings, seed.max(1), tokenizer.len())?;
+    let settings = SamplerSettings { temperature: 0.8, ..SamplerSettings::default() };
+    let sampler = Sampler::new(settings.chain(seed.max(1)), tokenizer.len())?;
     let prompt = tokenizer.encode(prompt, true, false);
     let clock = StdClock::new();
     let Session { engine, sequence, .. } = &mut session;

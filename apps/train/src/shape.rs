@@ -1,14 +1,14 @@
-//! The shapes that models can have.
+//! Model shapes and presets.
 
 use bootllm_model_file::Config;
 use serde::{Deserialize, Serialize};
 
-/// The numbers of a model's architecture, as they are kept with a run.
+/// The hyperparameters of a model, as a run stores them. See [`Config`] for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
-    /// See [`Config`], as for the others.
+    /// Embedding dimension.
     pub dim: usize,
-    /// Values inside a feed-forward block.
+    /// Feed-forward dimension.
     pub hidden_dim: usize,
     /// Layers.
     pub layers: usize,
@@ -16,17 +16,18 @@ pub struct Shape {
     pub heads: usize,
     /// Key and value heads.
     pub kv_heads: usize,
-    /// Tokens that the model knows.
+    /// Vocabulary size.
     pub vocab_size: usize,
-    /// Positions.
+    /// Context length in tokens.
     pub context: usize,
-    /// Whether the classifier is the token embedding.
+    /// Whether the output projection is the token embedding. Checkpoints of the first version call
+    /// it `shared_classifier`.
     #[serde(rename = "shared_classifier")]
     pub tied_embeddings: bool,
 }
 
 impl Shape {
-    /// The same numbers as a model file's.
+    /// The hyperparameters of a model file.
     pub fn config(&self) -> Config {
         let &Shape { dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, .. } = self;
         Config {
@@ -52,11 +53,11 @@ impl From<&Config> for Shape {
     }
 }
 
-/// A shape with a name. The vocabulary comes from the tokenizer.
+/// A named shape. Its vocabulary size is replaced by the tokenizer's.
 pub struct Preset {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// Its numbers.
+    /// Its shape.
     pub shape: Shape,
 }
 
@@ -70,8 +71,8 @@ const fn preset(
     Preset { name, shape }
 }
 
-/// A minute on a laptop, the shape of the built-in model, and llama2.c's shapes (its README and the
-/// models it published). The numbers: dim, layers, heads, kv_heads, hidden_dim, vocabulary, context.
+/// `nano`, which trains in minutes, the shape of the built-in model, and llama2.c's (its README and
+/// published models). Columns: dim, layers, heads, kv_heads, hidden_dim, vocab_size, context.
 pub const PRESETS: &[Preset] = &[
     preset("nano", [64, 3, 4, 2, 176, 512, 256]),
     preset("story", [256, 6, 8, 4, 688, 2048, 384]),

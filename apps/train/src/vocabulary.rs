@@ -1,47 +1,50 @@
-//! Making a tokenizer for a corpus.
+//! Trains a tokenizer on a corpus.
 //!
-//! Byte-pair encoding (Sennrich, Haddow and Birch, 2016) in SentencePiece's form, for llama2.c's
-//! `tokenizer.bin`: first the characters of the text are tokens; then, again and again, the two
-//! neighbours that stand together most often become one. Characters too rare for a token of their
-//! own are spelled in bytes, so every text can be encoded.
+//! Byte-pair encoding (Sennrich, Haddow and Birch, 2016) as in SentencePiece, for llama2.c's
+//! `tokenizer.bin`. At first the characters of the text are tokens; then the most frequent pair of
+//! adjacent tokens is merged into a new one, until the vocabulary is full. Characters too rare for a
+//! token of their own fall back to bytes, so every text can be encoded.
 //!
-//! llama2.c's encoder knows neither words nor the neighbours that made a piece: it joins any two
-//! whose text is a piece, the earliest piece first. It gives the same tokens as the making did, for
-//! two reasons. No piece spans the end of a word, which two characters tell ([`words`]). And a text
-//! that is a piece is made of the same two neighbours wherever it stands: what could change them,
-//! a later piece, is joined later.
+//! llama2.c's encoder knows neither words nor which pair made a token: it merges any two adjacent
+//! tokens whose text is a token, the earliest one first. It still gives the tokens of the training,
+//! for two reasons. No token crosses a word boundary, and whether there is a boundary between two
+//! characters depends on these two alone ([`words`]). And the text of a token is merged from the
+//! same pair wherever it occurs, because only a later token, which is merged later, could change the
+//! pair.
 
-mod learn;
+mod bpe;
 mod words;
 
 pub use words::words;
 
+use crate::error::TrainError;
 use anyhow::{Result, ensure};
 use bootllm_tokenizer::Tokenizer;
-use learn::Learner;
+use bpe::BpeTrainer;
 use std::collections::HashMap;
 
-/// Unknown, BOS, EOS and the 256 bytes.
+/// Tokens of every vocabulary: unknown, BOS, EOS and the 256 bytes.
 const RESERVED: usize = 259;
 /// The token of byte 0.
 const FIRST_BYTE: u32 = 3;
-/// A character that is not ASCII has a token of its own if it is one in this many. One that saves
-/// two bytes so often is worth as much as a merge in a vocabulary of some thousands.
+/// A non-ASCII character gets a token if it is at least one in this many characters. It then saves
+/// about as many tokens as a merge does in a vocabulary of some thousands.
 const RARE: u64 = 100_000;
-/// Longer words are nothing that a person wrote, and would only cost time.
+/// Characters of the longest word to train on. Longer ones are not language, and merging them is
+/// slow.
 const LONGEST_WORD: usize = 64;
 
-/// A tokenizer and the text it was made from.
-pub struct Trained {
+/// A tokenizer and the encoding of its training text.
+pub struct TrainedTokenizer {
     /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// The words of the text, as they were encoded when the last piece was found.
+    /// The tokens of each word of the text after the last merge.
     words: HashMap<String, Vec<u32>>,
 }
 
-impl Trained {
-    /// The tokens of a document as the training left them, without BOS. `None` if it has a word
-    /// that was not in the text, or one of more than 64 characters.
+impl TrainedTokenizer {
+    /// The tokens of a document after the last merge of the training, without BOS. `None` if it has a
+    /// word that was not in the training text, or one of more than 64 characters.
     pub fn encode(&self, document: &str) -> Option<Vec<u32>> {
         let document = format!(" {document}");
         let tokens: Option<Vec<&[u32]>> =
@@ -50,14 +53,17 @@ impl Trained {
     }
 }
 
-/// Makes a vocabulary of this size from documents.
+/// Trains a tokenizer with `vocab_size` tokens on documents.
+///
+/// # Errors
+/// [`TrainError::VocabularyTooSmall`] and [`TrainError::VocabularyTooLarge`].
 pub fn train<'a>(
     documents: impl IntoIterator<Item = &'a str>,
     vocab_size: usize,
-) -> Result<Trained> {
+) -> Result<TrainedTokenizer> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     for document in documents {
-        // The encoder puts a space in front.
+        // The encoder puts a space before the text.
         let document = format!(" {document}");
         for word in words(&document) {
             match counts.get_mut(word) {
@@ -66,25 +72,21 @@ pub fn train<'a>(
             }
         }
     }
-    // In an order that does not depend on the hash map.
+    // Sorted, because the order of a hash map is random.
     let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
     counts.retain(|(word, _)| word.chars().nth(LONGEST_WORD).is_none());
     counts.sort();
 
     let alphabet = alphabet(&counts, vocab_size)?;
-    let mut learner = Learner::new(&alphabet, &counts);
-    while learner.vocab_size() < vocab_size {
-        ensure!(
-            learner.learn(),
-            "the text supports a vocabulary of at most {} tokens, not {vocab_size}; \
-             choose a smaller one, or add text",
-            learner.vocab_size()
-        );
+    let mut trainer = BpeTrainer::new(&alphabet, &counts);
+    while trainer.vocab_size() < vocab_size {
+        let merged = trainer.merge_most_frequent();
+        ensure!(merged, TrainError::VocabularyTooLarge { most: trainer.vocab_size(), vocab_size });
     }
-    Ok(learner.finish(counts))
+    Ok(trainer.finish(counts))
 }
 
-/// The characters that get tokens, in their order.
+/// The characters that get tokens, sorted.
 fn alphabet(counts: &[(String, u64)], vocab_size: usize) -> Result<Vec<char>> {
     let mut characters: HashMap<char, u64> = HashMap::new();
     for (word, count) in counts {
@@ -93,15 +95,11 @@ fn alphabet(counts: &[(String, u64)], vocab_size: usize) -> Result<Vec<char>> {
         }
     }
     let total: u64 = characters.values().sum();
-    let usual = |c: char| c == ' ' || c == '\n' || c.is_ascii_graphic();
+    let always = |c: char| c == ' ' || c == '\n' || c.is_ascii_graphic();
     let (mut alphabet, mut others): (Vec<char>, Vec<char>) =
-        characters.keys().copied().partition(|&c| usual(c));
+        characters.keys().copied().partition(|&c| always(c));
     let needed = RESERVED + alphabet.len();
-    ensure!(
-        vocab_size > needed,
-        "a vocabulary of {vocab_size} tokens is too small: bytes and the text's characters \
-         alone are {needed}"
-    );
+    ensure!(vocab_size > needed, TrainError::VocabularyTooSmall { vocab_size, needed });
     others.retain(|c| characters[c] * RARE >= total);
     others.sort_by_key(|&c| (std::cmp::Reverse(characters[&c]), c));
     others.truncate((vocab_size - needed) / 2);

@@ -8,7 +8,7 @@ use bootllm_train::ops::dropout::Dropout;
 use bootllm_train::parameters::{Parameters, Random};
 use common::{config, parameters};
 
-/// Sequences of several lengths, one longer than a block of attention.
+/// Sequences of different lengths, one longer than a block of attention.
 fn batch(config: &Config) -> Batch {
     let mut random = Random::new(5);
     let lengths = vec![3, 70, 1, 17];
@@ -17,8 +17,8 @@ fn batch(config: &Config) -> Batch {
     Batch { tokens: tokens(), targets: tokens(), lengths }
 }
 
-/// The slope of the loss along a random direction within each tensor, by the gradients and by the
-/// difference of two losses.
+/// Compares the slope of the loss along a random direction of each tensor, from the gradients, with
+/// the difference of two losses.
 fn check(tied_embeddings: bool, dropout: Dropout) {
     let config = config(tied_embeddings);
     let w = parameters(&config, 11);
@@ -28,12 +28,12 @@ fn check(tied_embeddings: bool, dropout: Dropout) {
     let loss = network.step(&w, &mut gradients, &batch, dropout, 1.0);
     assert!(loss.is_finite() && loss > 0.0);
     let mut random = Random::new(99);
-    for (part, layer) in w.tensors() {
+    for (role, layer) in w.tensors() {
         for attempt in 0..3 {
             let direction: Vec<f32> =
-                w.part(part, layer).iter().map(|_| [-1.0, 1.0][random.below(2)]).collect();
+                w.tensor(role, layer).iter().map(|_| [-1.0, 1.0][random.below(2)]).collect();
             let slope: f64 = gradients
-                .part(part, layer)
+                .tensor(role, layer)
                 .iter()
                 .zip(&direction)
                 .map(|(&g, &d)| f64::from(g) * f64::from(d))
@@ -42,24 +42,25 @@ fn check(tied_embeddings: bool, dropout: Dropout) {
             let mut ignored = Parameters::zeros(&config);
             let mut loss_at = |sign: f32| {
                 let mut moved = w.clone();
-                for (value, d) in moved.part_mut(part, layer).iter_mut().zip(&direction) {
+                for (value, d) in moved.tensor_mut(role, layer).iter_mut().zip(&direction) {
                     *value += sign * step * d;
                 }
                 network.step(&moved, &mut ignored, &batch, dropout, 1.0)
             };
             let measured = (loss_at(1.0) - loss_at(-1.0)) / (2.0 * f64::from(step));
-            let size: f64 = gradients.part(part, layer).iter().map(|&g| f64::from(g).powi(2)).sum();
-            // A slope along a random direction is about as large as the gradient is long.
+            let size: f64 =
+                gradients.tensor(role, layer).iter().map(|&g| f64::from(g).powi(2)).sum();
+            // The slope along a random direction has about the size of the gradient's norm.
             let error = (slope - measured).abs() / (size.sqrt() + 1e-3);
             assert!(
                 error < 0.02,
-                "{part:?} {layer}, {attempt}: {slope} by the gradient, {measured} by difference"
+                "{role:?} {layer}, {attempt}: {slope} by the gradient, {measured} by difference"
             );
-            assert!(size > 1e-6, "{part:?} {layer} has no gradient to check");
+            assert!(size > 1e-6, "{role:?} {layer} has no gradient to check");
         }
     }
     assert!(gradients.values().iter().all(|g| g.is_finite()));
-    let norms = w.tensors().into_iter().filter(|(part, _)| part.is_norm()).count();
+    let norms = w.tensors().into_iter().filter(|(role, _)| role.is_norm()).count();
     assert_eq!((norms, tied_embeddings), (2 * config.layers + 1, config.tied_embeddings));
     assert_eq!(w.range(TensorRole::Output, 0).is_empty(), tied_embeddings);
 }
@@ -76,7 +77,7 @@ fn gradients_with_dropout_are_the_slopes_of_the_loss() {
 }
 
 #[test]
-fn a_batch_counts_as_its_sequences_one_by_one() {
+fn a_batch_equals_its_sequences_one_by_one() {
     let config = config(true);
     let w = parameters(&config, 2);
     let batch = batch(&config);

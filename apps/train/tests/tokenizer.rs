@@ -1,14 +1,18 @@
-//! The tokenizer that is made encodes as its maker did.
+//! A trained tokenizer encodes like its training did.
 
 use bootllm_tokenizer::{BOS, Decoder, Tokenizer};
 use bootllm_train::corpus::documents;
-use bootllm_train::vocabulary::{Trained, train};
+use bootllm_train::error::TrainError;
+use bootllm_train::vocabulary::{TrainedTokenizer, train};
 use std::path::Path;
 
-/// Reads what the maker wrote, as the product does, and asserts that it encodes these documents
-/// as the maker did, and that they come back. Says how many the maker could encode.
-fn assert_same<'a>(trained: &Trained, documents: impl IntoIterator<Item = &'a str>) -> usize {
-    let tokenizer = Tokenizer::read(&trained.tokenizer.write()).expect("a tokenizer");
+/// Reads the trained tokenizer like the product does. Asserts that it encodes these documents like the
+/// training did and decodes them again. Returns the number of documents that the training encodes.
+fn assert_same<'a>(
+    trained: &TrainedTokenizer,
+    documents: impl IntoIterator<Item = &'a str>,
+) -> usize {
+    let tokenizer = Tokenizer::from_bytes(&trained.tokenizer.write()).expect("a tokenizer");
     let mut compared = 0;
     for document in documents {
         let tokens = tokenizer.encode(document, true, false);
@@ -33,7 +37,7 @@ fn decoded(tokenizer: &Tokenizer, tokens: &[u32]) -> String {
     text
 }
 
-/// Numbers that look random, the same every time.
+/// A linear congruential generator.
 struct Numbers(u64);
 
 impl Numbers {
@@ -43,8 +47,8 @@ impl Numbers {
     }
 }
 
-/// Texts of few letters, which is hard on an encoder: most neighbours are pieces, and the same
-/// piece can be made of different neighbours.
+/// Texts of few letters. They are hard for an encoder, because most adjacent pairs are tokens and the
+/// same token can be merged from different pairs.
 fn generated(seed: u64) -> Vec<String> {
     const CHARACTERS: [char; 16] =
         ['a', 'a', 'a', 'b', 'b', 'c', ' ', ' ', '.', '.', '"', '1', '\n', 'é', '世', '\t'];
@@ -56,19 +60,19 @@ fn generated(seed: u64) -> Vec<String> {
 }
 
 #[test]
-fn what_is_written_encodes_as_its_maker_did() {
+fn generated_text_is_encoded_like_the_training_did() {
     for seed in 0..8 {
         let texts = generated(seed);
         let trained = train(texts.iter().map(String::as_str), 259 + 200).unwrap();
         assert_eq!(trained.tokenizer.len(), 459);
         assert_eq!(assert_same(&trained, texts.iter().map(String::as_str)), texts.len());
-        // On other texts the words that it knows are encoded alike too, and the others somehow.
+        // In other texts, known words are encoded in the same way.
         assert_same(&trained, generated(seed + 100).iter().map(String::as_str));
     }
 }
 
 #[test]
-fn real_text_encodes_as_the_maker_did() {
+fn real_text_is_encoded_like_the_training_did() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/text");
     let Ok(text) = std::fs::read_to_string(file.join("tinystories-c.txt")) else {
         eprintln!("skipped, for there is no folder `shared` beside the repository");
@@ -77,14 +81,14 @@ fn real_text_encodes_as_the_maker_did() {
     let texts: Vec<&str> = documents(&text).map(str::trim).collect();
     let (first, last) = texts.split_at(texts.len() * 9 / 10);
     let trained = train(first.iter().copied(), 2048).unwrap();
-    // The whole of it takes a debug build half a minute.
+    // All of it takes half a minute in a debug build.
     let part = if cfg!(debug_assertions) { 200 } else { first.len() };
     assert_eq!(assert_same(&trained, first[..part].iter().copied()), part);
     assert!(assert_same(&trained, last.iter().copied().take(part)) > 0);
 }
 
 #[test]
-fn the_form_is_llama2_cs() {
+fn the_vocabulary_has_llama2_cs_form() {
     let trained = train(["the cat sat, the cat ran\n\nthe €"], 275).unwrap();
     let tokenizer = &trained.tokenizer;
     assert_eq!(tokenizer.piece(0), b"<unk>");
@@ -93,14 +97,14 @@ fn the_form_is_llama2_cs() {
     assert_eq!(tokenizer.piece(3), b"<0x00>");
     assert_eq!(tokenizer.piece(258), b"<0xFF>");
     assert_eq!((tokenizer.score(3), tokenizer.score(258)), (Some(0.0), Some(0.0)));
-    // The characters in their order, then the pieces, the most frequent first.
+    // The characters, sorted, then the merges, the most frequent first.
     let pieces: Vec<_> = (259..275).map(|t| String::from_utf8_lossy(tokenizer.piece(t))).collect();
     let expected =
         ["\n", " ", ",", "a", "c", "e", "h", "n", "r", "s", "t", "€", "at", "he", "the", " c"];
     assert_eq!(pieces, expected);
     let scores: Vec<_> = (259..275).filter_map(|token| tokenizer.score(token)).collect();
     assert!(scores.is_sorted_by(|earlier, later| earlier > later), "{scores:?}");
-    // No piece spans the end of a word, and bytes stand for what was not seen.
+    // No token crosses a word boundary, and unknown characters are bytes.
     let encoded = tokenizer.encode("the cat sat é", false, false);
     assert_eq!(decoded(tokenizer, &encoded), " the cat sat é");
     assert_eq!(encoded[encoded.len() - 2..], [3 + 0xC3, 3 + 0xA9]);
@@ -127,18 +131,24 @@ fn the_order_of_the_documents_does_not_matter() {
 
 #[test]
 fn a_size_that_the_text_does_not_support_is_refused() {
-    let refused = |size| train(["the cat sat, the cat ran"], size).err().map(|e| e.to_string());
-    let error = refused(1000).unwrap();
-    assert!(error.contains("at most 275 tokens, not 1000"), "{error}");
-    // The size that is named is one that works, and the largest.
+    let refused = |size| {
+        let error = train(["the cat sat, the cat ran"], size).err()?;
+        Some(error.downcast::<TrainError>().unwrap())
+    };
+    let too_large = |vocab_size| TrainError::VocabularyTooLarge { most: 275, vocab_size };
+    assert_eq!(refused(1000), Some(too_large(1000)));
+    // The size in the error is the largest that works.
     assert_eq!(refused(275), None);
-    assert!(refused(276).unwrap().contains("at most 275 tokens"));
-    let error = refused(259).unwrap();
-    assert!(error.contains("259 tokens is too small"), "{error}");
+    assert_eq!(refused(276), Some(too_large(276)));
+    // Ten characters.
+    let too_small = |vocab_size| TrainError::VocabularyTooSmall { vocab_size, needed: 269 };
+    assert_eq!(refused(269), Some(too_small(269)));
+    assert_eq!(refused(259), Some(too_small(259)));
+    assert_eq!(refused(270), None);
 }
 
 #[test]
-fn a_word_without_end_is_left_to_the_bytes_and_letters() {
+fn very_long_words_are_not_trained_on() {
     let long = "ab".repeat(5000);
     let text = format!("ab ab ab {long}");
     let trained = train([text.as_str()], 264).unwrap();

@@ -1,7 +1,7 @@
 //! What the machine can do at most.
 
 use crate::MeasureError;
-use crate::progress::{Part, Progress, Watch, tell};
+use crate::progress::{BenchPhase, BenchProgress, OnProgress, report};
 use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::{Cores, split_rows};
@@ -10,76 +10,100 @@ use bootllm_simd::{Cpu, Isa, LANES, Simd, SimdOp, VectorWidth, dispatch};
 use core::hint::black_box;
 use core::time::Duration;
 
-/// What the machine can do at most: what a model's speed is held against.
+/// What the machine can do at most: what a model's speed is compared with. A limit that could not be
+/// measured is `None`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes that all cores together read from memory in a second, each in four streams.
-    pub bytes: f64,
-    /// Products of 8-bit integers, added up, that all cores together do in a second.
-    pub products: f64,
+    /// Memory bandwidth: bytes per second that all cores together read, each in four streams.
+    pub bandwidth: Option<f64>,
+    /// Peak integer throughput: multiply-accumulates of 8-bit integers per second, on all cores
+    /// together.
+    pub throughput: Option<f64>,
 }
 
-/// How often each is measured; the best counts, for others only disturb.
-const TIMES: usize = 5;
-/// No oftener than that, once it has taken so long.
+/// How often each limit is measured. The best counts: everything else is disturbance.
+const REPETITIONS: usize = 5;
+/// No further repetition begins after this much time.
 const ENOUGH: Duration = Duration::from_secs(2);
 
 impl Limits {
-    /// Bytes that are read to see how fast memory is: more than any cache holds.
-    pub const ROOM: usize = 256 << 20;
+    /// Bytes that are read to measure memory bandwidth: more than any cache holds.
+    pub const BUFFER_BYTES: usize = 256 << 20;
 
-    /// Measures them, which takes a second or two, and [`Limits::ROOM`] bytes of memory for as long.
+    /// Measures them, which takes a second or two, and [`Limits::BUFFER_BYTES`] of memory meanwhile.
+    ///
+    /// # Errors
+    /// [`MeasureError::OutOfMemory`], [`MeasureError::Stopped`].
     pub fn measure(
         cores: &dyn Cores,
         cpu: Cpu,
         clock: &dyn Clock,
-        watch: Watch<'_>,
+        on_progress: OnProgress<'_>,
     ) -> Result<Self, MeasureError> {
-        let mut sums = vec![0u64; 4 * cores.count()];
-        let mut room: Vec<u64> = Vec::new();
-        let words = Self::ROOM / size_of::<u64>();
-        room.try_reserve_exact(words).map_err(|_| MeasureError::NoRoom)?;
-        room.resize(words, 1);
-        let part = room.len() / sums.len();
-        // Registers of 256 bits keep up with any memory. What the compiler makes of the loop for 512
-        // bits read a third as fast on an AMD EPYC.
-        let isa = cpu.limited_to(Isa::Avx2).widest();
-        let seconds = best(Part::Memory, clock, watch, || {
-            split_rows(cores, &mut sums, 1, |first, sums| {
-                for (number, sum) in (first..).zip(sums) {
-                    let work = Read { words: &room[number * part..][..part] };
-                    *sum = dispatch(cpu, isa, work).unwrap_or_default();
-                }
-            });
-            black_box(&sums);
-        })?;
-        let bytes = (part * sums.len() * size_of::<u64>()) as f64 / seconds;
-        drop(room);
-        let isa = cpu.widest();
-        let mut sums = vec![0f32; 8 * cores.count()];
-        let seconds = best(Part::Arithmetic, clock, watch, || {
-            split_rows(cores, &mut sums, 1, |_, sums| {
-                for sum in sums {
-                    *sum = dispatch(cpu, isa, Multiply).unwrap_or_default();
-                }
-            });
-            black_box(&sums);
-        })?;
-        let products = (sums.len() * PRODUCTS * LANES * 4) as f64 / seconds;
-        Ok(Limits { bytes, products })
+        let bandwidth = measure_bandwidth(cores, cpu, clock, on_progress)?;
+        let throughput = measure_throughput(cores, cpu, clock, on_progress)?;
+        Ok(Limits { bandwidth, throughput })
     }
 }
 
-/// The fewest seconds that work took.
-fn best(
-    part: Part,
+fn measure_bandwidth(
+    cores: &dyn Cores,
+    cpu: Cpu,
     clock: &dyn Clock,
-    watch: Watch<'_>,
+    on_progress: OnProgress<'_>,
+) -> Result<Option<f64>, MeasureError> {
+    let mut buffer: Vec<u64> = Vec::new();
+    let words = Limits::BUFFER_BYTES / size_of::<u64>();
+    buffer.try_reserve_exact(words).map_err(|_| MeasureError::OutOfMemory)?;
+    buffer.resize(words, 1);
+    let mut sums: Vec<Option<u64>> = vec![None; 4 * cores.count()];
+    let share = buffer.len() / sums.len();
+    // Registers of 256 bits keep up with any memory. What the compiler makes of the loop for 512 bits
+    // read a third as fast on an AMD EPYC.
+    let isa = cpu.limited_to(Isa::Avx2).widest();
+    let seconds = shortest(BenchPhase::Memory, clock, on_progress, || {
+        split_rows(cores, &mut sums, 1, |first, sums| {
+            for (number, sum) in (first..).zip(sums) {
+                let work = Read { words: &buffer[number * share..][..share] };
+                *sum = dispatch(cpu, isa, work);
+            }
+        });
+        black_box(&sums);
+    })?;
+    let bytes = (share * sums.len() * size_of::<u64>()) as f64;
+    // Where an instruction set could not be used, nothing was read.
+    Ok(seconds.filter(|_| sums.iter().all(Option::is_some)).map(|seconds| bytes / seconds))
+}
+
+fn measure_throughput(
+    cores: &dyn Cores,
+    cpu: Cpu,
+    clock: &dyn Clock,
+    on_progress: OnProgress<'_>,
+) -> Result<Option<f64>, MeasureError> {
+    let isa = cpu.widest();
+    let mut sums: Vec<Option<f32>> = vec![None; 8 * cores.count()];
+    let seconds = shortest(BenchPhase::Arithmetic, clock, on_progress, || {
+        split_rows(cores, &mut sums, 1, |_, sums| {
+            sums.fill_with(|| dispatch(cpu, isa, Multiply));
+        });
+        black_box(&sums);
+    })?;
+    let products = (sums.len() * PRODUCTS * LANES * 4) as f64;
+    Ok(seconds.filter(|_| sums.iter().all(Option::is_some)).map(|seconds| products / seconds))
+}
+
+/// The fewest seconds that `work` took; `None` if the clock stood still.
+fn shortest(
+    phase: BenchPhase,
+    clock: &dyn Clock,
+    on_progress: OnProgress<'_>,
     mut work: impl FnMut(),
-) -> Result<f64, MeasureError> {
+) -> Result<Option<f64>, MeasureError> {
     let (mut best, mut all) = (Duration::MAX, Duration::ZERO);
-    for time in 1..=TIMES {
-        tell(watch, Progress::Begun { part, time, times: TIMES })?;
+    for repetition in 1..=REPETITIONS {
+        let begun = BenchProgress::Begun { phase, repetition, repetitions: REPETITIONS };
+        report(on_progress, begun)?;
         let start = clock.now();
         work();
         let spent = clock.now().saturating_sub(start);
@@ -88,10 +112,10 @@ fn best(
             break;
         }
     }
-    Ok(best.max(Duration::from_nanos(1)).as_secs_f64())
+    Ok((!best.is_zero()).then_some(best.as_secs_f64()))
 }
 
-/// Adds up words, a quarter of them behind the other.
+/// Adds up words, in four streams.
 struct Read<'a> {
     words: &'a [u64],
 }
@@ -122,15 +146,15 @@ impl SimdOp for Read<'_> {
     }
 }
 
-/// Multiplies what lies in the nearest cache, in tiles as the products of matrices have them: as
-/// many strips of weights and inputs as keep the registers full.
+/// Multiplies values that are in L1, in tiles like those of matrix products: as many panels of
+/// weights and inputs as fill the registers.
 struct Multiply;
 
-/// As packed weights lie in memory: none in two lines of the cache.
+/// Aligned as packed weights are: no vector spans two cache lines.
 #[repr(align(64))]
 struct Weights<const R: usize>([[u8; 4 * LANES]; R]);
 
-/// Products of a strip with an input: a multiple of every tile's.
+/// Multiply-accumulates of vectors per call: a multiple of every tile's.
 const PRODUCTS: usize = 24 << 17;
 
 impl SimdOp for Multiply {
@@ -152,7 +176,7 @@ fn multiply<S: Simd, const R: usize, const T: usize>(simd: S) -> f32 {
             let (weights, x) = (Weights([[1; 4 * LANES]; R]), [S::pack_input([1, 2, 3, 4]); T]);
             let mut sums = [[simd.splat_i32(0); R]; T];
             for _ in 0..PRODUCTS / (R * T) {
-                // They could have changed: else they would be multiplied once for all rounds.
+                // Keeps the compiler from hoisting the products out of the loop.
                 let (weights, x) = black_box((&weights, &x));
                 for (sums, &x) in sums.iter_mut().zip(x) {
                     for (sum, weights) in sums.iter_mut().zip(&weights.0) {
@@ -167,4 +191,27 @@ fn multiply<S: Simd, const R: usize, const T: usize>(simd: S) -> f32 {
             output[0]
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootllm_cores::OneCore;
+    use core::ops::ControlFlow;
+
+    /// A clock that stands still: no time passes.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_measured_is_left_out() {
+        let on_progress = &mut |_| ControlFlow::Continue(());
+        let limits = Limits::measure(&OneCore, Cpu::detect(), &Stopped, on_progress).unwrap();
+        assert_eq!((limits.bandwidth, limits.throughput), (None, None));
+    }
 }

@@ -1,9 +1,8 @@
 //! How fast a model runs.
 
-use crate::Limits;
-use crate::progress::{Part, Progress, Watch, tell};
+use crate::progress::{BenchPhase, BenchProgress, OnProgress, report};
+use crate::{Limits, Samples};
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_cores::Cores;
 use bootllm_engine::{KvFormat, LoadError, Model, Plan, RunError, Session, Times};
@@ -13,125 +12,131 @@ use core::time::Duration;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
-    /// Tokens of a prompt, fed together.
+pub struct Workload {
+    /// Tokens of the prompt.
     pub prefill: usize,
-    /// Tokens fed one by one.
+    /// Tokens that are decoded one by one.
     pub decode: usize,
-    /// How often at most; medians count.
-    pub times: usize,
-    /// No oftener than that, once it has taken so long.
+    /// Repetitions, at most.
+    pub repetitions: usize,
+    /// No further repetition begins after this much time.
     pub enough: Duration,
-    /// In which form keys and values are kept.
+    /// The format of keys and values.
     pub kv_format: KvFormat,
 }
 
-/// What came of it.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    /// Tokens a second of the prompt, a figure each time.
-    pub prefill: Vec<f64>,
-    /// Tokens a second one by one, a figure each time.
-    pub decode: Vec<f64>,
-    /// Ticks of the CPU's counter for each of these, a figure each time; none if it has no counter.
-    pub decode_ticks: Vec<f64>,
-    /// Where the time went while feeding a prompt, once more.
+/// How fast a model ran. A sample is left out where nothing was fed or the clock stood still.
+#[derive(Clone, Debug, Default)]
+pub struct Speeds {
+    /// Tokens per second of the prompt.
+    pub prefill: Samples,
+    /// Tokens per second of decoding.
+    pub decode: Samples,
+    /// Ticks of the CPU's time-stamp counter per decoded token; empty if there is no such counter.
+    pub decode_ticks: Samples,
+    /// Where the time went in one more prompt.
     pub prefill_times: Times,
-    /// And while feeding tokens one by one.
+    /// Where the time went in one more decoding.
     pub decode_times: Times,
 }
 
 /// Why nothing could be measured.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MeasureError {
-    /// There is no memory for a session.
+    /// The session cannot be allocated.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The work does not fit the context.
+    /// The workload does not fit the context.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The memory that is read cannot be allocated.
-    #[error("cannot allocate {} MiB of memory in one piece to measure with", Limits::ROOM >> 20)]
-    NoRoom,
+    /// The buffer that memory bandwidth is measured with cannot be allocated.
+    #[error("cannot allocate {} MiB in one piece to measure memory with", Limits::BUFFER_BYTES >> 20)]
+    OutOfMemory,
     /// The user stopped it.
     #[error("measuring was stopped")]
     Stopped,
 }
 
-/// Bytes of memory that [`Limits::measure`] and then [`run`] take, beside a loaded model.
+/// Bytes that [`Limits::measure`] and then [`measure_speed`] take, beside a loaded model.
 pub fn memory_needed(plan: &Plan, context: usize, kv_format: KvFormat) -> u64 {
     let session = plan.memory(context, kv_format);
-    session.kv_cache.saturating_add(session.activations).max(Limits::ROOM as u64)
+    session.kv_cache.saturating_add(session.activations).max(Limits::BUFFER_BYTES as u64)
 }
 
 /// Measures a model on these cores, in a session of its own.
-pub fn run(
+///
+/// # Errors
+/// [`MeasureError`].
+pub fn measure_speed(
     model: &Arc<Model>,
     cores: &dyn Cores,
     clock: &dyn Clock,
-    work: Work,
-    watch: Watch<'_>,
-) -> Result<Measured, MeasureError> {
-    let mut session = Session::with_kv_format(model, cores, work.kv_format)?;
+    workload: Workload,
+    on_progress: OnProgress<'_>,
+) -> Result<Speeds, MeasureError> {
+    let mut session = Session::with_kv_format(model, cores, workload.kv_format)?;
     let vocabulary = model.shape().vocab_size as u32;
-    let prompt: Vec<u32> = (0..work.prefill as u32).map(|i| i * 7 % vocabulary).collect();
-    // Once before anything counts: pages are touched, cores wake up.
+    let prompt: Vec<u32> = (0..workload.prefill as u32).map(|i| i * 7 % vocabulary).collect();
+    // Warm up: touch the pages, wake the cores.
     session.prefill(&prompt[..prompt.len().min(8)])?;
     session.rewind(0);
     session.decode(0)?;
-    let mut feeder = Feeder { session, clock, watch };
-    let mut measured = Measured {
-        prefill: vec![],
-        decode: vec![],
-        decode_ticks: vec![],
-        prefill_times: Times::default(),
-        decode_times: Times::default(),
-    };
-    let (times, mut all) = (work.times, Duration::ZERO);
-    for time in 1..=times {
-        tell(feeder.watch, Progress::Begun { part: Part::Prefill, time, times })?;
+    let mut feeder = Feeder { session, clock, on_progress };
+    let mut speeds = Speeds::default();
+    let (repetitions, mut all) = (workload.repetitions, Duration::ZERO);
+    for repetition in 1..=repetitions {
+        feeder.begin(BenchPhase::Prefill, repetition, repetitions)?;
         let spent = feeder.prefill(&prompt)?;
-        measured.prefill.push(work.prefill as f64 / spent.seconds());
+        speeds.prefill.0.extend(spent.tokens_per_second(workload.prefill));
         all += spent.time;
-        tell(feeder.watch, Progress::Begun { part: Part::Decode, time, times })?;
-        let spent = feeder.decode(work.decode, vocabulary)?;
-        measured.decode.push(work.decode as f64 / spent.seconds());
-        measured.decode_ticks.extend(spent.ticks_each(work.decode));
+        feeder.begin(BenchPhase::Decode, repetition, repetitions)?;
+        let spent = feeder.decode(workload.decode, vocabulary)?;
+        speeds.decode.0.extend(spent.tokens_per_second(workload.decode));
+        speeds.decode_ticks.0.extend(spent.ticks_per_token(workload.decode));
         all += spent.time;
-        if all >= work.enough {
+        if all >= workload.enough {
             break;
         }
     }
-    tell(feeder.watch, Progress::Begun { part: Part::PrefillStages, time: 1, times: 1 })?;
+    feeder.begin(BenchPhase::PrefillStages, 1, 1)?;
     feeder.session.engine.measure(clock);
     feeder.prefill(&prompt)?;
-    measured.prefill_times = feeder.session.engine.times();
-    tell(feeder.watch, Progress::Begun { part: Part::DecodeStages, time: 1, times: 1 })?;
+    speeds.prefill_times = feeder.session.engine.times();
+    feeder.begin(BenchPhase::DecodeStages, 1, 1)?;
     feeder.session.engine.measure(clock);
-    feeder.decode(work.decode, vocabulary)?;
-    measured.decode_times = feeder.session.engine.times();
-    Ok(measured)
+    feeder.decode(workload.decode, vocabulary)?;
+    speeds.decode_times = feeder.session.engine.times();
+    Ok(speeds)
 }
 
-/// Tokens of a prompt between two signs of progress: as many as a pass of the engine takes.
+/// Tokens of a prompt between two reports of progress: as many as a pass of the engine takes.
 const CHUNK: usize = 96;
 
-/// Feeds tokens and looks how long that takes. Who watches is told between them, on nobody's time.
+/// Feeds tokens and times that. Progress is reported in between, off the clock.
 struct Feeder<'a, 'w> {
     session: Session<'a>,
     clock: &'a dyn Clock,
-    watch: Watch<'w>,
+    on_progress: OnProgress<'w>,
 }
 
 impl Feeder<'_, '_> {
-    /// Feeds a prompt, many tokens at once.
+    fn begin(
+        &mut self,
+        phase: BenchPhase,
+        repetition: usize,
+        repetitions: usize,
+    ) -> Result<(), MeasureError> {
+        report(self.on_progress, BenchProgress::Begun { phase, repetition, repetitions })
+    }
+
+    /// Feeds a prompt.
     fn prefill(&mut self, prompt: &[u32]) -> Result<Spent, MeasureError> {
         self.session.rewind(0);
         let (mut spent, mut done) = (Spent::new(), 0);
         for tokens in prompt.chunks(CHUNK) {
-            spent.on(self.clock, || self.session.prefill(tokens))?;
+            spent.add(self.clock, || self.session.prefill(tokens))?;
             done += tokens.len();
-            tell(self.watch, Progress::Fed { done, total: prompt.len() })?;
+            report(self.on_progress, BenchProgress::Fed { done, total: prompt.len() })?;
         }
         Ok(spent)
     }
@@ -142,17 +147,17 @@ impl Feeder<'_, '_> {
         let mut spent = Spent::new();
         for i in 0..count {
             let token = i as u32 * 7 % vocabulary;
-            spent.on(self.clock, || self.session.decode(token).map(drop))?;
-            tell(self.watch, Progress::Fed { done: i + 1, total: count })?;
+            spent.add(self.clock, || self.session.decode(token).map(drop))?;
+            report(self.on_progress, BenchProgress::Fed { done: i + 1, total: count })?;
         }
         Ok(spent)
     }
 }
 
-/// What something took.
+/// The time that something took.
 struct Spent {
     time: Duration,
-    /// Ticks of the CPU's counter.
+    /// Ticks of the CPU's time-stamp counter.
     ticks: Option<u64>,
 }
 
@@ -161,8 +166,8 @@ impl Spent {
         Spent { time: Duration::ZERO, ticks: ticks().map(|_| 0) }
     }
 
-    /// Adds what this takes.
-    fn on<E>(&mut self, clock: &dyn Clock, work: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    /// Adds the time that `work` takes.
+    fn add<E>(&mut self, clock: &dyn Clock, work: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let (start, first) = (clock.now(), ticks());
         let result = work();
         let (last, end) = (ticks(), clock.now());
@@ -173,22 +178,14 @@ impl Spent {
         result
     }
 
-    /// Ticks for each of so many.
-    fn ticks_each(&self, count: usize) -> Option<f64> {
-        self.ticks.map(|ticks| ticks as f64 / count.max(1) as f64)
+    fn ticks_per_token(&self, tokens: usize) -> Option<f64> {
+        self.ticks.filter(|_| tokens > 0).map(|ticks| ticks as f64 / tokens as f64)
     }
 
-    fn seconds(&self) -> f64 {
-        self.time.max(Duration::from_nanos(1)).as_secs_f64()
+    fn tokens_per_second(&self, tokens: usize) -> Option<f64> {
+        let measured = tokens > 0 && !self.time.is_zero();
+        measured.then(|| tokens as f64 / self.time.as_secs_f64())
     }
-}
-
-/// The one in the middle, or the mean of the two there; 0 of none.
-pub fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let Some(upper) = sorted.get(sorted.len() / 2) else { return 0.0 };
-    (sorted[(sorted.len() - 1) / 2] + upper) / 2.0
 }
 
 #[cfg(test)]
@@ -196,9 +193,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[]), 0.0);
-        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), 3.0);
+    fn a_speed_that_was_not_measured_is_left_out() {
+        let spent = |nanos| Spent { time: Duration::from_nanos(nanos), ticks: Some(90) };
+        assert_eq!(spent(1_000_000).tokens_per_second(2), Some(2000.0));
+        assert_eq!(spent(0).tokens_per_second(2), None);
+        assert_eq!(spent(0).tokens_per_second(0), None);
+        assert_eq!((spent(1).ticks_per_token(3), spent(1).ticks_per_token(0)), (Some(30.0), None));
     }
 }

@@ -1,4 +1,4 @@
-//! How far measuring has come.
+//! How far measuring is.
 
 use crate::MeasureError;
 use core::fmt;
@@ -6,62 +6,65 @@ use core::ops::ControlFlow;
 
 /// What is being measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The bytes that memory gives.
+pub enum BenchPhase {
+    /// Memory bandwidth.
     Memory,
-    /// The products that arithmetic does.
+    /// Peak integer throughput.
     Arithmetic,
-    /// Feeding a prompt.
+    /// Prompt processing.
     Prefill,
-    /// Feeding tokens one by one.
+    /// Decoding, token by token.
     Decode,
-    /// Where the time goes in a prompt.
+    /// The stages of prompt processing.
     PrefillStages,
-    /// Where the time goes in tokens one by one.
+    /// The stages of decoding.
     DecodeStages,
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for BenchPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Part::Memory => "memory",
-            Part::Arithmetic => "arithmetic",
-            Part::Prefill => "prefill",
-            Part::Decode => "decode",
-            Part::PrefillStages => "parts of prefill",
-            Part::DecodeStages => "parts of decode",
+            BenchPhase::Memory => "memory",
+            BenchPhase::Arithmetic => "arithmetic",
+            BenchPhase::Prefill => "prefill",
+            BenchPhase::Decode => "decode",
+            BenchPhase::PrefillStages => "stages of prefill",
+            BenchPhase::DecodeStages => "stages of decode",
         })
     }
 }
 
-/// How far measuring has come.
+/// How far measuring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Something is measured, for the `time`th (from 1) of at most `times` times.
+pub enum BenchProgress {
+    /// A repetition begins.
     Begun {
-        /// What.
-        part: Part,
-        /// Which time.
-        time: usize,
-        /// The most times.
-        times: usize,
+        /// What is measured.
+        phase: BenchPhase,
+        /// The repetition, from 1.
+        repetition: usize,
+        /// Repetitions, at most.
+        repetitions: usize,
     },
-    /// Of the tokens that are fed for it, so many are. What is done about it counts for nothing,
-    /// but the token loop goes on after it, so it had better not allocate.
+    /// Tokens of the repetition were fed. What the callee does is not timed, but the token loop
+    /// continues right after it, so it should not allocate.
     Fed {
-        /// Tokens.
+        /// Tokens fed so far.
         done: usize,
-        /// All of them.
+        /// Tokens of the repetition.
         total: usize,
     },
 }
 
-/// Is told how far measuring has come, and may stop it.
-pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+/// Called with the progress of measuring; may stop it.
+pub type OnProgress<'a> = &'a mut dyn FnMut(BenchProgress) -> ControlFlow<()>;
 
-/// Tells it.
-pub(crate) fn tell(watch: Watch<'_>, progress: Progress) -> Result<(), MeasureError> {
-    match watch(progress) {
+/// Reports progress.
+pub(crate) fn report(
+    on_progress: OnProgress<'_>,
+    progress: BenchProgress,
+) -> Result<(), MeasureError> {
+    match on_progress(progress) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(MeasureError::Stopped),
     }

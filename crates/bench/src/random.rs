@@ -1,4 +1,4 @@
-//! Models that nobody trained, to be written into files that other programs read too.
+//! Untrained models, to be written to files that other programs read too.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -6,18 +6,18 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bootllm_model_file::{ModelFile, Rows, WriteError};
 
-/// The standard deviation of the weights, that of a model before its training (llama2.c's `train.py`).
+/// The standard deviation of the weights: that of a model before training (llama2.c's `train.py`).
 const DEVIATION: f32 = 0.02;
-/// The token that begins a text in SentencePiece's vocabularies of Llama models.
+/// BOS in the SentencePiece vocabularies of Llama models.
 const BOS: usize = 1;
-/// Characters that text can have; all others are made of bytes.
+/// Characters that have a token; all others are bytes.
 const LETTERS: &[u8] = b" abcdefghijklmnopqrstuvwxyz";
 
-/// The weights of a random model: small and roughly normal, those of norms 1. They depend on the
-/// tensor's name and shape alone, so that files of different formats hold the same model.
+/// The weights of a random model: small and roughly normal; those of norms are 1. They depend only on
+/// the tensor's name and shape, so files of different formats contain the same model.
 ///
-/// BOS is a hundredth of the other tokens, so that its logit is next to 0 and never the largest:
-/// llama2.c's `run` would stop at it.
+/// The embedding of BOS is a hundredth of the others, so that its logit is near 0 and never the
+/// largest: llama2.c's `run` would stop there.
 pub fn random_rows(model: &ModelFile) -> Box<Rows<'_>> {
     Box::new(|name: &str, each| {
         let Some(tensor) = model.tensor(name) else {
@@ -42,7 +42,7 @@ pub fn random_rows(model: &ModelFile) -> Box<Rows<'_>> {
 struct Numbers(u64);
 
 impl Numbers {
-    /// Numbers of a tensor's own: its name is hashed (FNV-1a).
+    /// The generator of a tensor, seeded with the hash of its name (FNV-1a).
     fn of(name: &str) -> Self {
         let mix = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         Numbers(name.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
@@ -56,7 +56,7 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number with mean 0 and deviation 1, roughly normal: the sum of four even ones.
+    /// A roughly normal number with mean 0 and deviation 1: the sum of four uniform ones.
     fn normal(&mut self) -> f32 {
         const EVEN: f32 = 65536.0;
         let bits = self.next();
@@ -67,9 +67,9 @@ impl Numbers {
 }
 
 /// Pieces and scores of a SentencePiece vocabulary of this many tokens, in llama2.c's order: unknown,
-/// BOS, EOS, the bytes, and then made-up pieces. Each of those but the letters is an earlier one with
-/// another letter behind it, so text can merge into all of them, and no two are equal (llama.cpp
-/// takes no vocabulary that has two).
+/// BOS, EOS, the bytes, and then made-up pieces. Each of those but the single letters is an earlier
+/// one with another letter after it, so text can merge into all of them, and no two are equal
+/// (llama.cpp refuses a vocabulary with duplicates).
 pub fn random_vocabulary(tokens: usize) -> Vec<(Vec<u8>, f32)> {
     let special = ["<unk>", "\n<s>\n", "\n</s>\n"].map(|piece| piece.as_bytes().to_vec());
     let bytes = (0..=u8::MAX).map(|byte| format!("<0x{byte:02X}>").into_bytes());

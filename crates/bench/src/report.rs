@@ -1,93 +1,162 @@
-//! What was measured, for a person, in lines of less than 80 characters.
+//! What was measured, on one screen of 80 columns and 24 rows.
 
-use crate::{Limits, Measured, Work, median};
+use crate::{Limits, Samples, Speeds, Workload};
+use alloc::format;
+use alloc::string::{String, ToString};
 use bootllm_engine::{Plan, Stage, Times};
 use bootllm_simd::Isa;
+use bootllm_units::{bytes, cores_phrase, count, grouped};
 use core::fmt;
 use core::time::Duration;
 
-/// What was measured with so many cores.
+/// What was measured with a number of cores.
 #[derive(Clone, Debug)]
-pub struct Run {
-    /// How many.
+pub struct BenchRun {
+    /// The number of cores.
     pub cores: usize,
     /// How long they took to load the model, if they did.
     pub load: Option<Duration>,
     /// What the machine can do with them.
     pub limits: Limits,
     /// What the model did.
-    pub measured: Measured,
+    pub speeds: Speeds,
 }
 
-/// A model, and how it was measured. It is shown in three lines.
+impl BenchRun {
+    /// Bytes of weights per second that decoding read.
+    fn decode_bandwidth(&self, plan: &Plan) -> Option<f64> {
+        Some(self.speeds.decode.mean()? * plan.weight_bytes_per_token() as f64)
+    }
+
+    /// Multiply-accumulates per second in the prompt.
+    fn prefill_throughput(&self, plan: &Plan) -> Option<f64> {
+        Some(self.speeds.prefill.mean()? * plan.products_per_prompt_token() as f64)
+    }
+
+    /// The share of memory bandwidth that decoding used. Above 1, weights came from a cache.
+    pub fn bandwidth_share(&self, plan: &Plan) -> Option<f64> {
+        Some(self.decode_bandwidth(plan)? / self.limits.bandwidth?)
+    }
+
+    /// The share of peak integer throughput that prompt processing used.
+    pub fn throughput_share(&self, plan: &Plan) -> Option<f64> {
+        Some(self.prefill_throughput(plan)? / self.limits.throughput?)
+    }
+}
+
+/// A model and how it was measured. Its `Display` is the head of a table, which continues with a
+/// [`row`](BenchReport::row) for each run and ends with the [`details`](BenchReport::details) of the
+/// last.
 #[derive(Clone, Copy)]
-pub struct Report<'a> {
-    /// Its name.
+pub struct BenchReport<'a> {
+    /// The model's name.
     pub name: &'a str,
     /// What it needs.
     pub plan: &'a Plan,
-    /// The instructions that it is computed with.
+    /// The instruction set that computed it.
     pub isa: Isa,
-    /// What it is measured with.
-    pub work: Work,
+    /// What was measured.
+    pub workload: Workload,
 }
 
-impl Report<'_> {
-    /// What a run gave, to be shown.
-    pub fn of(&self, run: &Run) -> impl fmt::Display {
-        fmt::from_fn(move |f| show(f, run, self.plan))
-    }
-}
-
-impl fmt::Display for Report<'_> {
+impl fmt::Display for BenchReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let megabytes = self.plan.weight_bytes_per_token() as f64 / 1e6;
-        let parameters = self.plan.file().parameters();
+        let Workload { prefill, decode, kv_format, .. } = self.workload;
+        let parameters = count(self.plan.file().parameters());
+        let weights = bytes(self.plan.weight_bytes_per_token());
         writeln!(f, "{}", self.name)?;
-        writeln!(f, "{parameters} parameters, {megabytes:.1} MB of weights per token")?;
-        let Work { prefill, decode, kv_format, .. } = self.work;
+        writeln!(f, "{parameters} parameters, {weights} of weights per token")?;
         write!(f, "{}, KV cache in {}", self.isa, kv_format.name())?;
-        writeln!(f, "; prefill of {prefill} tokens, decode of {decode}")
+        writeln!(f, "; prefill of {prefill} tokens, decode of {decode}\n")?;
+        let head = ["cores", "load", "prefill tok/s", "of peak", "decode tok/s", "of bandwidth"];
+        line(f, head)
     }
 }
 
-fn show(f: &mut fmt::Formatter<'_>, run: &Run, plan: &Plan) -> fmt::Result {
-    let Run { cores, load, limits, measured } = run;
-    let (prefill, decode) = (median(&measured.prefill), median(&measured.decode));
-    let bytes = decode * plan.weight_bytes_per_token() as f64;
-    let products = prefill * plan.products_per_prompt_token() as f64;
-    writeln!(f, "\n{cores} {}", if *cores == 1 { "core" } else { "cores" })?;
-    writeln!(
-        f,
-        "  memory gives {:.1} GB/s, arithmetic at its peak {:.1} G int8 products/s",
-        limits.bytes / 1e9,
-        limits.products / 1e9
-    )?;
-    if let Some(seconds) = load.map(|time| time.as_secs_f64()) {
-        let gigabytes = plan.file().tensor_bytes() as f64 / 1e9;
-        writeln!(f, "  load    {seconds:10.3} s     {:8.2} GB/s of the file", gigabytes / seconds)?;
+impl BenchReport<'_> {
+    /// A run as a row of the table.
+    pub fn row(&self, run: &BenchRun) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let load = run.load.map_or(NONE.into(), |time| format!("{:.3} s", time.as_secs_f64()));
+            let percent = |share: Option<f64>| {
+                share.map_or(NONE.into(), |share| format!("{:.0} %", 100.0 * share))
+            };
+            let of_bandwidth = match run.bandwidth_share(self.plan) {
+                Some(share) if share > 1.0 => "runs from cache".into(),
+                share => percent(share),
+            };
+            line(
+                f,
+                [
+                    &run.cores.to_string(),
+                    &load,
+                    &speed(&run.speeds.prefill),
+                    &percent(run.throughput_share(self.plan)),
+                    &speed(&run.speeds.decode),
+                    &of_bandwidth,
+                ],
+            )
+        })
     }
-    writeln!(
-        f,
-        "  prefill {prefill:10.1} tok/s {:8.1} G products/s {:4.0} % of the peak",
-        products / 1e9,
-        100.0 * products / limits.products
-    )?;
-    writeln!(
-        f,
-        "  decode  {decode:10.1} tok/s {:8.1} GB/s         {:4.0} % of what memory gives",
-        bytes / 1e9,
-        100.0 * bytes / limits.bytes
-    )?;
-    if !measured.decode_ticks.is_empty() {
-        let ticks = median(&measured.decode_ticks);
-        writeln!(f, "          {ticks:10.0} ticks of the CPU's counter for a token")?;
+
+    /// The machine's limits in a run, what the model reached, and where its time went.
+    pub fn details(&self, run: &BenchRun) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let Speeds { decode_ticks, prefill_times, decode_times, .. } = &run.speeds;
+            writeln!(f, "\n{} at most, and the model:", cores_phrase(run.cores))?;
+            let (plan, limits) = (self.plan, run.limits);
+            let giga =
+                |rate: Option<f64>| rate.map_or(NONE.into(), |rate| format!("{:.1}", rate / 1e9));
+            let [bandwidth, read] = [limits.bandwidth, run.decode_bandwidth(plan)].map(giga);
+            writeln!(f, "  memory {bandwidth} GB/s, decode {read} GB/s")?;
+            let [peak, done] = [limits.throughput, run.prefill_throughput(plan)].map(giga);
+            writeln!(f, "  int8 arithmetic {peak} G products/s, prefill {done} G products/s")?;
+            if let Some(ticks) = decode_ticks.mean() {
+                writeln!(f, "  {} ticks of the CPU's counter per token", grouped(ticks as u64))?;
+            }
+            stages(f, prefill_times, decode_times)
+        })
     }
-    writeln!(f, "  {:28} {:>8} {:>8}", "share of time", "prefill", "decode")?;
+}
+
+/// What stands in place of a figure that was not measured.
+const NONE: &str = "-";
+
+/// A line of the table.
+fn line(f: &mut fmt::Formatter<'_>, columns: [&str; 6]) -> fmt::Result {
+    let [cores, load, prefill, of_peak, decode, of_bandwidth] = columns;
+    writeln!(f, "{cores:>5} {load:>9} {prefill:>18} {of_peak:>7} {decode:>18} {of_bandwidth:>15}")
+}
+
+/// A mean and its standard deviation, as llama-bench shows them.
+fn speed(samples: &Samples) -> String {
+    match (samples.mean(), samples.deviation()) {
+        (Some(mean), Some(deviation)) => format!("{mean:.1} ± {deviation:.1}"),
+        (Some(mean), None) => format!("{mean:.1}"),
+        (None, _) => NONE.into(),
+    }
+}
+
+/// Characters of the longest bar.
+const BAR: usize = 14;
+
+/// The share of each stage in a pass, with bars.
+fn stages(f: &mut fmt::Formatter<'_>, prefill: &Times, decode: &Times) -> fmt::Result {
+    writeln!(f, "{:<27} {:>7} {:BAR$}   {:>7}", "share of time", "prefill", "", "decode")?;
+    let largest =
+        Stage::ALL.into_iter().flat_map(|stage| [share(prefill, stage), share(decode, stage)]);
+    let largest = largest.fold(1e-9, f64::max);
     for stage in Stage::ALL {
-        let [prefill, decode] = [measured.prefill_times, measured.decode_times]
-            .map(|times| 100.0 * share(&times, stage));
-        writeln!(f, "  {:28} {prefill:6.1} % {decode:6.1} %", stage.name())?;
+        let [prefill, decode] = [share(prefill, stage), share(decode, stage)];
+        let bar = |share: f64| "=".repeat((share / largest * BAR as f64 + 0.5) as usize);
+        let (prefill_bar, decode_bar) = (bar(prefill), bar(decode));
+        let line = format!(
+            "{:<27} {:>5.1} % {prefill_bar:BAR$}   {:>5.1} % {decode_bar}",
+            stage.name(),
+            100.0 * prefill,
+            100.0 * decode
+        );
+        writeln!(f, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -101,59 +170,89 @@ fn share(times: &Times, stage: Stage) -> f64 {
 mod tests {
     use super::*;
     use crate::{Synthetic, shape};
-    use alloc::string::{String, ToString};
     use alloc::vec;
+    use alloc::vec::Vec;
     use bootllm_engine::KvFormat;
     use bootllm_quant::Encoding;
 
-    /// The report of a machine on which everything goes at `speed`.
-    fn report(speed: f64) -> (Plan, String) {
-        let file = Synthetic::new(&shape("1.1B").unwrap(), Encoding::Q8_0).file;
-        let plan = Plan::new(file).unwrap();
-        let measured = Measured {
-            prefill: vec![speed],
-            decode: vec![speed / 4.0, speed / 2.0, speed],
-            decode_ticks: vec![speed],
-            prefill_times: Times::default(),
-            decode_times: Times::default(),
+    fn plan() -> Plan {
+        Plan::new(Synthetic::new(&shape("1.1B").unwrap(), Encoding::Q8_0).file).unwrap()
+    }
+
+    /// A run in which everything goes at `speed`.
+    fn run(cores: usize, speed: f64) -> BenchRun {
+        let speeds = Speeds {
+            prefill: Samples(vec![speed]),
+            decode: Samples(vec![0.5 * speed, 1.5 * speed]),
+            decode_ticks: Samples(vec![1e6 * speed]),
+            ..Speeds::default()
         };
-        let limits = Limits { bytes: 1e11, products: 1e13 };
-        let load = Some(Duration::from_secs(100_000));
-        let run = Run { cores: 128, load, limits, measured };
-        let (isa, kv_format) = (Isa::NeonDot, KvFormat::default());
-        let (times, enough) = (3, Duration::MAX);
-        let work = Work { prefill: 131_072, decode: 1024, times, enough, kv_format };
-        let report = Report { name: "1.1B", plan: &plan, isa, work };
-        let text = report.to_string() + &report.of(&run).to_string();
-        (plan, text)
+        let limits = Limits { bandwidth: Some(1e11), throughput: Some(1e13) };
+        BenchRun { cores, load: Some(Duration::from_secs(9999)), limits, speeds }
+    }
+
+    fn text(plan: &Plan, runs: &[BenchRun]) -> String {
+        let (repetitions, enough) = (3, Duration::MAX);
+        let (prefill, decode, kv_format) = (131_072, 1024, KvFormat::default());
+        let workload = Workload { prefill, decode, repetitions, enough, kv_format };
+        let report = BenchReport { name: "1.1B", plan, isa: Isa::NeonDot, workload };
+        let rows: String = runs.iter().map(|run| report.row(run).to_string()).collect();
+        let details = runs.last().map(|run| report.details(run).to_string());
+        report.to_string() + &rows + &details.unwrap_or_default()
     }
 
     #[test]
-    fn a_report_fits_a_screen_of_80_columns() {
+    fn a_report_of_one_core_and_all_fits_a_screen() {
+        let plan = plan();
         for speed in [0.0, 0.1, 123.4, 9999.9] {
-            let (_, text) = report(speed);
+            let text = text(&plan, &[run(1, speed), run(128, speed)]);
             assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
-            // The rows of the smallest screen; the line below is the prompt's.
-            assert!(text.lines().count() < 25, "{text}");
+            // The last of 24 rows is the prompt's.
+            assert!(text.lines().count() < 24, "{text}");
         }
     }
 
     #[test]
-    fn speeds_are_held_against_the_limits() {
-        let (plan, text) = report(200.0);
-        let file = plan.file();
-        let bytes = plan.weight_bytes_per_token();
-        // Q8_0 has 34 bytes for 32 weights, and the embedding is not the classifier's.
+    fn speeds_are_compared_with_the_limits() {
+        let plan = plan();
+        let (bytes, parameters) = (plan.weight_bytes_per_token(), plan.file().parameters());
+        // Q8_0 has 34 bytes for 32 weights, and the embedding is not the output projection.
         let embedding = 32_000 * 2048;
-        let share = bytes as f64 / (file.parameters() - embedding) as f64;
+        let share = bytes as f64 / (parameters - embedding) as f64;
         assert!((share - 34.0 / 32.0).abs() < 0.01, "{share}");
-        let percent = 100.0 * 200.0 * bytes as f64 / 2.0 / 1e11;
-        assert!(text.contains(&alloc::format!("{percent:.0} % of what memory gives")), "{text}");
-        // Of the embedding and the classifier, a prompt needs nothing but rows.
+        // A prompt needs neither embedding nor output projection but rows of them.
         let norms = 45 * 2048;
-        assert_eq!(plan.products_per_prompt_token(), file.parameters() - 2 * embedding - norms);
-        let percent = 100.0 * 200.0 * plan.products_per_prompt_token() as f64 / 1e13;
-        assert!(text.contains(&alloc::format!("{percent:.0} % of the peak")), "{text}");
-        assert!(text.contains(" 100.0 tok/s"), "the one in the middle: {text}");
+        assert_eq!(plan.products_per_prompt_token(), parameters - 2 * embedding - norms);
+        let run = run(1, 20.0);
+        let near = |found: Option<f64>, expected: f64| {
+            assert!((found.unwrap() / expected - 1.0).abs() < 1e-9, "{found:?} {expected}");
+        };
+        near(run.bandwidth_share(&plan), 20.0 * bytes as f64 / 1e11);
+        near(run.throughput_share(&plan), 20.0 * plan.products_per_prompt_token() as f64 / 1e13);
+    }
+
+    #[test]
+    fn no_percentage_of_bandwidth_is_above_100_and_none_is_invented() {
+        let plan = plan();
+        let per_token = plan.weight_bytes_per_token() as f64;
+        let cells = |run: &BenchRun| -> Vec<String> {
+            let text = text(&plan, core::slice::from_ref(run));
+            let row = text.lines().nth(5).unwrap().split_whitespace().map(String::from);
+            row.collect()
+        };
+        assert!(cells(&run(1, 0.99e11 / per_token)).ends_with(&["99".into(), "%".into()]));
+        assert!(cells(&run(1, 1.42e11 / per_token)).ends_with(&["cache".into()]));
+        let unknown = Limits { bandwidth: None, throughput: None };
+        let unknown = BenchRun { limits: unknown, ..run(1, 20.0) };
+        assert!(cells(&unknown).ends_with(&["-".into()]));
+        let nothing = BenchRun { speeds: Speeds::default(), load: None, ..run(1, 1.0) };
+        assert_eq!(cells(&nothing), ["1", "-", "-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn ticks_have_separators() {
+        let plan = plan();
+        let shown = text(&plan, &[run(1, 20.0)]);
+        assert!(shown.contains("20,000,000 ticks"), "{shown}");
     }
 }

@@ -7,11 +7,10 @@ use bootllm_model_file::{Config, ModelFile};
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_quant::{Encoding, Shape};
 
-/// Shapes that have a name: llama2.c's, and TinyLlama's.
+/// The named shapes: llama2.c's, and TinyLlama's.
 pub const SHAPES: [&str; 5] = ["260K", "15M", "42M", "110M", "1.1B"];
 
-/// The shape with this name. The figures are those of Karpathy's tinyllamas, and of TinyLlama 1.1B
-/// (P. Zhang et al., 2024).
+/// The shape with this name: Karpathy's tinyllamas, and TinyLlama 1.1B (P. Zhang et al., 2024).
 pub fn shape(name: &str) -> Option<Config> {
     let (dim, hidden_dim, layers, heads, kv_heads, vocab_size, context, tied_embeddings) =
         match name {
@@ -36,22 +35,22 @@ pub fn shape(name: &str) -> Option<Config> {
     })
 }
 
-/// A file that nobody has written: the same small weights again and again.
+/// A model file that is not stored anywhere: the same small weights, repeated.
 pub struct Synthetic {
-    /// What it holds.
+    /// Its description.
     pub file: Arc<ModelFile>,
-    /// What is repeated, one run of bytes for each region of the file.
+    /// The bytes that are repeated in each region of the file.
     regions: Vec<Vec<u8>>,
 }
 
-/// Bytes of a region, far more than any tensor has.
+/// Bytes of a region: far more than any tensor has.
 const REGION: u64 = 1 << 48;
-/// Values that are repeated: a multiple of every block's, and of no page's.
+/// Values that are repeated: a multiple of every block, and of no page.
 const VALUES: usize = 32 * 1021;
 
 impl Synthetic {
-    /// A model of this shape with weights in this format. A matrix whose rows the format's blocks
-    /// do not divide is F16, as when a model is converted.
+    /// A model of this shape with weights in this format. A matrix is F16 if the format's blocks do
+    /// not divide its rows, as when a model is converted.
     pub fn new(config: &Config, encoding: Encoding) -> Self {
         let mut regions = Vec::new();
         let mut known: Vec<(Encoding, u64)> = Vec::new();

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use bootllm_engine::{Engine, Interrupt, Row, RunError, Sequence};
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use core::fmt;
 use core::slice::from_mut;
 
@@ -94,7 +94,7 @@ impl DigestRun {
             let mut output = engine.run(from_mut(sequence), &[row], Some(interrupt))?;
             if let Some((_, logits)) = output.next_logits() {
                 self.one_by_one.numbers(logits);
-                self.token = likeliest(logits);
+                self.token = argmax(logits);
             }
             self.rows.push(row);
             if self.rows.len() == self.positions {

@@ -157,9 +157,9 @@ pub struct Generation {
     stage: Stage,
     /// Whether it is an answer in a conversation; a text otherwise.
     is_reply: bool,
-    /// Tokens to read: the prompt.
-    prompt: Vec<u32>,
-    /// How many of them were read.
+    /// Its tokens: the prompt's, and those that were chosen after them.
+    tokens: Vec<u32>,
+    /// How many of the prompt's were read.
     read: usize,
     /// The text of the prompt.
     prompt_text: String,
@@ -237,13 +237,16 @@ impl Generation {
         begun: usize,
         (is_reply, prompt_text): (bool, String),
     ) -> Self {
+        // Room for all that it can choose, for nothing is allocated per token.
+        let mut tokens = Vec::with_capacity(prompt.len().max(limit.saturating_sub(begun)) + 1);
+        tokens.extend_from_slice(prompt);
         Generation {
             tokenizer,
             sampler,
             decoder,
             stage: if prompt.is_empty() { Stage::Over(End::Finished) } else { Stage::Prompt },
             is_reply,
-            prompt: prompt.into(),
+            tokens,
             read: 0,
             prompt_text,
             token: 0,
@@ -259,11 +262,16 @@ impl Generation {
     /// holds.
     pub fn extend(&mut self, length: usize, sequence: &Sequence) {
         self.limit = length_within(sequence.capacity(), length);
-        let fed = self.begun + self.prompt.len() + self.report.decoded;
+        let fed = self.begun + self.report.prompt_tokens + self.report.decoded;
         if self.stage == Stage::Over(End::Length) && self.report.generated > 0 && !self.ends_at(fed)
         {
             (self.stage, self.report.end) = (Stage::Writing, None);
         }
+    }
+
+    /// The prompt's tokens.
+    fn prompt_tokens(&self) -> &[u32] {
+        &self.tokens[..self.report.prompt_tokens]
     }
 
     /// The text of the prompt, which a text begins with; empty for an answer.
@@ -328,8 +336,9 @@ impl Generation {
         let row = |position, token, logits| Row { sequence, position, token, logits };
         match self.stage {
             Stage::Prompt => {
-                let last = self.prompt.len() - 1;
-                let rest = (self.read..).zip(&self.prompt[self.read..]);
+                let prompt = self.prompt_tokens();
+                let last = prompt.len() - 1;
+                let rest = (self.read..).zip(&prompt[self.read..]);
                 let wanted = |index| index == last && !self.ends_at(position + last - self.read);
                 rows.extend(
                     (position..)
@@ -362,17 +371,18 @@ impl Generation {
         match self.stage {
             Stage::Prompt => {
                 self.read += fed;
-                if self.read < self.prompt.len() {
-                    let (done, total) = (self.read, self.prompt.len());
+                let total = self.report.prompt_tokens;
+                if self.read < total {
+                    let done = self.read;
                     return Ok(Step::Reading { done, total });
                 }
                 if self.is_reply {
-                    (1..self.prompt.len()).for_each(|_| self.sampler.skip());
+                    (1..total).for_each(|_| self.sampler.discard_draw());
                 }
             }
             Stage::Writing => self.report.decoded += 1,
             Stage::Closing => {
-                self.sampler.skip();
+                self.sampler.discard_draw();
                 return Ok(self.over(End::Finished, now));
             }
             Stage::Over(end) => return Ok(self.over(end, now)),
@@ -380,11 +390,12 @@ impl Generation {
         let Some(logits) = logits else {
             return Ok(self.over(End::Length, now));
         };
-        self.token = self.sampler.sample(logits)?;
+        self.token = self.sampler.sample(logits, &self.tokens)?;
+        self.tokens.push(self.token);
         let first = *self.times[1].get_or_insert(now);
         self.report.prompt_time = first.saturating_sub(self.times[0].unwrap_or(first));
         self.report.decode_time = now.saturating_sub(first);
-        let position = self.begun + self.prompt.len() + self.report.decoded;
+        let position = self.begun + self.report.prompt_tokens + self.report.decoded;
         if self.is_end() {
             if self.is_reply && !self.ends_at(position) {
                 self.stage = Stage::Closing;
@@ -403,8 +414,8 @@ impl Generation {
     /// Whether the token chosen last ends the text or the answer.
     fn is_end(&self) -> bool {
         match self.is_reply {
-            true => self.token == self.tokenizer.rules().eos,
-            false => self.tokenizer.ends_text(self.token),
+            true => self.tokenizer.is_end_of_turn(self.token),
+            false => self.tokenizer.is_end_of_generation(self.token),
         }
     }
 

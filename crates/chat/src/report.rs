@@ -3,7 +3,7 @@
 use crate::{Report, checksum};
 use alloc::format;
 use alloc::string::String;
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use bootllm_units::{duration, rate};
 use core::fmt::Write;
 
@@ -31,7 +31,7 @@ pub fn summary(report: &Report) -> String {
 /// of all of them. Values have as many digits as tell a number from its neighbours, so two lines are
 /// equal only if the logits are equal to the bit.
 pub fn logits(position: usize, token: u32, logits: &[f32]) -> String {
-    let mut line = format!("pos={position} token={token} argmax={}", likeliest(logits));
+    let mut line = format!("pos={position} token={token} argmax={}", argmax(logits));
     let _ = write!(line, " checksum={:016x} logits[0..10]:", checksum(logits));
     for logit in logits.iter().take(10) {
         let _ = write!(line, " {logit}");

@@ -8,7 +8,7 @@ use bootllm_engine::KvFormat;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// How tokens are chosen.
-    pub sampling: bootllm_sampling::Settings,
+    pub sampling: bootllm_sampling::SamplerSettings,
     /// Where the random numbers begin; `None`: somewhere else for every text.
     pub seed: Option<u64>,
     /// The most tokens of a text, its prompt included; 0: as many as the context holds.
@@ -20,7 +20,7 @@ pub struct Settings {
 /// llama2.c's defaults.
 impl Default for Settings {
     fn default() -> Self {
-        let (sampling, kv) = (bootllm_sampling::Settings::default(), KvFormat::default());
+        let (sampling, kv) = (bootllm_sampling::SamplerSettings::default(), KvFormat::default());
         Settings { sampling, seed: None, length: 256, kv }
     }
 }

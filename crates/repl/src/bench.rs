@@ -5,7 +5,10 @@ use crate::{World, prompt};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use bootllm_bench::{Limits, MeasureError, Progress, Report, Run, Watch, Work, memory_needed, run};
+use bootllm_bench::{
+    BenchProgress, BenchReport, BenchRun, Limits, MeasureError, OnProgress, Workload,
+    measure_speed, memory_needed,
+};
 use bootllm_cores::{Cores, OneCore};
 use bootllm_engine::Model;
 use bootllm_simd::Cpu;
@@ -47,19 +50,23 @@ fn measure_all(world: &mut World<'_>) -> Result<(), String> {
         ));
     }
     let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
-    let work = Work { prefill, decode, times: TIMES, enough: ENOUGH, kv_format };
-    let report = Report { name: &name, plan: model.plan(), isa: model.isa(), work };
+    let workload = Workload { prefill, decode, repetitions: TIMES, enough: ENOUGH, kv_format };
+    let report = BenchReport { name: &name, plan: model.plan(), isa: model.isa(), workload };
     world.terminal.quiet("Esc or Ctrl+C stops it.\n");
     world.terminal.write(&format!("{report}"));
     let cores: &[&dyn Cores] =
         if world.cores.count() == 1 { &[&OneCore] } else { &[&OneCore, world.cores] };
+    let mut last = None;
     for &cores in cores {
-        let measured = measure(&model, world, cores, work);
+        let measured = measure(&model, world, cores, workload);
         world.terminal.write("\r\x1b[K");
         let mut run = measured.map_err(|error| format!("{error}"))?;
         // All cores loaded it together.
         run.load = (cores.count() == world.cores.count()).then_some(loading_time);
-        world.terminal.write(&format!("{}", report.of(&run)));
+        world.terminal.write(&format!("{}", report.row(last.insert(run))));
+    }
+    if let Some(run) = &last {
+        world.terminal.write(&format!("{}", report.details(run)));
     }
     Ok(())
 }
@@ -69,20 +76,21 @@ fn measure(
     model: &Arc<Model>,
     world: &mut World<'_>,
     cores: &dyn Cores,
-    work: Work,
-) -> Result<Run, MeasureError> {
+    workload: Workload,
+) -> Result<BenchRun, MeasureError> {
     let count = cores.count();
     let of_cores = cores_phrase(count);
     let (terminal, clock) = (&mut world.terminal, world.clock);
     let mut dots = 0;
-    let watch: Watch<'_> = &mut |progress| {
+    let on_progress: OnProgress<'_> = &mut |progress| {
         match progress {
-            Progress::Begun { part, time, times } => {
+            BenchProgress::Begun { phase, repetition, repetitions } => {
                 dots = 0;
-                terminal.write(&format!("\r{of_cores}: {part}, {time} of {times} \x1b[K"));
+                let of = format!("{repetition} of {repetitions}");
+                terminal.write(&format!("\r{of_cores}: {phase}, {of} \x1b[K"));
             }
             // Written without allocating.
-            Progress::Fed { done, total } => {
+            BenchProgress::Fed { done, total } => {
                 while dots < DOTS * done / total {
                     dots += 1;
                     terminal.write(".");
@@ -92,7 +100,7 @@ fn measure(
         terminal.poll_cancel()
     };
     let cpu = Cpu::detect().limited_to(model.isa());
-    let limits = Limits::measure(cores, cpu, clock, watch)?;
-    let measured = run(model, cores, clock, work, watch)?;
-    Ok(Run { cores: count, load: None, limits, measured })
+    let limits = Limits::measure(cores, cpu, clock, on_progress)?;
+    let speeds = measure_speed(model, cores, clock, workload, on_progress)?;
+    Ok(BenchRun { cores: count, load: None, limits, speeds })
 }

@@ -125,9 +125,9 @@ const TEMPERATURE: f32 = 0.8;
 /// Runs the program until the user leaves it.
 pub fn run(platform: Platform<'_>, options: &Options) -> Leave {
     let Platform { console, storage, clock, entropy, machine, cores } = platform;
-    let sampling = bootllm_sampling::Settings {
+    let sampling = bootllm_sampling::SamplerSettings {
         temperature: TEMPERATURE,
-        ..bootllm_sampling::Settings::default()
+        ..bootllm_sampling::SamplerSettings::default()
     };
     let mut world = World {
         terminal: Terminal::new(console, clock),

@@ -204,7 +204,7 @@ fn load_tokenizer(
     let mut open =
         |name: &str| world.storage.open(name).map_err(|error| format!("{name}: {error}"));
     if let Some(vocabulary) = &entry.plan.file().vocabulary {
-        let tokenizer = Tokenizer::inside(vocabulary, &mut *open(&entry.name)?);
+        let tokenizer = Tokenizer::from_gguf(vocabulary, &mut *open(&entry.name)?);
         return Ok((entry.name.clone(), tokenizer.map_err(|error| error.to_string())?));
     }
     let Some(name) = &entry.tokenizer else {
@@ -213,6 +213,6 @@ fn load_tokenizer(
             "it has no tokenizer; copy its tokenizer beside it as {own} or {common}"
         ));
     };
-    let tokenizer = Tokenizer::open(&mut *open(name)?, entry.plan.shape().vocab_size);
+    let tokenizer = Tokenizer::from_file(&mut *open(name)?, entry.plan.shape().vocab_size);
     Ok((name.clone(), tokenizer.map_err(|error| format!("its tokenizer {name}: {error}"))?))
 }

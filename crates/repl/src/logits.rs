@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use bootllm_chat::report;
 use bootllm_engine::{Row, RunError};
 use bootllm_platform::{Event, Key};
-use bootllm_sampling::likeliest;
+use bootllm_sampling::argmax;
 use bootllm_simd::softmax;
 use bootllm_tokenizer::Tokenizer;
 use core::slice::from_mut;
@@ -113,7 +113,7 @@ pub(crate) fn raw(chat: &mut Chat<'_>) -> Result<String, RunError> {
         if let Some(logits) = output.into_last_logits() {
             text += &report::logits(position, token, logits);
             text.push('\n');
-            token = likeliest(logits);
+            token = argmax(logits);
         }
     }
     Ok(text)

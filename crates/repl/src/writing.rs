@@ -56,7 +56,7 @@ impl Writing {
         let Some(chat) = &mut world.chat else { return Err("no model is loaded".into()) };
         let seed = settings.seed.unwrap_or_else(|| short_seed(world.entropy.seed()));
         let tokens = chat.tokenizer.encode(beginning, true, false);
-        let sampler = Sampler::new(&settings.sampling, seed, chat.tokenizer.len())
+        let sampler = Sampler::new(settings.sampling.chain(seed), chat.tokenizer.len())
             .map_err(|_| String::from("cannot allocate the memory to choose tokens"))?;
         chat.unfinished = None;
         chat.sequence.rewind(0);

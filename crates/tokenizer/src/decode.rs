@@ -3,12 +3,12 @@
 use crate::Tokenizer;
 use alloc::string::String;
 
-/// Turns tokens into text one by one, holding back the bytes of a character until it is whole.
+/// Turns tokens into text one by one, and holds back the bytes of a character until it is complete.
 ///
-/// As in llama2.c a space that begins the first piece after BOS is dropped (if the vocabulary puts
-/// one before every text), and so are control characters other than white space. llama2.c's `run` also drops every byte outside ASCII that
-/// comes as a token of its own; here such bytes are put together to characters. Bytes that are no
-/// UTF-8 become U+FFFD.
+/// As in llama2.c, a space at the start of the first piece after BOS is dropped (if the vocabulary
+/// puts one before every text), and so are control characters other than white space. llama2.c's
+/// `run` also drops every byte outside ASCII that comes as a token of its own; here such bytes are
+/// joined to characters. Bytes that are not UTF-8 become U+FFFD.
 #[derive(Default)]
 pub struct Decoder {
     previous: Option<u32>,
@@ -30,9 +30,10 @@ impl Decoder {
     pub fn push(&mut self, tokenizer: &Tokenizer, token: u32) -> &str {
         let previous = self.previous.replace(token);
         self.text.clear();
-        let byte = tokenizer.byte(token).map(|byte| [byte]);
-        let mut piece = byte.as_ref().map_or(tokenizer.shown(token), |byte| byte.as_slice());
-        let rules = tokenizer.rules();
+        let table = &tokenizer.table;
+        let byte = table.byte(token).map(|byte| [byte]);
+        let mut piece = byte.as_ref().map_or(table.shown(token), |byte| byte.as_slice());
+        let rules = table.rules();
         if rules.add_space && previous == Some(rules.bos) && piece.first() == Some(&b' ') {
             piece = &piece[1..];
         }
@@ -42,7 +43,7 @@ impl Decoder {
         &self.text
     }
 
-    /// What is left at the end of a text: U+FFFD if a character remained incomplete.
+    /// The rest at the end of a text: U+FFFD if a character remained incomplete.
     pub fn finish(&mut self) -> &str {
         self.text.clear();
         if self.pending_length > 0 {
@@ -63,14 +64,14 @@ impl Decoder {
                 self.text.extend(character.chars().filter(|&c| shown(c)));
                 self.pending_length = 0;
             }
-            Err(error) if error.error_len().is_none() => {} // The end may still come.
+            Err(error) if error.error_len().is_none() => {} // The rest may still come.
             Err(_) => {
-                // What was pending can never become a character. If the new byte broke it off,
-                // it may begin another.
+                // The pending bytes can never become a character. If the new byte ended them, it may
+                // begin another one.
                 self.text.push(char::REPLACEMENT_CHARACTER);
-                let broke_off = self.pending_length > 1;
+                let interrupted = self.pending_length > 1;
                 self.pending_length = 0;
-                if broke_off {
+                if interrupted {
                     self.push_byte(byte);
                 }
             }

@@ -1,13 +1,19 @@
 //! The vocabulary of a GGUF file.
 
+use crate::encoder::is_known;
+use crate::table::TokenTable;
 use crate::{FileError, Tokenizer};
 use bootllm_model_file::{Token, TokenKind, TokenRules, Tokens, Vocabulary};
 use bootllm_platform::ReadAt;
 
 impl Tokenizer {
-    /// The tokenizer inside a GGUF file. `file` is the one that `vocabulary` was read from.
-    pub fn inside(vocabulary: &Vocabulary, file: &mut dyn ReadAt) -> Result<Self, FileError> {
-        let mut tokenizer = Tokenizer::empty(vocabulary.rules());
+    /// The tokenizer in a GGUF file. `file` is the one that `vocabulary` was read from.
+    pub fn from_gguf(vocabulary: &Vocabulary, file: &mut dyn ReadAt) -> Result<Self, FileError> {
+        let unknown_kind = || FileError::Kind { found: vocabulary.model().into() };
+        if !is_known(vocabulary.model()) {
+            return Err(unknown_kind());
+        }
+        let mut table = TokenTable::empty(vocabulary.rules());
         // As large as it would be as a `tokenizer.bin`.
         let mut size = 0;
         vocabulary.for_each(file, |token| {
@@ -15,10 +21,10 @@ impl Tokenizer {
             if size > Tokenizer::LARGEST_FILE {
                 return Err(FileError::TooLarge { size });
             }
-            tokenizer.push_token(&token);
+            table.push_token(&token);
             Ok(())
         })?;
-        Ok(tokenizer.sort())
+        Tokenizer::of_kind(vocabulary.model(), table.sort()).ok_or_else(unknown_kind)
     }
 }
 

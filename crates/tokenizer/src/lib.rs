@@ -2,18 +2,24 @@
 #![forbid(unsafe_code)]
 //! Text to tokens and back.
 //!
-//! A [`Tokenizer`] holds a vocabulary of pieces with scores, read from llama2.c's `tokenizer.bin` or
-//! out of a GGUF file. [`Tokenizer::encode`] is SentencePiece's byte-pair encoding (Kudo and Richardson, 2018) as
-//! llama2.c does it; a [`Decoder`] turns tokens into text as they come, never half a character.
+//! A [`Tokenizer`] is a table of tokens (pieces, kinds, special tokens), read from llama2.c's
+//! `tokenizer.bin` or out of a GGUF file, and the encoder for its kind of vocabulary. A [`Decoder`]
+//! turns tokens into text as they come, never half a character.
+//!
+//! A new kind of vocabulary is a file in `encoder/` and a line in its table.
 
 extern crate alloc;
 
 mod decode;
-mod encode;
-mod file;
+mod encoder;
+mod error;
 mod gguf;
-mod vocabulary;
+mod llama2c;
+mod table;
+mod tokenizer;
 
 pub use decode::Decoder;
-pub use file::{FileError, names_beside};
-pub use vocabulary::{BOS, EOS, Tokenizer, UNKNOWN};
+pub use error::FileError;
+pub use llama2c::names_beside;
+pub use table::{BOS, EOS, UNKNOWN};
+pub use tokenizer::Tokenizer;

@@ -34,6 +34,19 @@ pub fn count(count: u64) -> String {
     }
 }
 
+/// A whole number with separators: `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = format!("{number}");
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A duration: `3.2 ms`, `0.42 s`, `12.3 s`.
 pub fn duration(time: Duration) -> String {
     match time.as_secs_f64() {
@@ -105,6 +118,10 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(12)), "12.0 s");
         assert_eq!(cores(4, 4), "4");
         assert_eq!(rate(10.0, Duration::ZERO), 0.0);
+        for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (412_345, "412,345")] {
+            assert_eq!(grouped(number), expected);
+        }
+        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
     }
 
     #[test]

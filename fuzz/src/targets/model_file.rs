@@ -1,15 +1,16 @@
 //! Model files: header, tokenizer, loading, a few tokens, converting.
 
+use super::tokenizer::controls;
 use crate::memory;
 use bootllm_cores::OneCore;
 use bootllm_engine::{KvFormat, LoadError, Model, Plan, Session};
 use bootllm_model_file::{
-    Config, FileFormat, ModelFile, OutputFormat, RowError, Tensor, Version, WriteError, convert,
-    largest_group, read,
+    Config, FileFormat, ModelFile, OutputFormat, RowError, Tensor, TokenKind, Version, WriteError,
+    convert, largest_group, read,
 };
 use bootllm_platform::{ReadAt, StorageError};
 use bootllm_quant::Encoding;
-use bootllm_sampling::{Sampler, Settings};
+use bootllm_sampling::{Sampler, SamplerSettings};
 use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -68,15 +69,15 @@ fn check_tokenizer(plan: &Plan, mut bytes: &[u8]) {
     let Some(vocabulary) = &plan.file().vocabulary else {
         return;
     };
-    let opened = Tokenizer::open(&mut bytes, vocab_size);
-    match Tokenizer::inside(vocabulary, &mut bytes) {
+    let opened = Tokenizer::from_file(&mut bytes, vocab_size);
+    match Tokenizer::from_gguf(vocabulary, &mut bytes) {
         Ok(tokenizer) => {
             assert_eq!(tokenizer.len(), vocab_size);
             super::tokenizer::check(&tokenizer, bytes, &|byte| byte_token(&tokenizer, byte));
             assert!(opened.is_ok_and(|opened| opened.write() == tokenizer.write()));
             let written = tokenizer.write();
             if tokenizer.check_llama2c().is_ok() {
-                assert_eq!(Tokenizer::read(&written).unwrap().write(), written);
+                assert_eq!(Tokenizer::from_bytes(&written).unwrap().write(), written);
             }
         }
         Err(error) => {
@@ -86,14 +87,20 @@ fn check_tokenizer(plan: &Plan, mut bytes: &[u8]) {
     }
 }
 
-/// The last token whose piece says that it is this byte's.
-fn byte_token(tokenizer: &Tokenizer, byte: u8) -> u32 {
+/// The last token whose piece says that it is this byte's, and that does not control.
+fn byte_token(tokenizer: &Tokenizer, byte: u8) -> Option<u32> {
     let digits = format!("{byte:02X}");
     let is = |&token: &u32| match tokenizer.piece(token) {
-        [b'<', b'0', b'x', own @ .., b'>'] => own.eq_ignore_ascii_case(digits.as_bytes()),
+        [b'<', b'0', b'x', own @ .., b'>'] => {
+            own.eq_ignore_ascii_case(digits.as_bytes())
+                && !controls(tokenizer, token)
+                && !matches!(tokenizer.kind(token), TokenKind::Control | TokenKind::Unknown)
+        }
         _ => false,
     };
-    (0..tokenizer.len() as u32).rev().find(is).unwrap_or(tokenizer.rules().unknown)
+    let unknown = tokenizer.rules().unknown;
+    let unknown = (!controls(tokenizer, unknown)).then_some(unknown);
+    (0..tokenizer.len() as u32).rev().find(is).or(unknown)
 }
 
 /// A context that the memory cannot hold is an error, not the end of the program.
@@ -191,12 +198,13 @@ fn run(plan: &Arc<Plan>, mut bytes: &[u8]) -> bool {
 
     let mut session = Session::new(&model, &OneCore).unwrap();
     let last = plan.shape().vocab_size as u32 - 1;
-    let mut sampler = Sampler::new(&Settings::default(), 1, plan.shape().vocab_size).unwrap();
+    let mut sampler =
+        Sampler::new(SamplerSettings::default().chain(1), plan.shape().vocab_size).unwrap();
     let mut first_time = Vec::new();
     for token in [last.min(1), last, 0].into_iter().take(context) {
         let logits = session.decode(token).unwrap();
         first_time.extend(logits.iter().map(|logit| logit.to_bits()));
-        if let Ok(token) = sampler.sample(logits) {
+        if let Ok(token) = sampler.sample(logits, &[]) {
             assert!(token <= last);
         }
     }

@@ -48,11 +48,11 @@ fn sample(settings: &Settings, bytes: &[u8]) {
         return;
     }
     let mut sampler =
-        Sampler::new(&settings.sampling, settings.seed.unwrap_or(1), logits.len()).unwrap();
+        Sampler::new(settings.sampling.chain(settings.seed.unwrap_or(1)), logits.len()).unwrap();
     for _ in 0..3 {
-        if let Ok(token) = sampler.sample(&mut logits.clone()) {
+        if let Ok(token) = sampler.sample(&logits, &[]) {
             assert!((token as usize) < logits.len());
         }
-        sampler.skip();
+        sampler.discard_draw();
     }
 }

@@ -32,7 +32,7 @@ fn gguf_files_say_what_they_say_on_the_host() {
     let models = ["f16", "q4_0", "q8_0"].map(|format| {
         let file = fixture.file(&format!("{format}.gguf"));
         let output = file.to_str().expect("a path in UTF-8");
-        fixture.host("convert", &fixture.model, &[output, "--to", format]);
+        fixture.host("convert", &fixture.model, &[output, "--force", "--to", format]);
         Model::open(&file, None).unwrap()
     });
     assert!(models.iter().all(|model| model.tokenizer.is_none()));

@@ -201,7 +201,7 @@ impl Made {
         }
         eprintln!("writing {}", project.shown(&file));
         let mut command = Command::new(&bootllm.path);
-        command.arg("convert").arg(&given.path).arg(&file).args(["--to", to]);
+        command.arg("convert").arg(&given.path).arg(&file).args(["--force", "--to", to]);
         if let Some(tokenizer) = given.tokenizer.as_ref().filter(|_| !needs_tokenizer) {
             command.arg("--tokenizer").arg(tokenizer);
         }

@@ -199,8 +199,8 @@ fn bootllm(printed: &str, prefill: usize, decode: usize) -> Result<Speed> {
         (tokens > 0).then(|| figure(run[key].as_f64(), key)).transpose()
     };
     Ok(Speed {
-        prefill: of(prefill, "prefill_tokens_a_second")?,
-        decode: of(decode, "decode_tokens_a_second")?,
+        prefill: of(prefill, "prefill_tokens_per_second")?,
+        decode: of(decode, "decode_tokens_per_second")?,
         bandwidth_share: of(decode, "decode_share_of_bandwidth")?,
         about: printed["instructions"].as_str().unwrap_or("unknown instructions").to_owned(),
     })
@@ -348,8 +348,8 @@ mod tests {
 
     #[test]
     fn ours_is_read() {
-        let printed = r#"{ "instructions": "AVX2", "runs": [ { "prefill_tokens_a_second": 900.5,
-            "decode_tokens_a_second": 80.25, "decode_share_of_bandwidth": 0.875 } ] }"#;
+        let printed = r#"{ "instructions": "AVX2", "runs": [ { "prefill_tokens_per_second": 900.5,
+            "decode_tokens_per_second": 80.25, "decode_share_of_bandwidth": 0.875 } ] }"#;
         let expected = Speed {
             prefill: Some(900.5),
             decode: Some(80.25),

@@ -191,8 +191,8 @@ impl Report<'_> {
                 "about": figures.about,
                 "command": typed(&figures.command),
                 "failure": figures.failure,
-                "prefill_tokens_a_second": figures.median_prefill(),
-                "decode_tokens_a_second": figures.median_decode(),
+                "prefill_tokens_per_second": figures.median_prefill(),
+                "decode_tokens_per_second": figures.median_decode(),
                 "decode_share_of_bandwidth": case.bandwidth_share(figures),
                 "ours_is_times_as_fast_in_prefill": case.ratio(figures, Figures::median_prefill),
                 "ours_is_times_as_fast_in_decode": case.ratio(figures, Figures::median_decode),
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(programs[1]["ours_is_times_as_fast_in_prefill"], 4.0);
         assert_eq!(programs[1]["decode_all"], json!([12.0, 11.0, 90.0]));
         assert_eq!(programs[0]["ours_is_times_as_fast_in_decode"], Value::Null);
-        assert_eq!(programs[2]["prefill_tokens_a_second"], Value::Null);
+        assert_eq!(programs[2]["prefill_tokens_per_second"], Value::Null);
         assert_eq!(programs[3]["failure"], "it failed");
     }
 

@@ -20,9 +20,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_chat::report;
 use bootllm_cores::{Cores, Idle, OneCore, Parked, Signal, Team};
 use bootllm_platform::Clock;
+use bootllm_units as units;
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -162,7 +162,7 @@ fn wake_for_the_first_time(team: &Team<Processors>) -> usize {
     while team.count() < idle.cores() && idle.clock.now() < deadline {
         boot::stall(Duration::from_micros(100));
     }
-    team.rest();
+    team.park();
     team.count()
 }
 
@@ -202,7 +202,7 @@ fn processors() -> Option<(*const MpServices, Vec<Processor>)> {
 
 fn in_words(processors: &[Processor], cores: usize) -> String {
     let usable = processors.iter().filter(|processor| processor.usable).count();
-    let words = report::cores(cores, usable);
+    let words = units::cores(cores, usable);
     match processors.len() - usable {
         0 => words,
         disabled => format!("{words}, {disabled} more are disabled"),

@@ -7,10 +7,11 @@ use anyhow::{Result, ensure};
 use bootllm_host::print_line;
 use bootllm_model_file::Config;
 use bootllm_train::backend::{Backend, Cpu};
+use bootllm_train::error::TrainError;
 use bootllm_train::network::Batch;
 use bootllm_train::ops::dropout::Dropout;
-use bootllm_train::ops::product::{By, Into, Matrix, multiply};
-use bootllm_train::optimizer::{self, Moments};
+use bootllm_train::ops::product::{Matrix, Store, multiply_parallel};
+use bootllm_train::optimizer::{self, Moments, OptimizerSettings};
 use bootllm_train::parameters::{Parameters, Random, count};
 use clap::Args;
 use peer::Peer;
@@ -19,25 +20,25 @@ use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// What is measured.
+/// What to measure.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     shape: ShapeArguments,
-    /// Tokens in a batch
+    /// Tokens per batch
     #[arg(long, default_value_t = 4096)]
     batch_tokens: usize,
-    /// Tokens in a sequence
+    /// Tokens per sequence
     #[arg(long, default_value_t = 256)]
     sequence: usize,
-    /// Steps that are measured, after one that is not
+    /// Steps to measure, after one for warm-up
     #[arg(long, default_value_t = 5)]
     steps: usize,
-    /// The share of values that is dropped
+    /// The dropout rate
     #[arg(long, default_value_t = 0.0)]
     dropout: f32,
-    /// Another trainer to take turns with, such as "python3 apps/train/peers/jax_peer.py": it is
-    /// given the shape as arguments and makes a step for every line that it reads
+    /// Another trainer to take turns with, such as "python3 apps/train/peers/jax_peer.py". It gets
+    /// the shape as arguments and makes a step for every line it reads
     #[arg(long, value_name = "COMMAND")]
     against: Option<String>,
 }
@@ -48,9 +49,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let preset = arguments.shape.preset()?;
     let shape = arguments.shape.shape(preset.shape.vocab_size)?;
     shape.config().validate()?;
-    ensure!(steps > 0 && sequence > 0, "--steps and --sequence are at least 1");
+    for (option, value) in [("steps", steps), ("sequence", sequence)] {
+        ensure!(value > 0, TrainError::option(option, "at least 1"));
+    }
     let context = shape.context;
-    ensure!(sequence <= context, "--sequence is longer than the context, {context}");
+    ensure!(sequence <= context, TrainError::SequenceTooLong { context });
     let sequences = (batch_tokens / sequence).max(1);
     let tokens = sequences * sequence;
 
@@ -58,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let start = |command: &String| Peer::start(command, &shape, sequences, sequence);
     let mut peer = arguments.against.as_ref().map(start).transpose()?;
     trainer.step()?;
-    // The machine's speed changes from second to second, so everything is measured in turn.
+    // The speed of the machine changes from second to second, so measurements are interleaved.
     let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..steps {
         times[0].push(trainer.step()?);
@@ -73,10 +76,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     print_line(&format!(
         "{} parameters, {sequences} sequences of {sequence} tokens, {threads} threads, medians of \
          {steps}\n\
-         a step:        {time:.3} s, {:.0} tokens/s, {:.1} MFLOP a token\n\
+         a step:        {time:.3} s, {:.0} tokens/s, {:.1} MFLOP per token\n\
          arithmetic:    {speed:.1} GFLOP/s\n\
-         of the peak:   {:.0} % of {peak:.1} GFLOP/s, measured with multiply-adds in registers\n\
-         of a product:  {:.0} % of {product:.1} GFLOP/s, measured with one of 1024 x 1024 x 1024",
+         of the peak:   {:.0} % of {peak:.1} GFLOP/s, measured with fused multiply-adds in registers\n\
+         of a product:  {:.0} % of {product:.1} GFLOP/s, measured with 1024 x 1024 x 1024",
         bootllm_units::count(count(&shape.config()) as u64),
         tokens as f64 / time,
         operations / tokens as f64 / 1e6,
@@ -85,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ))?;
     if peer.is_some() {
         print_line(&format!(
-            "the other:     {other:.3} s, {:.0} tokens/s; this one is {:.2} times as fast",
+            "the peer:      {other:.3} s, {:.0} tokens/s; this trainer is {:.2} times as fast",
             tokens as f64 / other,
             other / time
         ))?;
@@ -93,16 +96,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Operations that a token takes, there and back. A weight takes a multiplication and an addition,
-/// and as many again for each of the two gradients; attention has a product of queries and keys,
-/// and one of weights and values, for half of all pairs.
+/// Floating-point operations per token, forward and backward. A weight takes a multiplication and an
+/// addition in the forward pass and as many for each of the two gradients. Attention multiplies
+/// queries with keys and weights with values, for half of all pairs.
 fn operations(config: &Config, sequence: usize) -> f64 {
     let looked_up = if config.tied_embeddings { 0 } else { config.vocab_size * config.dim };
     let dense = 6.0 * (count(config) - looked_up) as f64;
     dense + 6.0 * (config.layers * config.dim * sequence) as f64
 }
 
-/// A model that is trained on noise.
+/// Trains a model on random tokens.
 struct Trainer {
     backend: Cpu,
     batch: Batch,
@@ -120,9 +123,9 @@ impl Trainer {
         Ok(Trainer { backend, batch, dropout, steps: 0 })
     }
 
-    /// A whole step; the seconds that it took.
+    /// Makes a step and returns its seconds.
     fn step(&mut self) -> Result<f64> {
-        const SETTINGS: optimizer::Settings = optimizer::Settings {
+        const SETTINGS: OptimizerSettings = OptimizerSettings {
             method: optimizer::Method::AdamW,
             rate: 1e-3,
             warm_up: 1,
@@ -147,13 +150,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// GFLOP/s of all cores: multiply-adds that depend on nothing but registers.
+/// GFLOP/s of all cores: fused multiply-adds on registers.
 fn peak() -> f64 {
     const CHAINS: usize = 12;
     const ROUNDS: usize = 2_000_000;
     struct MultiplyAdds;
     impl WithSimd for MultiplyAdds {
-        /// Operations that were made.
+        /// Floating-point operations.
         type Output = usize;
 
         #[inline(always)]
@@ -176,7 +179,7 @@ fn peak() -> f64 {
     operations as f64 / start.elapsed().as_secs_f64() / 1e9
 }
 
-/// GFLOP/s of a large product.
+/// GFLOP/s of a large matrix product.
 fn product_speed() -> f64 {
     const SIZE: usize = 1024;
     let values = vec![1.0; SIZE * SIZE];
@@ -184,7 +187,7 @@ fn product_speed() -> f64 {
     let matrix = Matrix::new(&values, SIZE);
     let start = Instant::now();
     for _ in 0..4 {
-        multiply(&mut out, SIZE, matrix, matrix.transposed(), Into::Set, By::Cores);
+        multiply_parallel(&mut out, SIZE, matrix, matrix.transposed(), Store::Set);
     }
     black_box(&out);
     4.0 * 2.0 * (SIZE * SIZE * SIZE) as f64 / start.elapsed().as_secs_f64() / 1e9

@@ -1,105 +1,120 @@
 //! `bootllm-train fit`: train a model.
 
+mod advice;
+mod progress;
+
+use crate::commands::next;
+use advice::DataAdvice;
+use progress::ProgressDisplay;
+
 use anyhow::{Context, Result, bail, ensure};
-use bootllm_host::{open, remark};
+use bootllm_host::{eprint_line, open};
 use bootllm_model_file::Config;
 use bootllm_tokenizer::Tokenizer;
 use bootllm_train::backend::Device;
+use bootllm_train::checkpoint;
 use bootllm_train::corpus::Corpus;
-use bootllm_train::feed::{Documents, Feed, Position};
-use bootllm_train::fit::{Event, Run, Settings, TOKENIZER};
+use bootllm_train::data_loader::{DataLoader, Documents, LoaderPosition};
+use bootllm_train::error::TrainError;
+use bootllm_train::fit::{BEST, Run, RunEnd, RunSettings, TOKENIZER};
 use bootllm_train::network::Network;
+use bootllm_train::optimizer::{self, OptimizerSettings};
 use bootllm_train::parameters::{Parameters, count};
 use bootllm_train::shape::{PRESETS, Preset, Shape};
-use bootllm_train::{checkpoint, optimizer};
 use clap::{Args, ValueEnum};
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-/// What is trained on what, and how.
+/// Evaluations in a row without a lower held-out loss after which a run stops.
+const PATIENCE: u64 = 5;
+
+/// Data, model, optimizer and length of a run.
 #[derive(Args)]
 pub struct Arguments {
     /// The folder of the corpus, made by `bootllm-train data`
     #[arg(required_unless_present = "resume")]
     corpus: Option<PathBuf>,
-    /// The folder of the run, to be made
+    /// The folder of the run, which `fit` makes
     #[arg(required_unless_present = "resume")]
     run: Option<PathBuf>,
-    /// Go on with the run in this folder, as it was begun
+    /// Continue the run in this folder with the settings that it was started with
     #[arg(long, value_name = "RUN", conflicts_with_all = ["corpus", "run"])]
     resume: Option<PathBuf>,
-    /// Begin from this model's weights (fine-tuning) instead of from nothing
+    /// Fine-tune: start from the weights of this model instead of random ones
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["preset", "dim", "layers", "heads", "kv_heads", "hidden"])]
     from: Option<PathBuf>,
-    /// The tokenizer [default: with --from the one beside the model, else the corpus's]
+    /// The tokenizer [default: with --from the model's own, else the corpus's]
     #[arg(long)]
     tokenizer: Option<PathBuf>,
     #[command(flatten)]
     shape: ShapeArguments,
-    /// Updates of the weights [default: as many as --epochs asks for]
+    /// Optimizer steps [default: enough for --epochs]
     #[arg(long, conflicts_with = "epochs")]
     steps: Option<u64>,
-    /// How often the corpus is read
+    /// Passes over the corpus
     #[arg(long, default_value_t = 4.0)]
     epochs: f64,
-    /// Tokens that are computed at once
+    /// Tokens per batch
     #[arg(long, default_value_t = 4096)]
     batch_tokens: usize,
-    /// Batches for each step, where the memory is too small for one of that size
+    /// Batches whose gradients are accumulated per step, where memory is too small for one large
+    /// batch
     #[arg(long, default_value_t = 1)]
     accumulate: u64,
-    /// How gradients become changes
+    /// The optimizer
     #[arg(long, value_enum, default_value = "adamw")]
     optimizer: Optimizer,
-    /// The highest rate
+    /// The peak learning rate
     #[arg(long, default_value_t = 2e-3)]
     rate: f32,
-    /// Steps in which the rate rises to it
+    /// Steps in which the learning rate rises to its peak
     #[arg(long, default_value_t = 100)]
     warm_up: u64,
-    /// The rate at the end, as a share of the highest
+    /// The learning rate of the last step, as a share of the peak
     #[arg(long, default_value_t = 0.03)]
     final_rate: f32,
-    /// Decay of the weights
+    /// Weight decay
     #[arg(long, default_value_t = 0.1)]
     decay: f32,
-    /// AdamW's decay of the mean of gradients
+    /// AdamW's decay of the first moment
     #[arg(long, default_value_t = 0.9)]
     beta1: f32,
-    /// AdamW's decay of the mean of their squares
+    /// AdamW's decay of the second moment
     #[arg(long, default_value_t = 0.95)]
     beta2: f32,
-    /// The norm to which gradients are clipped
+    /// The global norm to which gradients are clipped
     #[arg(long, default_value_t = 1.0)]
     clip: f32,
-    /// The share of values that is dropped while training
+    /// The dropout rate
     #[arg(long, default_value_t = 0.0)]
     dropout: f32,
-    /// Where all randomness comes from
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Steps between measurements of the held-out text
+    /// Steps between evaluations of the held-out text
     #[arg(long, default_value_t = 250)]
     evaluate_every: u64,
-    /// What the samples begin with
+    /// Stop after this many evaluations in a row without a lower held-out loss; 0 runs all steps
+    /// [default: 5; with --resume what the run was started with]
+    #[arg(long, value_name = "EVALUATIONS")]
+    patience: Option<u64>,
+    /// The prompt of the samples
     #[arg(long, default_value = "")]
     prompt: String,
-    /// Processor cores to use [default: all]
+    /// CPU threads [default: one per core]
     #[arg(long)]
     threads: Option<usize>,
-    /// What computes: cpu, or one GPU: gpu, gpu:1 and so on; `burn` is a slow check of the GPU's
-    /// way on the processor
+    /// cpu, or a GPU: gpu, gpu:1 and so on; `burn` runs the GPU's code on the CPU, slowly, to test
+    /// it
     #[arg(long, default_value = "cpu")]
     device: Device,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Optimizer {
-    /// Loshchilov and Hutter's, which llama2.c uses
+    /// AdamW (Loshchilov and Hutter), as in llama2.c
     #[value(name = "adamw")]
     AdamW,
-    /// Jordan's for the matrices within layers, which learns more from a step; AdamW for the rest
+    /// Muon (Jordan) for the matrices within layers, which learns more per step; AdamW for the rest
     Muon,
 }
 
@@ -112,13 +127,13 @@ impl Optimizer {
     }
 }
 
-/// The numbers of the architecture: a preset, and what is to differ from it.
+/// The hyperparameters of the model: a preset, and what differs from it.
 #[derive(Args)]
 pub struct ShapeArguments {
-    /// A shape with a name: nano, story, or llama2.c's 260K, 15M, 42M, 110M
+    /// nano, story, or llama2.c's 260K, 15M, 42M, 110M
     #[arg(long, default_value = "nano")]
     preset: String,
-    /// Values that stand for a token between layers
+    /// The embedding dimension
     #[arg(long)]
     dim: Option<usize>,
     /// Layers
@@ -130,28 +145,28 @@ pub struct ShapeArguments {
     /// Key and value heads
     #[arg(long)]
     kv_heads: Option<usize>,
-    /// Values inside a feed-forward block
+    /// The feed-forward dimension
     #[arg(long)]
     hidden: Option<usize>,
-    /// Positions
+    /// The context length in tokens
     #[arg(long)]
     context: Option<usize>,
-    /// Train a classifier of its own instead of using the token embedding twice
+    /// Train an output projection of its own instead of tying it to the token embedding
     #[arg(long)]
-    separate_classifier: bool,
+    untied: bool,
 }
 
 impl ShapeArguments {
-    /// The preset that was named.
+    /// The preset.
     pub fn preset(&self) -> Result<&'static Preset> {
         let found = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(&self.preset));
         found.with_context(|| {
             let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-            format!("there is no preset \"{}\"; there are {}", self.preset, names.join(", "))
+            TrainError::UnknownPreset { name: self.preset.clone(), known: names.join(", ") }
         })
     }
 
-    /// The shape that was asked for, with a vocabulary.
+    /// The shape with a vocabulary of `vocab_size` tokens.
     pub fn shape(&self, vocab_size: usize) -> Result<Shape> {
         let base = self.preset()?.shape;
         Ok(Shape {
@@ -162,7 +177,7 @@ impl ShapeArguments {
             hidden_dim: self.hidden.unwrap_or(base.hidden_dim),
             context: self.context.unwrap_or(base.context),
             vocab_size,
-            tied_embeddings: base.tied_embeddings && !self.separate_classifier,
+            tied_embeddings: base.tied_embeddings && !self.untied,
         })
     }
 }
@@ -174,31 +189,71 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         pool.build_global().context("--threads")?;
     }
     let mut run = match &arguments.resume {
-        Some(folder) => resume(folder, arguments.device)?,
+        Some(folder) => resume(folder, arguments)?,
         None => begin(arguments)?,
     };
     describe(&run);
-    let mut teller = Teller::new(run.settings().steps);
-    let result = run.run(&mut |event| teller.tell(&event));
-    teller.clear();
-    result
+    if arguments.resume.is_none() && arguments.from.is_none() {
+        DataAdvice::new(run.settings(), run.documents().0).show();
+    }
+    let mut display = ProgressDisplay::new(run.settings(), run.folder());
+    let end = run.run(&mut |event| display.show(&event));
+    display.clear();
+    conclude(&run, end?);
+    Ok(())
 }
 
-fn resume(folder: &Path, device: Device) -> Result<Run> {
+/// Says why the run ended, which model is the best, and what to do with it.
+fn conclude(run: &Run, end: RunEnd) {
+    let (settings, progress, folder) = (run.settings(), run.progress(), run.folder());
+    if end == RunEnd::NoImprovement {
+        let resume = next::own("fit --patience 0 --resume", &[folder]);
+        eprint_line(&format!(
+            "Stopped after step {} of {}: {} evaluations without a lower held-out loss. To run the \
+             remaining steps: {resume}",
+            progress.step, settings.steps, progress.evaluations_since_best
+        ));
+    }
+    let model = folder.join(BEST);
+    let of = match (progress.best_step, progress.best) {
+        (Some(step), Some(loss)) => format!(" (step {step}, held-out loss {loss:.4})"),
+        (Some(step), None) => format!(" (step {step})"),
+        (None, _) => String::new(),
+    };
+    eprint_line(&format!("Best model: {}{of}", model.display()));
+    let file = exported(folder);
+    next::show(&[
+        next::own("export", &[folder, &file]),
+        next::line("cargo xtask run --model", &[&file]),
+    ]);
+}
+
+/// Where to export a run's model: beside its folder, under the same name.
+fn exported(folder: &Path) -> PathBuf {
+    match folder.file_name() {
+        Some(name) => folder.with_file_name(format!("{}.bin", name.to_string_lossy())),
+        // `.` or `..`
+        None => folder.join("exported.bin"),
+    }
+}
+
+fn resume(folder: &Path, arguments: &Arguments) -> Result<Run> {
     let path = folder.join(checkpoint::NAME);
-    let name = folder.display();
-    ensure!(path.exists(), "{name}: there is no run in it; `fit CORPUS {name}` begins one");
-    let checkpoint = checkpoint::read(&path)?;
+    ensure!(path.exists(), TrainError::NoRun(folder.to_owned()));
+    let mut checkpoint = checkpoint::read(&path)?;
+    if let Some(patience) = arguments.patience {
+        checkpoint.settings.patience = limit(patience);
+    }
     let tokenizer = folder.join(TOKENIZER);
     let vocab_size = checkpoint.settings.shape.vocab_size;
     let tokenizer = bootllm_host::read_tokenizer(&tokenizer, vocab_size)?;
     let documents = encoded(&Corpus::read(&checkpoint.settings.corpus)?, &tokenizer);
-    Run::resume(folder, device, checkpoint, tokenizer, documents)
+    Run::resume(folder, arguments.device, checkpoint, tokenizer, documents)
 }
 
 fn begin(arguments: &Arguments) -> Result<Run> {
     let (Some(corpus), Some(folder)) = (&arguments.corpus, &arguments.run) else {
-        bail!("name the folder of a corpus and the folder of the run");
+        bail!("give the folder of a corpus and a folder for the run");
     };
     check(arguments)?;
     let texts = Corpus::read(corpus)?;
@@ -209,17 +264,17 @@ fn begin(arguments: &Arguments) -> Result<Run> {
     let documents = encoded(&texts, &tokenizer);
     let Arguments { batch_tokens, accumulate, seed, epochs, .. } = *arguments;
     let steps = arguments.steps.unwrap_or_else(|| {
-        let start = Position::default();
-        let feed = Feed::new(&documents.0, shape.context, batch_tokens, seed, start);
-        feed.batches_in(epochs).div_ceil(accumulate)
+        let start = LoaderPosition::default();
+        let loader = DataLoader::new(&documents.0, shape.context, batch_tokens, seed, start);
+        loader.batches_in(epochs).div_ceil(accumulate)
     });
-    let settings = Settings {
+    let settings = RunSettings {
         shape,
         corpus: corpus.canonicalize()?,
         steps,
         batch_tokens,
         accumulate,
-        optimizer: optimizer::Settings {
+        optimizer: OptimizerSettings {
             method: arguments.optimizer.method(),
             rate: arguments.rate,
             warm_up: arguments.warm_up,
@@ -233,43 +288,61 @@ fn begin(arguments: &Arguments) -> Result<Run> {
         seed,
         evaluate_every: arguments.evaluate_every,
         prompt: arguments.prompt.clone(),
+        patience: limit(arguments.patience.unwrap_or(PATIENCE)),
     };
     Run::begin(folder, settings, arguments.device, weights, tokenizer, documents)
 }
 
-/// Refuses numbers with which nothing can be trained.
+/// The patience that a number on the command line means.
+fn limit(patience: u64) -> Option<u64> {
+    (patience > 0).then_some(patience)
+}
+
+/// Checks the ranges of the options.
 fn check(arguments: &Arguments) -> Result<()> {
     let unit = 0.0..1.0;
-    ensure!(unit.contains(&arguments.dropout), "--dropout is a share, at least 0 and below 1");
-    ensure!(unit.contains(&arguments.beta1), "--beta1 is at least 0 and below 1");
-    ensure!(unit.contains(&arguments.beta2), "--beta2 is at least 0 and below 1");
-    ensure!((0.0..=1.0).contains(&arguments.final_rate), "--final-rate is a share, 0 to 1");
+    ensure!(
+        unit.contains(&arguments.dropout),
+        TrainError::option("dropout", "at least 0 and below 1")
+    );
+    ensure!(unit.contains(&arguments.beta1), TrainError::option("beta1", "at least 0 and below 1"));
+    ensure!(unit.contains(&arguments.beta2), TrainError::option("beta2", "at least 0 and below 1"));
+    ensure!(
+        (0.0..=1.0).contains(&arguments.final_rate),
+        TrainError::option("final-rate", "from 0 to 1")
+    );
     for (name, value) in [("rate", arguments.rate), ("clip", arguments.clip)] {
-        ensure!(value > 0.0 && value.is_finite(), "--{name} is a number above 0");
+        ensure!(value > 0.0 && value.is_finite(), TrainError::option(name, "above 0"));
     }
-    ensure!(arguments.decay >= 0.0 && arguments.decay.is_finite(), "--decay is not below 0");
+    ensure!(
+        arguments.decay >= 0.0 && arguments.decay.is_finite(),
+        TrainError::option("decay", "at least 0")
+    );
     let epochs = arguments.epochs;
-    ensure!(epochs > 0.0 && epochs <= 1000.0, "--epochs is a number above 0, at most 1000");
+    ensure!(
+        epochs > 0.0 && epochs <= 1000.0,
+        TrainError::option("epochs", "above 0 and at most 1000")
+    );
     for (name, value) in [
         ("batch-tokens", arguments.batch_tokens as u64),
         ("accumulate", arguments.accumulate),
         ("steps", arguments.steps.unwrap_or(1)),
         ("evaluate-every", arguments.evaluate_every),
     ] {
-        ensure!(value > 0, "--{name} is at least 1");
+        ensure!(value > 0, TrainError::option(name, "at least 1"));
     }
     Ok(())
 }
 
-/// Weights to begin from, and the corpus's tokenizer.
+/// Random weights, and the corpus's tokenizer.
 fn fresh(arguments: &Arguments, corpus: &Path) -> Result<(Shape, Parameters, Tokenizer)> {
     let own = corpus.join("tokenizer.bin");
     let path = arguments.tokenizer.as_deref().unwrap_or(&own);
-    let bytes = std::fs::read(path).with_context(|| {
-        let corpus = corpus.display();
-        format!("{}: no tokenizer; `bootllm-train tokenizer {corpus}` makes one", path.display())
+    let bytes = std::fs::read(path).with_context(|| TrainError::NoTokenizer {
+        path: path.to_owned(),
+        corpus: corpus.to_owned(),
     })?;
-    let tokenizer = Tokenizer::read(&bytes).with_context(|| path.display().to_string())?;
+    let tokenizer = Tokenizer::from_bytes(&bytes).with_context(|| path.display().to_string())?;
     let shape = arguments.shape.shape(tokenizer.len())?;
     let config = checked(&shape, arguments)?;
     Ok((shape, Parameters::random(&config, arguments.seed), tokenizer))
@@ -282,14 +355,13 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
     let tokenizer = opened.tokenizer(arguments.tokenizer.as_deref())?;
     let config = Config::of(&opened.file)?;
     let mut shape = Shape::from(&config);
-    ensure!(
-        shape.config() == config,
-        "{}: its norms' epsilon or rope base are not llama2.c's, with which this trains",
-        name()
-    );
+    ensure!(shape.config() == config, TrainError::NotLlama2c(model.to_owned()));
     tokenizer.check_llama2c().with_context(name)?;
     if let Some(context) = arguments.shape.context {
-        ensure!(context <= shape.context, "{}: its context is {}", name(), shape.context);
+        ensure!(
+            context <= shape.context,
+            TrainError::ContextTooLong { path: model.to_owned(), context: shape.context }
+        );
         shape.context = context;
     }
     checked(&shape, arguments)?;
@@ -298,14 +370,14 @@ fn fine_tuned(arguments: &Arguments, model: &Path) -> Result<(Shape, Parameters,
     Ok((shape, weights, tokenizer))
 }
 
-/// A shape that a model can have and this machine can train.
+/// Checks that the shape is valid and that training it fits into this machine's memory.
 fn checked(shape: &Shape, arguments: &Arguments) -> Result<Config> {
     let config = shape.config();
     config.validate()?;
     let batch_tokens = arguments.batch_tokens;
     // Weights, gradients and two moments.
     let weights = (count(&config) as u64).saturating_mul(4 * 4);
-    // What Burn needs besides is in the memory of its device.
+    // Burn allocates activations in the memory of its device.
     let network = match arguments.device {
         Device::Cpu => Network::bytes(&config, batch_tokens),
         Device::Gpu(_) | Device::Burn => 0,
@@ -313,27 +385,21 @@ fn checked(shape: &Shape, arguments: &Arguments) -> Result<Config> {
     let needed = weights.saturating_add(network);
     let available = bootllm_host::memory_available().unwrap_or(u64::MAX);
     if needed > available {
-        use bootllm_units::bytes;
-        let (needed, available) = (bytes(needed), bytes(available));
-        bail!(
-            "training this shape with {batch_tokens} tokens at once needs {needed} of memory, this \
-             machine has {available} free; take a smaller shape, or fewer --batch-tokens and \
-             --accumulate"
-        );
+        bail!(TrainError::OutOfMemory { batch_tokens, needed, available });
     }
     Ok(config)
 }
 
-/// The documents to train on and those held out, as tokens.
+/// Encodes the training documents and the held-out ones.
 fn encoded(corpus: &Corpus, tokenizer: &Tokenizer) -> (Documents, Documents) {
     let documents = |texts: &[String]| Documents::new(texts, tokenizer);
     (documents(&corpus.train), documents(&corpus.held_out))
 }
 
 fn describe(run: &Run) {
-    let settings = run.settings();
+    let (settings, (train, held_out)) = (run.settings(), run.documents());
     let shape = &settings.shape;
-    remark(&format!(
+    eprint_line(&format!(
         "{} parameters: dim {}, {} layers, {} heads, {} kv heads, hidden {}, vocabulary {}, context {}",
         bootllm_units::count(count(&shape.config()) as u64),
         shape.dim,
@@ -344,8 +410,13 @@ fn describe(run: &Run) {
         shape.vocab_size,
         shape.context
     ));
-    remark(&format!(
-        "step {} of {}, {} tokens a step, on {}",
+    eprint_line(&format!(
+        "{} tokens to train on, {} held out",
+        bootllm_units::count(train.tokens() as u64),
+        bootllm_units::count(held_out.tokens() as u64)
+    ));
+    eprint_line(&format!(
+        "step {} of {}, up to {} tokens per step, on {}",
         run.progress().step,
         settings.steps,
         settings.batch_tokens as u64 * settings.accumulate,
@@ -353,73 +424,19 @@ fn describe(run: &Run) {
     ));
 }
 
-/// A long time, as people say it.
-fn roughly(time: Duration) -> String {
-    let minutes = time.as_secs() / 60;
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{} s", time.as_secs()),
-        (0, minutes) => format!("{minutes} min"),
-        (hours, minutes) => format!("{hours} h {minutes} min"),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Tells a person how it goes: a line that changes, where there is a terminal, and a lasting one
-/// now and then.
-struct Teller {
-    steps: u64,
-    is_terminal: bool,
-    shown: Option<Instant>,
-    lasting: Instant,
-    loss: Option<f64>,
-}
-
-impl Teller {
-    fn new(steps: u64) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        Teller { steps, is_terminal, shown: None, lasting: Instant::now(), loss: None }
-    }
-
-    fn tell(&mut self, event: &Event) {
-        match event {
-            Event::Step(entry, left) => {
-                // A mean over the last steps, for each alone is noisy.
-                let loss = self.loss.map_or(entry.loss, |loss| 0.95 * loss + 0.05 * entry.loss);
-                self.loss = Some(loss);
-                let left = left.map_or(String::new(), |left| format!(", {} left", roughly(left)));
-                let line = format!(
-                    "step {}/{}, epoch {:.2}, loss {loss:.3}, {:.0} tokens/s{left}",
-                    entry.step, self.steps, entry.epoch, entry.tokens_per_second
-                );
-                self.show(&line);
-            }
-            Event::Evaluation(entry, sample) => {
-                self.clear();
-                if let Some(held_out) = entry.held_out {
-                    remark(&format!(
-                        "step {}: held-out loss {:.4}, {:.4} bits a byte",
-                        entry.step, held_out.loss, held_out.bits
-                    ));
-                }
-                let sample: String = sample.chars().take(400).collect();
-                remark(&format!("  {}", sample.trim().replace('\n', "\n  ")));
-            }
-        }
-    }
-
-    fn show(&mut self, line: &str) {
-        let since = |time: Instant| time.elapsed();
-        if self.is_terminal && self.shown.is_none_or(|at| since(at) > Duration::from_millis(200)) {
-            let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
-            self.shown = Some(Instant::now());
-        } else if !self.is_terminal && since(self.lasting) > Duration::from_secs(30) {
-            remark(line);
-            self.lasting = Instant::now();
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown.take().is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+    #[test]
+    fn models_are_exported_beside_their_runs() {
+        for (folder, file) in [
+            ("target/train/run", "target/train/run.bin"),
+            ("run/", "run.bin"),
+            ("v1.2", "v1.2.bin"),
+            (".", "./exported.bin"),
+        ] {
+            assert_eq!(exported(Path::new(folder)), Path::new(file));
         }
     }
 }

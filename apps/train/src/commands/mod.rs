@@ -1,8 +1,9 @@
-//! The commands, one file each: what the command line says, and what it does.
+//! The commands, one file each: arguments, and what they do.
 
 pub mod bench;
 pub mod data;
 pub mod export;
 pub mod fit;
+mod next;
 pub mod plot;
 pub mod tokenizer;

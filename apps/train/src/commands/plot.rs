@@ -1,26 +1,27 @@
-//! `bootllm-train plot`: a chart of how runs went.
+//! `bootllm-train plot`: plot the losses of runs.
 
 use anyhow::{Context, Result, bail};
-use bootllm_host::{remark, write_whole};
+use bootllm_host::{eprint_line, write_whole};
+use bootllm_train::error::TrainError;
 use bootllm_train::log;
-use bootllm_train::plot::{Axis, Measure, Run, draw};
+use bootllm_train::plot::{Axis, Measure, RunLog, draw};
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What is drawn.
+/// The runs and the chart.
 #[derive(Args)]
 pub struct Arguments {
     /// Folders of runs, or their logs
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// The SVG to write
-    #[arg(short, long, default_value = "loss.svg")]
-    output: PathBuf,
-    /// The held-out text in bits a byte, which compares runs with different tokenizers
+    /// The SVG to write [default: loss.svg beside the log of the first run]
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// Plot the held-out loss in bits per byte, to compare runs with different tokenizers
     #[arg(long)]
     bits: bool,
-    /// What is drawn from left to right
+    /// The horizontal axis
     #[arg(long, value_enum, default_value_t = X::Step)]
     x: X,
 }
@@ -38,9 +39,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut runs = Vec::new();
     for (path, log) in arguments.runs.iter().zip(&logs) {
         let entries = log::read(log)?;
-        runs.push(Run { name: name(path)?, entries });
+        runs.push(RunLog { name: name(path)?, entries });
     }
-    // Runs of one name in different folders.
+    // Runs in different folders may have the same name.
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     for (run, path) in runs.iter_mut().zip(&arguments.runs) {
         if names.iter().filter(|name| **name == run.name).count() > 1 {
@@ -55,13 +56,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let measure = if arguments.bits { Measure::Bits } else { Measure::Loss };
     let svg = draw(&runs, axis, measure)?;
 
-    let output = &arguments.output;
+    let output = &match (&arguments.output, logs.first()) {
+        (Some(output), _) => output.clone(),
+        (None, log) => log.context("no run is named")?.with_file_name("loss.svg"),
+    };
     let exists = output.canonicalize().ok();
     if exists.is_some() && logs.iter().any(|log| log.canonicalize().ok() == exists) {
-        bail!("{}: the chart would replace the log", output.display());
+        bail!(TrainError::OverwritesLog(output.clone()));
     }
     let size = write_whole(output, |sink| Ok(sink.write_all(svg.as_bytes())?))?;
-    remark(&format!("{}: {}", output.display(), bootllm_units::bytes(size)));
+    eprint_line(&format!("{}: {}", output.display(), bootllm_units::bytes(size)));
     Ok(())
 }
 
@@ -69,7 +73,7 @@ fn log_of(run: &Path) -> PathBuf {
     if run.is_dir() { run.join(log::NAME) } else { run.to_owned() }
 }
 
-/// The name of a run's folder, or of a log that lies elsewhere.
+/// The name of a run's folder, or of a log elsewhere.
 fn name(run: &Path) -> Result<String> {
     let whole = run.canonicalize().with_context(|| run.display().to_string())?;
     let name = if whole.is_dir() {

@@ -1,23 +1,24 @@
-//! `bootllm-train tokenizer`: a vocabulary for a corpus.
+//! `bootllm-train tokenizer`: train a tokenizer on a corpus.
 
+use crate::commands::next;
 use anyhow::Result;
 use bootllm_host::{ProgressBar, StdClock, print_line, write_whole};
 use bootllm_platform::Clock;
 use bootllm_train::corpus::Corpus;
-use bootllm_train::vocabulary::{Trained, train};
+use bootllm_train::vocabulary::{TrainedTokenizer, train};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Which vocabulary is made of which corpus.
+/// The corpus and the vocabulary size.
 #[derive(Args)]
 pub struct Arguments {
-    /// A corpus, as `data` makes it
+    /// The folder of the corpus, made by `bootllm-train data`
     corpus: PathBuf,
-    /// How many tokens: the 259 that every vocabulary has, the text's characters, and pieces
+    /// Number of tokens: 259 reserved ones, the text's characters, and merges
     #[arg(long, default_value_t = 2048)]
     vocab_size: usize,
-    /// The file to write [default: tokenizer.bin in the corpus's folder]
+    /// The file to write [default: tokenizer.bin in the corpus]
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -41,17 +42,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     write_whole(&output, |file| Ok(file.write_all(&trained.tokenizer.write())?))?;
     let name = output.display();
     print_line(&format!("{name}: {} tokens", trained.tokenizer.len()))?;
-    for (part, documents) in [("trained on", &corpus.train), ("held out", &corpus.held_out)] {
+    for (name, documents) in [("trained on", &corpus.train), ("held out", &corpus.held_out)] {
         if let Some(ratio) = bytes_per_token(&trained, documents) {
-            print_line(&format!("{part}: {ratio:.2} bytes a token"))?;
+            print_line(&format!("{name}: {ratio:.2} bytes per token"))?;
         }
+    }
+    if arguments.output.is_none() {
+        let run = arguments.corpus.with_file_name("run");
+        next::show(&[next::own("fit", &[&arguments.corpus, &run])]);
     }
     Ok(())
 }
 
-/// Bytes of text a token; `None` without text.
-fn bytes_per_token(trained: &Trained, documents: &[String]) -> Option<f64> {
-    // Looking up words is faster than encoding them again.
+/// Bytes of text per token; `None` without text.
+fn bytes_per_token(trained: &TrainedTokenizer, documents: &[String]) -> Option<f64> {
+    // Looking up words is faster than encoding.
     let tokens = |document: &String| {
         let known = trained.encode(document);
         known.unwrap_or_else(|| trained.tokenizer.encode(document, false, false)).len()

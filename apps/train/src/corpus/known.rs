@@ -1,39 +1,40 @@
-//! Corpora that are fetched by name.
+//! Public corpora that are downloaded by name.
 
 use super::Source;
+use crate::error::TrainError;
 use anyhow::{Context, Result, bail};
-use bootllm_host::remark;
+use bootllm_host::eprint_line;
 use bootllm_units as units;
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// Another address for all of them, which has the same paths.
+/// Environment variable with the address of a mirror that has the same paths.
 const BASE: &str = "BOOTLLM_FETCH_BASE";
 
-/// A corpus with a public home.
-pub struct Known {
-    /// What it is called.
+/// A public corpus.
+pub struct KnownCorpus {
+    /// Its name on the command line.
     pub name: &'static str,
-    /// The server it lies on.
+    /// Its server.
     home: &'static str,
-    /// Where it lies there.
+    /// Its path on the server.
     path: &'static str,
-    /// About how many bytes it has.
+    /// Its approximate size.
     bytes: u64,
     licence: &'static str,
 }
 
-/// Every corpus that can be fetched.
-pub const KNOWN: [Known; 2] = [
-    Known {
+/// All corpora that can be downloaded.
+pub const KNOWN_CORPORA: [KnownCorpus; 2] = [
+    KnownCorpus {
         name: "tinyshakespeare",
         home: "https://raw.githubusercontent.com",
         path: "karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         bytes: 1_115_394,
         licence: "Shakespeare's text is in the public domain; put together by Andrej Karpathy",
     },
-    Known {
+    KnownCorpus {
         name: "TinyStories",
         home: "https://huggingface.co",
         path: "datasets/roneneldan/TinyStories/resolve/main/TinyStoriesV2-GPT4-train.txt",
@@ -42,14 +43,14 @@ pub const KNOWN: [Known; 2] = [
     },
 ];
 
-/// The corpus of this name, in capitals or not.
-pub fn known(name: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name))
+/// The corpus of this name, in upper or lower case.
+pub fn known(name: &str) -> Option<&'static KnownCorpus> {
+    KNOWN_CORPORA.iter().find(|known| known.name.eq_ignore_ascii_case(name))
 }
 
-impl Known {
-    /// Fetches the corpus into a folder, unless it is there already, and reads it: all of it, or
-    /// the beginning.
+impl KnownCorpus {
+    /// Downloads the corpus, or its first megabytes, into a folder unless it is there already, and
+    /// reads it.
     pub fn fetch(&self, folder: &Path, megabytes: Option<u64>) -> Result<Source> {
         let first = megabytes.map(|n| n.saturating_mul(1_000_000)).filter(|&n| n < self.bytes);
         let name = match first {
@@ -58,10 +59,10 @@ impl Known {
         };
         let file = folder.join(name);
         if !file.is_file() {
-            let hint = "; --megabytes N takes only the first N of them";
+            let hint = "; --megabytes N downloads only the first N MB";
             let hint = if first.is_none() && self.bytes > 1_000_000_000 { hint } else { "" };
             let size = units::bytes(first.unwrap_or(self.bytes));
-            remark(&format!("fetching {}: about {size}{hint}", self.name));
+            eprint_line(&format!("downloading {}: about {size}{hint}", self.name));
             self.download(&file, first)?;
         }
         let source =
@@ -70,8 +71,8 @@ impl Known {
         Ok(Source { name, licence: Some(self.licence), ..source? })
     }
 
-    /// Downloads with the package that can: TLS takes longer to compile than all the rest, and
-    /// who has texts needs none.
+    /// Downloads with the package `xtask-fetch`. TLS takes longer to compile than the rest of the
+    /// trainer, and most users bring their own texts.
     fn download(&self, file: &Path, first: Option<u64>) -> Result<()> {
         let home = env::var(BASE).unwrap_or_else(|_| self.home.to_owned());
         let url = format!("{}/{}", home.trim_end_matches('/'), self.path);
@@ -83,21 +84,17 @@ impl Known {
             .args(["run", "--quiet", "--package", "xtask-fetch", "--"])
             .arg(&url)
             .arg(&file)
-            // It says what came; ours is for the corpus.
+            // Our standard output describes the corpus.
             .stdout(std::io::stderr());
         if let Some(first) = first {
             command.arg(first.to_string());
         }
-        let status = command.status().with_context(|| {
-            format!(
-                "the downloader needs cargo and this project's source; {url} can also be put at \
-                 {} by hand",
-                file.display()
-            )
-        })?;
+        let status = command
+            .status()
+            .with_context(|| TrainError::NoDownloader { url: url.clone(), path: file.clone() })?;
         if !status.success() {
-            // It has said why.
-            bail!("{} was not fetched", self.name);
+            // The downloader has printed why.
+            bail!(TrainError::NotDownloaded(self.name));
         }
         Ok(())
     }
@@ -108,7 +105,7 @@ mod tests {
     use super::known;
 
     #[test]
-    fn names_may_be_written_in_small_letters() {
+    fn names_ignore_case() {
         assert_eq!(known("tinystories").map(|known| known.name), Some("TinyStories"));
         assert_eq!(known("TinyShakespeare").map(|known| known.name), Some("tinyshakespeare"));
         assert!(known("tinystories.txt").is_none());

@@ -1,16 +1,16 @@
-//! The text in Markdown.
+//! Extracts text from Markdown.
 //!
-//! Headings part it and are not text themselves; nor are front matter, rules and the marks of
-//! emphasis. A play, which is Markdown whose lines begin with a bold name, gets the form of
-//! tinyshakespeare: the name with a colon, the speech below it, no stage directions.
+//! Headings separate sections and are dropped, as are front matter, horizontal rules and emphasis
+//! marks. A play, recognized by lines that begin with a bold name, is written like tinyshakespeare:
+//! the name with a colon, the speech below it, no stage directions.
 
-/// So many speeches make a play.
-const A_PLAY: usize = 20;
+/// Speeches from which on a text is a play.
+const PLAY_SPEECHES: usize = 20;
 
-/// The text between headings, piece by piece. Some may be empty.
+/// The text of each section between headings. Some may be empty.
 pub fn sections(markdown: &str) -> Vec<String> {
     let markdown = without_front_matter(markdown);
-    let play = markdown.lines().filter(|line| speaker(line).is_some()).count() >= A_PLAY;
+    let play = markdown.lines().filter(|line| speaker(line).is_some()).count() >= PLAY_SPEECHES;
     let mut sections = vec![];
     let mut section = String::new();
     let mut code = false;
@@ -34,10 +34,10 @@ pub fn sections(markdown: &str) -> Vec<String> {
     sections
 }
 
-/// A text behind `---`, lines of settings, `---`.
+/// Removes front matter: settings between two lines `---`.
 fn without_front_matter(markdown: &str) -> &str {
-    let behind = |text: &str| text.find("\n---\n").map(|at| at + 5);
-    let begin = markdown.strip_prefix("---\n").and_then(behind);
+    let after = |text: &str| text.find("\n---\n").map(|at| at + 5);
+    let begin = markdown.strip_prefix("---\n").and_then(after);
     begin.map_or(markdown, |begin| &markdown[4 + begin..])
 }
 
@@ -46,7 +46,7 @@ fn is_heading(line: &str) -> bool {
     (1..=6).contains(&level) && matches!(line.as_bytes().get(level), None | Some(b' ' | b'\t'))
 }
 
-/// A line across the page: three or more of the same sign.
+/// Whether a line is a horizontal rule: three or more of the same mark.
 fn is_rule(line: &str) -> bool {
     let mut signs = line.chars().filter(|c| !c.is_whitespace());
     let first = signs.next();
@@ -55,8 +55,8 @@ fn is_rule(line: &str) -> bool {
         && signs.all(|c| Some(c) == first)
 }
 
-/// A line without the asterisks and underscores of emphasis, which are those that stand at a word,
-/// and without the backslashes before signs.
+/// Removes emphasis marks, which are asterisks and underscores next to a word, and backslashes
+/// before punctuation.
 fn without_marks(line: &str) -> String {
     let characters: Vec<char> = line.chars().collect();
     let is = |at: Option<usize>, what: fn(char) -> bool| {
@@ -75,7 +75,8 @@ fn without_marks(line: &str) -> String {
     text.trim().to_owned()
 }
 
-/// The names at the beginning of a line, and what is said in it: `**NAME**`, `**NAME**: text`.
+/// The speakers' names at the beginning of a line, and the speech after them: `**NAME**`, `**NAME**:
+/// text`.
 fn speaker(line: &str) -> Option<(String, &str)> {
     let mut names = Vec::new();
     let mut rest = line.trim();
@@ -103,7 +104,7 @@ fn add_line_of_play(line: &str, section: &mut String) {
     }
 }
 
-/// A line without what is done: `[Aside]`, `_Exeunt_`.
+/// Removes stage directions: `[Aside]`, `_Exeunt_`.
 fn without_directions(line: &str) -> String {
     let mut said = line.to_owned();
     for (begin, end) in [('[', ']'), ('_', '_')] {
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headings_part_and_marks_go() {
+    fn headings_separate_sections_and_marks_are_removed() {
         let text = "---\ntitle: x\n---\n# One\n\n_Ho_ *ho*, **ho**!\n\n* * *\n\n## Two ##\n\
                     > a snake_case, 2 * 3 \\--\n```\n# *code*\n  more\n```\n";
         let sections = sections(text);
@@ -135,11 +136,11 @@ mod tests {
     fn a_play_reads_as_tinyshakespeare_does() {
         let opening = "### SCENE I\n\n_Enter A, B_\n\n**KING.**\n[Aside] Who's  \n_To A_there?\n\n_[Exit.]_\n\n\
                        **A** **B**: Nobody.\n[He goes]\n\n";
-        let play = format!("{opening}{}", "**KING**\nHo!\n\n\n".repeat(A_PLAY));
+        let play = format!("{opening}{}", "**KING**\nHo!\n\n\n".repeat(PLAY_SPEECHES));
         let sections = sections(&play);
         let expected = "\nKING:\nWho's\nthere?\n\nA and B:\nNobody.\n\nKING:\nHo!\n";
         assert!(sections[1].starts_with(expected), "{}", sections[1]);
-        // A few bold lines are none.
+        // A few bold lines make no play.
         assert_eq!(super::sections("**FIRST STORY**\n\nOnce"), ["FIRST STORY\n\nOnce\n"]);
     }
 }

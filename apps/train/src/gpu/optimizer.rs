@@ -1,17 +1,17 @@
-//! The updates of [`crate::optimizer`] in Burn's tensors. They are written here because Burn's own
-//! clip each tensor by its own norm, not by the norm of all.
+//! The updates of [`crate::optimizer`] with Burn's tensors. Burn's own optimizers clip each tensor by
+//! its own norm instead of the global norm.
 
 use crate::optimizer::muon::{COEFFICIENTS, MOMENTUM, ROUNDS, SIZE};
-use crate::optimizer::{EPSILON, Settings};
+use crate::optimizer::{EPSILON, OptimizerSettings};
 use burn::tensor::Tensor;
 
-/// What an update changes: a tensor of weights and its two means.
+/// A tensor of weights and its two moments.
 pub struct Weight<'a> {
     /// The weights.
     pub values: &'a mut Tensor<2>,
-    /// The mean of the gradients.
+    /// The first moment.
     pub first: &'a mut Tensor<2>,
-    /// The mean of their squares.
+    /// The second moment.
     pub second: &'a mut Tensor<2>,
 }
 
@@ -20,11 +20,11 @@ pub fn adamw(
     weight: Weight,
     gradient: Tensor<2>,
     scale: f32,
-    settings: &Settings,
+    settings: &OptimizerSettings,
     decay: f32,
     (step, rate): (u64, f32),
 ) {
-    let &Settings { beta1, beta2, .. } = settings;
+    let &OptimizerSettings { beta1, beta2, .. } = settings;
     let power = (step + 1).min(1 << 30) as i32;
     let (correction1, correction2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
     let gradient = gradient * scale;
@@ -36,7 +36,7 @@ pub fn adamw(
     (*weight.first, *weight.second) = (first, second);
 }
 
-/// Muon, which keeps the mean of the gradients only.
+/// Muon, which has only a first moment.
 pub fn muon(weight: Weight, gradient: Tensor<2>, rate: f32, decay: f32) {
     let mean = weight.first.clone() * MOMENTUM + gradient.clone() * (1.0 - MOMENTUM);
     let direction = orthogonal(mean.clone() * MOMENTUM + gradient * (1.0 - MOMENTUM));
@@ -47,14 +47,14 @@ pub fn muon(weight: Weight, gradient: Tensor<2>, rate: f32, decay: f32) {
     *weight.first = mean;
 }
 
-/// The matrix with every singular value near 1 (Newton and Schulz's iteration).
+/// Brings every singular value of a matrix near 1 (Newton-Schulz iteration).
 fn orthogonal(x: Tensor<2>) -> Tensor<2> {
     let [a, b, c] = COEFFICIENTS;
     let [rows, columns] = x.dims();
-    // The products are made of the shorter side.
+    // The Gram matrix of the shorter side.
     let turned = rows > columns;
     let mut x = if turned { x.transpose() } else { x };
-    // Zeros stay zeros: their norm of 0 must not make them NaN.
+    // Zeros stay zeros: a norm of 0 must not turn them into NaN.
     let norm = x.clone().square().sum().sqrt().clamp_min(f32::MIN_POSITIVE);
     x = x / norm.reshape([1, 1]);
     for _ in 0..ROUNDS {

@@ -1,27 +1,27 @@
-//! Causal attention within each sequence; several query heads may share a key and value head
-//! (Vaswani et al., 2017; Ainslie et al., 2023).
+//! Causal attention within each sequence, with grouped queries (Vaswani et al., 2017; Ainslie et
+//! al., 2023).
 //!
-//! Everything lies as `[sequence][head][position][s]` (see [`super::rope`]), the weights as
-//! `[sequence][head][query][key]`. A core takes one key and value head of one sequence, with the
-//! query heads that share it.
+//! The layout is `[sequence][head][position][s]` (see [`super::rope`]), that of attention weights
+//! `[sequence][head][query][key]`. A task is one key and value head of one sequence, with the query
+//! heads that share it.
 
 use super::Sequences;
 use super::dropout::Mask;
-use super::product::{By, Into, Matrix, multiply};
+use super::product::{Matrix, Store, multiply};
 use super::vector::{dot, exp, max, sum, vectorized};
 use rayon::prelude::*;
 
-/// Queries that are taken at once: keys behind the last of them are left out.
+/// Queries per block. A block skips the keys after its last query.
 const BLOCK: usize = 64;
 
-/// The shape of a layer's attention.
+/// The heads of a layer's attention.
 #[derive(Clone, Copy)]
 pub struct Heads {
     /// Query heads.
     pub heads: usize,
     /// Key and value heads.
     pub kv_heads: usize,
-    /// Values in a head.
+    /// Values per head.
     pub size: usize,
 }
 
@@ -35,7 +35,7 @@ impl Heads {
         1.0 / (self.size as f32).sqrt()
     }
 
-    /// The slices of each task: of every sequence and each of its key and value heads.
+    /// The slice of each task: one per sequence and key and value head.
     fn split<'a>(self, values: &'a [f32], sequences: &Sequences) -> Vec<&'a [f32]> {
         let width = values.len() / sequences.tokens() / self.kv_heads;
         let each = sequences.split(values, width * self.kv_heads).into_iter();
@@ -49,8 +49,8 @@ impl Heads {
     }
 }
 
-/// `out = softmax(q · kᵀ / √s) · v`. The weights of attention are kept in `weights`; one that
-/// dropout drops keeps its value there, with its sign flipped.
+/// `out = softmax(q · kᵀ / √s) · v`. Stores the attention weights for the backward pass; those that
+/// dropout drops are stored with their sign flipped.
 pub fn forward(
     out: &mut [f32],
     weights: &mut [f32],
@@ -81,13 +81,13 @@ pub fn forward(
 struct Rows {
     s: usize,
     length: usize,
-    /// The first place of this head's weights, to dropout.
+    /// The index of this head's first weight for dropout.
     key: usize,
     dropout: Option<Mask>,
 }
 
 impl Rows {
-    /// The block of queries that begins at `start`.
+    /// The block of queries that starts at `start`.
     fn forward(
         &self,
         out: &mut [f32],
@@ -101,7 +101,7 @@ impl Rows {
         let weights = &mut weights[start * length..end * length];
         let q = Matrix::new(&q[start * s..end * s], s);
         let (k, v) = (Matrix::new(&k[..end * s], s), Matrix::new(&v[..end * s], s));
-        multiply(weights, length, q, k.transposed(), Into::Set, By::OneCore);
+        multiply(weights, length, q, k.transposed(), Store::Set);
         vectorized(
             #[inline(always)]
             || {
@@ -115,7 +115,7 @@ impl Rows {
         let out = &mut out[start * s..end * s];
         let Some(mask) = self.dropout else {
             let weights = Matrix::strided(weights, end - start, end, length);
-            return multiply(out, s, weights, v, Into::Set, By::OneCore);
+            return multiply(out, s, weights, v, Store::Set);
         };
         let mut kept = vec![0.0; (end - start) * end];
         vectorized(
@@ -132,7 +132,7 @@ impl Rows {
                 }
             },
         );
-        multiply(out, s, Matrix::new(&kept, end), v, Into::Set, By::OneCore);
+        multiply(out, s, Matrix::new(&kept, end), v, Store::Set);
     }
 }
 
@@ -149,7 +149,7 @@ fn softmax(scores: &mut [f32], scale: f32) {
     }
 }
 
-/// The gradients of queries, keys and values, given that of `out`.
+/// The gradients of queries, keys and values from that of `out`.
 pub fn backward(
     [dq, dk, dv]: [&mut [f32]; 3],
     dout: &[f32],
@@ -181,7 +181,7 @@ pub fn backward(
     });
 }
 
-/// Some queries of one head of one sequence, on the way back.
+/// A block of queries of one head of one sequence, in the backward pass.
 struct Block {
     s: usize,
     length: usize,
@@ -204,10 +204,10 @@ impl Block {
         let q = Matrix::new(&q[start * s..end * s], s);
         let (k, v) = (Matrix::new(&k[..end * s], s), Matrix::new(&v[..end * s], s));
 
-        // The weights as they were used, and the gradient of the scores.
+        // The weights after dropout, and the gradient of the scores.
         let mut kept = vec![0.0; (end - start) * end];
         let mut dscores = vec![0.0; kept.len()];
-        multiply(&mut dscores, end, dout, v.transposed(), Into::Set, By::OneCore);
+        multiply(&mut dscores, end, dout, v.transposed(), Store::Set);
         let scale = self.dropout.map_or(1.0, |mask| mask.scale);
         vectorized(
             #[inline(always)]
@@ -216,7 +216,7 @@ impl Block {
                 let rows = rows.zip(kept.chunks_exact_mut(end)).zip(dscores.chunks_exact_mut(end));
                 for ((weights, kept), dscores) in rows {
                     let weights = &weights[..end];
-                    // Weights below zero are those that dropout dropped.
+                    // Dropped weights are negative.
                     for ((weight, kept), dscore) in
                         weights.iter().zip(&mut *kept).zip(&mut *dscores)
                     {
@@ -224,7 +224,7 @@ impl Block {
                         *kept = if keeps { *weight * scale } else { 0.0 };
                         *dscore = if keeps { *dscore * scale } else { 0.0 };
                     }
-                    // A dropped weight has no gradient, so the sum may take the weights as they are.
+                    // A dropped weight has gradient 0, so its sign does not matter to the sum.
                     let mean = dot(weights, dscores);
                     for (dscore, weight) in dscores.iter_mut().zip(weights) {
                         *dscore = weight.abs() * (*dscore - mean) * self.scale;
@@ -233,8 +233,8 @@ impl Block {
             },
         );
         let (kept, dscores) = (Matrix::new(&kept, end), Matrix::new(&dscores, end));
-        multiply(&mut dq[start * s..end * s], s, dscores, k, Into::Set, By::OneCore);
-        multiply(&mut dk[..end * s], s, dscores.transposed(), q, Into::Add, By::OneCore);
-        multiply(&mut dv[..end * s], s, kept.transposed(), dout, Into::Add, By::OneCore);
+        multiply(&mut dq[start * s..end * s], s, dscores, k, Store::Set);
+        multiply(&mut dk[..end * s], s, dscores.transposed(), q, Store::Add);
+        multiply(&mut dv[..end * s], s, kept.transposed(), dout, Store::Add);
     }
 }

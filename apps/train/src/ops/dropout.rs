@@ -1,44 +1,44 @@
-//! Dropout: while training, values are set to zero at random and the rest scaled up, so that the
-//! network does not lean on any one of them (Srivastava et al., 2014).
+//! Dropout: training sets random values to zero and scales up the others, so that the network does
+//! not rely on any of them (Srivastava et al., 2014).
 //!
-//! Which values are dropped is a hash of a key and their place, so the backward pass finds the same
-//! ones without keeping them, and a resumed run finds those of an uninterrupted one.
+//! A hash of a key and the value's index decides which values are dropped. So the backward pass
+//! drops the same ones without a stored mask, and a resumed run drops those of an uninterrupted one.
 
 use super::vector::vectorized;
 use rayon::prelude::*;
 
-/// What is dropped in one step.
+/// The dropout of one batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     rate: f32,
     key: u32,
 }
 
-/// Where in the network values are dropped.
+/// A place in the network where values are dropped.
 #[derive(Clone, Copy, Debug)]
 pub enum Site {
     /// The tokens' embeddings.
     Embedding,
-    /// The weights of attention in a layer.
+    /// The attention weights of a layer.
     Attention(usize),
-    /// What attention adds in a layer.
+    /// The attention output of a layer, before it is added to the residual.
     AttentionOutput(usize),
-    /// What the feed-forward block adds in a layer.
+    /// The feed-forward output of a layer, before it is added to the residual.
     FeedForwardOutput(usize),
 }
 
-/// The values of one site that are kept, and their scale.
+/// Which values of a site are kept, and their scale.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask {
     key: u32,
-    /// A hash below this drops its value.
+    /// Values whose hash is below this are dropped.
     threshold: u32,
     /// 1 / (1 − rate).
     pub scale: f32,
 }
 
-/// A hash of 32 bits, each of which depends on every bit of `x`: two rounds of shift and multiply
-/// with the constants that C. Wellons found by search (hash-prospector, public domain).
+/// A hash whose 32 bits each depend on every bit of `x`: two rounds of shift and multiply with
+/// constants that C. Wellons found by search (hash-prospector, public domain).
 #[inline(always)]
 fn hash(mut x: u32) -> u32 {
     x = (x ^ (x >> 16)).wrapping_mul(0x21f0_aaad);
@@ -47,28 +47,28 @@ fn hash(mut x: u32) -> u32 {
 }
 
 impl Dropout {
-    /// Nothing is dropped: outside of training.
+    /// No dropout, for evaluation.
     pub const NONE: Dropout = Dropout { rate: 0.0, key: 0 };
 
-    /// What is dropped in a part of a step of a run: a share of `rate` (0 ≤ rate < 1).
-    pub fn new(rate: f32, seed: u64, step: u64, part: u64) -> Self {
+    /// Drops a share of `rate` (0 ≤ rate < 1) in batch `batch` of step `step`.
+    pub fn new(rate: f32, seed: u64, step: u64, batch: u64) -> Self {
         let folded = |value: u64| (value ^ (value >> 32)) as u32;
         let key = hash(folded(seed).wrapping_add(0x9e37_79b9));
         let key = hash(key ^ folded(step).wrapping_add(0x85eb_ca6b));
-        Dropout { rate, key: hash(key ^ folded(part).wrapping_add(0xc2b2_ae35)) }
+        Dropout { rate, key: hash(key ^ folded(batch).wrapping_add(0xc2b2_ae35)) }
     }
 
-    /// The share of values that is dropped.
+    /// The dropout rate.
     pub fn rate(self) -> f32 {
         self.rate
     }
 
-    /// A number that is another in every part of every step, for other generators to begin from.
+    /// A different number for every batch of every step, to seed other generators.
     pub fn key(self) -> u32 {
         self.key
     }
 
-    /// The mask of a site, or none if nothing is dropped.
+    /// The mask of a site, or `None` if nothing is dropped.
     pub fn mask(self, site: Site) -> Option<Mask> {
         let site = match site {
             Site::Embedding => 0,
@@ -85,10 +85,10 @@ impl Dropout {
 }
 
 impl Mask {
-    /// Whether the value at a place is kept.
+    /// Whether the value at an index is kept.
     #[inline(always)]
-    pub fn keeps(self, place: usize) -> bool {
-        hash(self.key ^ place as u32) >= self.threshold
+    pub fn keeps(self, index: usize) -> bool {
+        hash(self.key ^ index as u32) >= self.threshold
     }
 
     /// Sets the dropped values to zero and scales the others.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_asked_share_is_dropped_and_differs_by_site_and_step() {
+    fn the_given_share_is_dropped_and_differs_by_site_and_step() {
         let dropped = |dropout: Dropout, site| {
             let mut values = vec![1.0f32; 100_000];
             dropout.mask(site).unwrap().apply(&mut values);

@@ -1,27 +1,27 @@
-//! The classifier and the cross-entropy behind it.
+//! The output projection and the cross-entropy loss.
 //!
-//! The logits of a batch are the largest thing there is, so they are made for a few hundred tokens
-//! at a time, and with them the gradients.
+//! The logits of a whole batch would take more memory than all else, so they and their gradients are
+//! computed for a few hundred tokens at a time.
 
-use super::product::{By, Into, Matrix, linear, multiply};
+use super::product::{Matrix, Store, linear, multiply_parallel};
 use super::vector::{exp, max, sum, vectorized};
 use rayon::prelude::*;
 
-/// Tokens whose logits are kept at once.
+/// Tokens whose logits are in memory at once.
 pub const TOKENS: usize = 512;
 
-/// The gradients on the way back, and the scale of the loss in them.
+/// Where the backward pass stores gradients, and the factor it applies.
 pub struct Gradients<'a> {
-    /// With respect to `x (n, d)`.
+    /// The gradient of `x (n, d)`, which is overwritten.
     pub dx: &'a mut [f32],
-    /// With respect to `w (vocabulary, d)`; they are added.
+    /// The gradient of `w (vocabulary, d)`, which is added to.
     pub dw: &'a mut [f32],
-    /// 1 / the tokens over which the mean is taken.
+    /// 1 / number of tokens, for gradients of the mean loss.
     pub scale: f32,
 }
 
-/// The sum over all tokens of −ln softmax(x · wᵀ)[target], in nats, and the gradients of that sum
-/// times `scale` if they are asked for.
+/// The sum of −ln softmax(x · wᵀ)[target] over all tokens, in nats. With `gradients`, also the
+/// gradients of `scale` times that sum.
 pub fn cross_entropy(
     x: &[f32],
     w: &[f32],
@@ -42,14 +42,15 @@ pub fn cross_entropy(
         if let Some(Gradients { dx, dw, .. }) = &mut gradients {
             let w = Matrix::new(w, d);
             let dlogits = Matrix::new(logits, vocabulary);
-            multiply(&mut dx[rows], d, dlogits, w, Into::Set, By::Cores);
+            multiply_parallel(&mut dx[rows], d, dlogits, w, Store::Set);
             linear::backward_weights(dw, logits, x, d);
         }
     }
     loss
 }
 
-/// The loss of each row of logits, summed; the logits become `scale · (softmax − target)`.
+/// The summed loss of all rows. Replaces the logits by their gradients, `scale · (softmax −
+/// target)`.
 fn softmax_cross_entropy(
     logits: &mut [f32],
     vocabulary: usize,

@@ -1,6 +1,6 @@
-//! The operations of the network, each with its forward and its backward pass side by side.
+//! The operations of the network, each with its forward and backward pass.
 //!
-//! Shapes in the comments: `n` tokens in a batch, `d` values a token, `h` heads of `s` values.
+//! Shapes in the comments: `n` tokens in a batch, `d` values per token, `h` heads of `s` values.
 //! A `d` before a name (`dx`) is the gradient of the loss with respect to it.
 
 pub mod attention;
@@ -12,7 +12,7 @@ pub mod rope;
 pub mod swiglu;
 pub mod vector;
 
-/// How the tokens of a batch are parted into sequences, one behind the other.
+/// How the tokens of a batch are divided into consecutive sequences.
 #[derive(Clone, Debug)]
 pub struct Sequences {
     lengths: Vec<usize>,
@@ -26,7 +26,7 @@ impl Sequences {
         Sequences { tokens: lengths.iter().sum(), lengths }
     }
 
-    /// All tokens.
+    /// The number of tokens.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
@@ -36,12 +36,12 @@ impl Sequences {
         &self.lengths
     }
 
-    /// The sum of the squares of the lengths: weights of attention in one head.
+    /// The sum of the squared lengths: attention weights per head.
     pub fn squares(&self) -> usize {
         self.lengths.iter().map(|length| length * length).sum()
     }
 
-    /// The slice of each sequence, of `width` values a token.
+    /// The slice of each sequence, with `width` values per token.
     fn split<'a>(&self, values: &'a [f32], width: usize) -> Vec<&'a [f32]> {
         split(values, self.lengths.iter().map(|length| length * width))
     }
@@ -50,7 +50,7 @@ impl Sequences {
         split_mut(values, self.lengths.iter().map(|length| length * width))
     }
 
-    /// For each sequence, `groups` slices of the weights of attention of `heads` heads each.
+    /// For each sequence, `groups` slices with the attention weights of `heads` heads each.
     fn split_squares<'a>(&self, values: &'a [f32], groups: usize, heads: usize) -> Vec<&'a [f32]> {
         split(values, self.square_lengths(groups, heads))
     }

@@ -1,9 +1,8 @@
-//! Products of matrices, by `gemm`.
+//! Matrix products, computed by the `gemm` crate.
 //!
-//! Rows are divided over the cores and no sum is, so the result does not depend on how many cores
-//! there are.
+//! Cores divide rows, never a sum, so the result does not depend on the number of cores.
 
-/// A matrix that is read: `rows` × `columns` values, the columns of a row `column_stride` apart.
+/// A matrix that is read: `rows` × `columns` values with the given strides.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     values: &'a [f32],
@@ -19,12 +18,12 @@ impl<'a> Matrix<'a> {
         Self::strided(values, values.len() / columns, columns, columns)
     }
 
-    /// Rows that begin `row_stride` values apart.
+    /// Rows that start `row_stride` values apart.
     pub fn strided(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         Matrix { values, rows, columns, row_stride, column_stride: 1 }
     }
 
-    /// The same matrix, its rows seen as columns.
+    /// The transposed matrix, without copying.
     pub fn transposed(self) -> Self {
         Matrix {
             values: self.values,
@@ -50,43 +49,50 @@ fn fits(values: &[f32], rows: (usize, usize), columns: (usize, usize)) -> bool {
     last.is_some_and(|last| last < values.len())
 }
 
-/// What becomes of the values that the result's place already holds.
+/// How a product is stored.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Into {
-    /// They are overwritten.
+pub enum Store {
+    /// Overwrites the output.
     Set,
-    /// The product is added to them.
+    /// Adds to the output.
     Add,
 }
 
-/// Who computes.
-#[derive(Clone, Copy, PartialEq)]
-pub enum By {
-    /// All cores together.
-    Cores,
-    /// The core that asks, one of several that each have a product of their own.
-    OneCore,
-}
-
-/// `out (a.rows, b.columns)`, whose rows begin `row_stride` values apart, = or += `a · b`.
+/// `out (a.rows, b.columns)`, whose rows start `row_stride` values apart, = or += `a · b`, on the
+/// calling core.
 ///
 /// # Panics
-/// If the shapes do not fit together or a matrix does not fit its slice.
-pub fn multiply(out: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, into: Into, by: By) {
+/// If the shapes do not fit together or a matrix exceeds its slice.
+pub fn multiply(out: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, store: Store) {
+    gemm(out, row_stride, a, b, store, gemm::Parallelism::None);
+}
+
+/// [`multiply`] on all cores.
+///
+/// # Panics
+/// Like [`multiply`].
+pub fn multiply_parallel(out: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, store: Store) {
+    gemm(out, row_stride, a, b, store, gemm::Parallelism::Rayon(0));
+}
+
+fn gemm(
+    out: &mut [f32],
+    row_stride: usize,
+    a: Matrix,
+    b: Matrix,
+    store: Store,
+    threads: gemm::Parallelism,
+) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "the shapes of the factors");
-    assert!(a.fits() && b.fits(), "a factor goes beyond its slice");
-    assert!(row_stride >= n && fits(out, (m, row_stride), (n, 1)), "the product has no room");
+    assert!(a.fits() && b.fits(), "an input exceeds its slice");
+    assert!(row_stride >= n && fits(out, (m, row_stride), (n, 1)), "the output exceeds its slice");
     if m == 0 || n == 0 {
         return;
     }
-    let threads = match by {
-        By::Cores => gemm::Parallelism::Rayon(0),
-        By::OneCore => gemm::Parallelism::None,
-    };
-    // SAFETY: the assertions above hold every index that these sizes and strides lead to within
-    // the three slices; `out` is borrowed mutably, so nobody else reads or writes it, and its rows
-    // do not overlap, so that cores which share them out write different values.
+    // SAFETY: the assertions above keep every index of these sizes and strides within the three
+    // slices. `out` is borrowed mutably, so nothing else reads or writes it, and its rows do not
+    // overlap, so cores that divide them write different values.
     #[allow(unsafe_code)]
     unsafe {
         gemm::gemm(
@@ -96,7 +102,7 @@ pub fn multiply(out: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, into: 
             out.as_mut_ptr(),
             1,
             row_stride as isize,
-            into == Into::Add,
+            store == Store::Add,
             a.values.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -113,26 +119,26 @@ pub fn multiply(out: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, into: 
     }
 }
 
-/// A layer of weights without a bias: `y (n, o) = x (n, i) · wᵀ`, with `w (o, i)`.
+/// A linear layer without a bias: `y (n, o) = x (n, i) · wᵀ`, with `w (o, i)`. All cores compute.
 pub mod linear {
-    use super::{By, Into, Matrix, multiply};
+    use super::{Matrix, Store, multiply_parallel};
 
     /// `y = x · wᵀ`; `i` is the number of values in a row of `x`.
     pub fn forward(y: &mut [f32], x: &[f32], w: &[f32], i: usize) {
         let (x, w) = (Matrix::new(x, i), Matrix::new(w, i));
-        multiply(y, w.rows, x, w.transposed(), Into::Set, By::Cores);
+        multiply_parallel(y, w.rows, x, w.transposed(), Store::Set);
     }
 
-    /// `dx = dy · w`, or added to it.
-    pub fn backward_input(dx: &mut [f32], dy: &[f32], w: &[f32], i: usize, into: Into) {
+    /// `dx = dy · w`, or `dx += dy · w`.
+    pub fn backward_input(dx: &mut [f32], dy: &[f32], w: &[f32], i: usize, store: Store) {
         let w = Matrix::new(w, i);
-        multiply(dx, i, Matrix::new(dy, w.rows), w, into, By::Cores);
+        multiply_parallel(dx, i, Matrix::new(dy, w.rows), w, store);
     }
 
     /// `dw += dyᵀ · x`.
     pub fn backward_weights(dw: &mut [f32], dy: &[f32], x: &[f32], i: usize) {
         let dy = Matrix::new(dy, dw.len() / i);
-        multiply(dw, i, dy.transposed(), Matrix::new(x, i), Into::Add, By::Cores);
+        multiply_parallel(dw, i, dy.transposed(), Matrix::new(x, i), Store::Add);
     }
 }
 
@@ -141,13 +147,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_are_those_of_three_loops() {
+    fn products_equal_three_loops() {
         let (m, n, k) = (5, 7, 3);
         let a: Vec<f32> = (0..m * k).map(|i| i as f32 - 4.0).collect();
         let b: Vec<f32> = (0..n * k).map(|i| 3.0 - i as f32).collect();
         let mut out = vec![1.0; m * 9];
         let b_t = Matrix::new(&b, k).transposed();
-        multiply(&mut out, 9, Matrix::new(&a, k), b_t, Into::Add, By::OneCore);
+        multiply(&mut out, 9, Matrix::new(&a, k), b_t, Store::Add);
         for i in 0..m {
             for j in 0..9 {
                 let sum: f32 =
@@ -158,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no room")]
-    fn a_product_beyond_its_slice_is_refused() {
+    #[should_panic(expected = "output")]
+    fn an_output_beyond_its_slice_is_refused() {
         let values = [0.0; 4];
         let a = Matrix::new(&values, 2);
-        multiply(&mut [0.0; 3], 2, a, a, Into::Set, By::OneCore);
+        multiply(&mut [0.0; 3], 2, a, a, Store::Set);
     }
 }

@@ -3,12 +3,12 @@
 use super::vector::{dot, vectorized};
 use rayon::prelude::*;
 
-/// What is added to the mean square, as in llama2.c.
+/// Added to the mean square, as in llama2.c.
 pub const EPSILON: f32 = 1e-5;
-/// Rows that are taken at once.
+/// Rows per task.
 const ROWS: usize = 64;
 
-/// `y (n, d) = w ∘ x · scale`, where `scale (n) = 1 / √(mean(x²) + ε)` is kept for the way back.
+/// `y (n, d) = w ∘ x · scale`, where `scale (n) = 1 / √(mean(x²) + ε)` is stored for the backward pass.
 pub fn forward(y: &mut [f32], scale: &mut [f32], x: &[f32], w: &[f32]) {
     let d = w.len();
     let blocks = y.par_chunks_mut(ROWS * d).zip(scale.par_chunks_mut(ROWS));
@@ -32,11 +32,11 @@ pub fn backward(dx: &mut [f32], dw: &mut [f32], dy: &[f32], x: &[f32], scale: &[
     let d = w.len();
     let blocks = dx.par_chunks_mut(ROWS * d).zip(dy.par_chunks(ROWS * d));
     let blocks = blocks.zip(x.par_chunks(ROWS * d)).zip(scale.par_chunks(ROWS));
-    // Each block's share of `dw` is kept apart and they are added in order, so that the sum does
-    // not depend on which core was faster.
-    let shares: Vec<Vec<f32>> = blocks
+    // Each block has its own partial sum of `dw`. They are added in order, so the result does not
+    // depend on which core was faster.
+    let partial_sums: Vec<Vec<f32>> = blocks
         .map(|(((dx, dy), x), scale)| {
-            let (mut share, mut t) = (vec![0.0; d], vec![0.0; d]);
+            let (mut partial, mut t) = (vec![0.0; d], vec![0.0; d]);
             vectorized(
                 #[inline(always)]
                 || {
@@ -44,7 +44,7 @@ pub fn backward(dx: &mut [f32], dw: &mut [f32], dy: &[f32], x: &[f32], scale: &[
                     for (((dx, dy), x), &scale) in rows {
                         for i in 0..d {
                             t[i] = dy[i] * w[i];
-                            share[i] += dy[i] * x[i] * scale;
+                            partial[i] += dy[i] * x[i] * scale;
                         }
                         let mean = dot(&t, x) / d as f32 * scale * scale * scale;
                         for i in 0..d {
@@ -53,12 +53,12 @@ pub fn backward(dx: &mut [f32], dw: &mut [f32], dy: &[f32], x: &[f32], scale: &[
                     }
                 },
             );
-            share
+            partial
         })
         .collect();
-    for share in shares {
-        for (dw, share) in dw.iter_mut().zip(share) {
-            *dw += share;
+    for partial in partial_sums {
+        for (dw, partial) in dw.iter_mut().zip(partial) {
+            *dw += partial;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The gate of the feed-forward block (Shazeer, 2020): `y = silu(gate) ∘ up`.
+//! SwiGLU, the gate of the feed-forward block (Shazeer, 2020): `y = silu(gate) ∘ up`.
 
 use super::vector::{sigmoid, vectorized};
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ pub fn forward(y: &mut [f32], gate: &[f32], up: &[f32]) {
     });
 }
 
-/// Turns `gate` and `up` into their own gradients, given `dy`:
+/// Replaces `gate` and `up` by their gradients, given `dy`:
 /// `dgate = dy ∘ up · σ(1 + gate(1 − σ))`, `dup = dy ∘ gate · σ`.
 pub fn backward(gate: &mut [f32], up: &mut [f32], dy: &[f32]) {
     let chunks = gate.par_chunks_mut(CHUNK).zip(up.par_chunks_mut(CHUNK)).zip(dy.par_chunks(CHUNK));

@@ -1,30 +1,30 @@
-//! Loops over numbers, compiled for each instruction set and chosen when the program runs.
+//! Elementwise loops with run-time dispatch to the instruction set.
 //!
-//! The product's own vector functions keep llama2.c's order of operations; training needs no such
-//! promise, only speed and the same result on the same machine.
+//! The product's own vector functions keep llama2.c's order of operations. Training only needs speed
+//! and the same result on the same machine.
 
 use pulp::Arch;
 
-/// Runs a loop with the widest vector instructions that the processor has. What it calls must be
-/// `inline(always)` to be compiled with them.
+/// Runs a closure compiled for the widest vector instructions of the CPU. Functions that it calls
+/// must be `inline(always)` to be compiled for them too.
 #[inline(always)]
 pub fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(work)
 }
 
-/// Values that are summed side by side: enough to fill two of the widest registers.
+/// Partial sums in flight: they fill two of the widest registers.
 const LANES: usize = 32;
 
-/// e^x, to some 2 units in the last place, for x clamped to where it is a normal number.
+/// e^x with an error of about 2 units in the last place; x is clamped so that e^x is normal.
 ///
 /// 2^n · e^r with |r| ≤ ln 2 / 2; the polynomial is that of the Cephes library's `expf`
-/// (S. Moshier). It has no branch, so that a loop over it becomes vector instructions.
+/// (S. Moshier). It has no branch, so loops over it are vectorized.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // ln 2 in two parts; the first has few bits, so that its product with n is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and taking away 1.5 · 2^23 leaves the nearest whole number.
+    // Adding and subtracting 1.5 · 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
     let n = (x * core::f32::consts::LOG2_E + ROUND) - ROUND;
@@ -34,7 +34,7 @@ pub fn exp(x: f32) -> f32 {
         p = p * r + coefficient;
     }
     let e = p * r * r + r + 1.0;
-    // n is between −126 and 127: the exponent stays one of a normal number.
+    // n is between −126 and 127, so the result is normal.
     f32::from_bits((e.to_bits() as i32 + ((n as i32) << 23)) as u32)
 }
 
@@ -57,7 +57,7 @@ pub fn sum(values: &[f32]) -> f32 {
     lanes.iter().chain(rest).sum()
 }
 
-/// The sum of the products of two slices of one length.
+/// The dot product of two slices of equal length.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (chunks_a, rest_a) = a.as_chunks::<LANES>();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_take_every_value() {
+    fn sums_include_every_value() {
         for length in [0, 1, 31, 32, 33, 100] {
             let values: Vec<f32> = (0..length).map(|i| i as f32).collect();
             let expected = (0..length).sum::<i32>() as f32;

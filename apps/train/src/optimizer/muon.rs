@@ -1,21 +1,21 @@
-//! Muon (K. Jordan et al., 2024, <https://kellerjordan.github.io/posts/muon>): the mean of a
-//! matrix's gradients is made orthogonal, so that a step goes equally far in every direction that
-//! the gradient has, and not only in the few that dominate it.
+//! Muon (K. Jordan et al., 2024, <https://kellerjordan.github.io/posts/muon>): orthogonalizes the
+//! momentum of a matrix, so that a step goes equally far in every direction of the gradient and not
+//! only in the few that dominate it.
 
-use crate::ops::product::{By, Into, Matrix, multiply};
+use crate::ops::product::{Matrix, Store, multiply};
 use crate::ops::vector::{dot, vectorized};
 
-/// Decay of the mean of gradients.
+/// Decay of the momentum.
 pub const MOMENTUM: f32 = 0.95;
-/// Rounds of the iteration; five bring every singular value near 1.
+/// Iterations; five bring every singular value near 1.
 pub const ROUNDS: usize = 5;
-/// Coefficients of the iteration's polynomial, Jordan's: it rises as steeply at 0 as it can.
+/// Coefficients of the iteration's polynomial. Jordan chose them to rise as steeply as possible at 0.
 pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
-/// Scales a step to the size that AdamW's have, so that both take the same rate and decay (Liu et
-/// al., "Muon is scalable for LLM training", 2025).
+/// Scales steps to the size of AdamW's, so that both use the same learning rate and weight decay (Liu
+/// et al., "Muon is scalable for LLM training", 2025).
 pub const SIZE: f32 = 0.2;
 
-/// Changes a matrix with rows of `columns` values by its gradients.
+/// Updates a matrix with rows of `columns` values by its gradients.
 pub fn update(
     weights: &mut [f32],
     momentum: &mut [f32],
@@ -27,7 +27,7 @@ pub fn update(
     let mut direction = vec![0.0; weights.len()];
     for ((direction, mean), gradient) in direction.iter_mut().zip(momentum).zip(gradients) {
         *mean = MOMENTUM * *mean + (1.0 - MOMENTUM) * gradient;
-        // Nesterov's: the mean as it will be when this gradient is counted once more.
+        // Nesterov momentum.
         *direction = MOMENTUM * *mean + (1.0 - MOMENTUM) * gradient;
     }
     let rows = weights.len() / columns;
@@ -38,7 +38,7 @@ pub fn update(
     }
 }
 
-/// Brings every singular value of a matrix near 1 (Newton and Schulz's iteration).
+/// Brings every singular value of a matrix near 1 (Newton-Schulz iteration).
 fn orthogonalize(x: &mut Vec<f32>, columns: usize) {
     let (rows, [a, b, c]) = (x.len() / columns, COEFFICIENTS);
     let norm = vectorized(
@@ -50,7 +50,7 @@ fn orthogonalize(x: &mut Vec<f32>, columns: usize) {
         return;
     }
     x.iter_mut().for_each(|value| *value /= norm);
-    // The products are made of the shorter side: of x·xᵀ, or of xᵀ·x.
+    // The Gram matrix of the shorter side: x·xᵀ or xᵀ·x.
     let short = rows.min(columns);
     let mut gram = vec![0.0; short * short];
     let mut polynomial = gram.clone();
@@ -59,9 +59,9 @@ fn orthogonalize(x: &mut Vec<f32>, columns: usize) {
         let matrix = Matrix::new(x, columns);
         let (left, right) = (matrix, matrix.transposed());
         let (left, right) = if rows <= columns { (left, right) } else { (right, left) };
-        multiply(&mut gram, short, left, right, Into::Set, By::OneCore);
+        multiply(&mut gram, short, left, right, Store::Set);
         let square = Matrix::new(&gram, short);
-        multiply(&mut polynomial, short, square, square, Into::Set, By::OneCore);
+        multiply(&mut polynomial, short, square, square, Store::Set);
         for (value, gram) in polynomial.iter_mut().zip(&gram) {
             *value = b * gram + c * *value;
         }
@@ -71,7 +71,7 @@ fn orthogonalize(x: &mut Vec<f32>, columns: usize) {
         let polynomial = Matrix::new(&polynomial, short);
         let (left, right) =
             if rows <= columns { (polynomial, matrix) } else { (matrix, polynomial) };
-        multiply(&mut next, columns, left, right, Into::Set, By::OneCore);
+        multiply(&mut next, columns, left, right, Store::Set);
         core::mem::swap(x, &mut next);
     }
 }
@@ -97,8 +97,8 @@ mod tests {
                     } else {
                         (0..rows).map(|k| at(k, i) * at(k, j)).sum()
                     };
-                    // The coefficients leave singular values between 0.7 and 1.2; those of a square
-                    // matrix may be too small for five rounds.
+                    // The coefficients leave singular values between 0.7 and 1.2; a square matrix may
+                    // have some that are too small for five iterations.
                     let tolerance = if rows == columns { 1.1 } else { 0.55 };
                     let expected = if i == j { 1.0 } else { 0.0 };
                     assert!((product - expected).abs() < tolerance, "{rows}x{columns}: {product}");

@@ -1,16 +1,16 @@
-//! Words, within which pieces lie.
+//! Words, within which tokens are merged.
 
-/// Parts a text into words: letters, or signs, either with a space before them; a digit, with a
-/// space before it; any other white space on its own.
+/// Splits a text into words: letters or punctuation, with the space before them; a single digit,
+/// with the space before it; other white space, each on its own.
 ///
-/// Whether a word ends between two characters depends on these two alone.
+/// Whether two adjacent characters belong to one word depends on these two alone.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let mut characters = rest.char_indices();
         let (_, mut before) = characters.next()?;
         let end = characters.find(|&(_, character)| {
-            !together(std::mem::replace(&mut before, character), character)
+            !same_word(std::mem::replace(&mut before, character), character)
         });
         let (word, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
         rest = after;
@@ -23,7 +23,7 @@ enum Kind {
     Space,
     Letter,
     Digit,
-    Sign,
+    Punctuation,
 }
 
 fn kind(character: char) -> Kind {
@@ -31,15 +31,15 @@ fn kind(character: char) -> Kind {
         c if c.is_whitespace() => Kind::Space,
         c if c.is_alphabetic() => Kind::Letter,
         c if c.is_numeric() => Kind::Digit,
-        _ => Kind::Sign,
+        _ => Kind::Punctuation,
     }
 }
 
-fn together(left: char, right: char) -> bool {
+fn same_word(left: char, right: char) -> bool {
     match (kind(left), kind(right)) {
         (Kind::Space, Kind::Space) => false,
         (Kind::Space, _) => left == ' ',
-        (Kind::Letter, Kind::Letter) | (Kind::Sign, Kind::Sign) => true,
+        (Kind::Letter, Kind::Letter) | (Kind::Punctuation, Kind::Punctuation) => true,
         _ => false,
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::words;
 
     #[test]
-    fn words_begin_with_their_space() {
+    fn words_start_with_their_space() {
         let text = " \"Don't go,\" said  Émile\n\n in 1837—!\t";
         let found: Vec<_> = words(text).collect();
         let expected = [

@@ -1,18 +1,19 @@
-//! What the trainer's tests share.
-#![allow(dead_code, reason = "each test needs some of it")]
+//! Helpers of the trainer's tests.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use bootllm_model_file::Config;
 use bootllm_train::parameters::{Parameters, Random};
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder of a test's own, gone at its end.
+/// A temporary folder of a test.
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// An empty folder. No two tests may give it the same name.
+    /// An empty folder. Every test must use its own name.
     pub fn new(test: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("bootllm-train-{test}-{}", std::process::id()));
@@ -21,17 +22,17 @@ impl Folder {
         Folder(path)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Where something in it is.
+    /// The path of an entry.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Puts a file into it, or into a folder in it; gives its path.
+    /// Writes a file, in subfolders if its name has them, and returns its path.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a new folder");
@@ -60,7 +61,7 @@ pub fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_bootllm-train"))
 }
 
-/// Words, with a path in place of each `{}`.
+/// Words, each `{}` replaced by a path.
 pub fn arguments(words: &str, paths: &[&Path]) -> Vec<OsString> {
     let mut paths = paths.iter();
     let mut next = |word: &str| match word {
@@ -75,12 +76,12 @@ pub fn train(words: &str, paths: &[&Path]) -> Output {
     program().args(arguments(words, paths)).output().expect("a program that starts")
 }
 
-/// What the program wrote to standard error.
+/// The program's standard error.
 pub fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8 on standard error")
 }
 
-/// Runs the program, which must succeed; gives what it wrote to standard error.
+/// Runs the program, which must succeed, and returns its standard error.
 #[track_caller]
 pub fn must(words: &str, paths: &[&Path]) -> String {
     let output = train(words, paths);
@@ -88,18 +89,29 @@ pub fn must(words: &str, paths: &[&Path]) -> String {
     said(&output)
 }
 
-/// Checks that what was wrong was said in one line, the last, which holds `expected`.
+/// Checks that the program failed and that its last line is the only error, with the text of
+/// `expected`: an error value, the name of a file or an option.
 #[track_caller]
-pub fn assert_refused(output: &Output, expected: &str) {
+pub fn assert_refused(output: &Output, expected: impl Display) {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = said(output);
+    let (said, expected) = (said(output), expected.to_string());
     let last = said.lines().last().unwrap_or_default();
-    assert!(last.starts_with("bootllm-train: ") && last.contains(expected), "{expected}: {said}");
+    assert!(last.starts_with("bootllm-train: ") && last.contains(&expected), "{expected}: {said}");
     assert_eq!(said.matches("bootllm-train: ").count(), 1, "{said}");
 }
 
-/// A small network with everything in it: shared heads, an odd vocabulary, a separate classifier
-/// or none.
+/// The error of a system call, for example that a file does not exist.
+pub fn os_error(code: i32) -> std::io::Error {
+    std::io::Error::from_raw_os_error(code)
+}
+
+/// There is no such file.
+pub const ENOENT: i32 = 2;
+/// A file is too large.
+pub const EFBIG: i32 = 27;
+
+/// A small network with all features: grouped queries, an odd vocabulary size, tied embeddings or
+/// not.
 pub fn config(tied_embeddings: bool) -> Config {
     Config {
         dim: 24,
@@ -115,14 +127,14 @@ pub fn config(tied_embeddings: bool) -> Config {
     }
 }
 
-/// Weights that are large enough for every part to matter.
+/// Weights that are large enough for every tensor to matter.
 pub fn parameters(config: &Config, seed: u64) -> Parameters {
     let mut parameters = Parameters::random(config, seed);
     let mut random = Random::new(seed + 1);
-    for (part, layer) in parameters.tensors() {
-        for value in parameters.part_mut(part, layer) {
+    for (role, layer) in parameters.tensors() {
+        for value in parameters.tensor_mut(role, layer) {
             let noise = (random.below(2001) as f32 - 1000.0) / 1000.0;
-            *value = if part.is_norm() { 1.0 + 0.3 * noise } else { 0.3 * noise };
+            *value = if role.is_norm() { 1.0 + 0.3 * noise } else { 0.3 * noise };
         }
     }
     parameters

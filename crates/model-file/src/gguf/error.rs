@@ -113,14 +113,6 @@ pub enum GgufError {
     /// There is no vocabulary in the file.
     #[error("there is no tokenizer inside")]
     NoVocabulary,
-    /// The vocabulary is of another kind.
-    #[error(
-        "its tokenizer is of the kind {found:?}; only \"llama\" (SentencePiece) is known so far"
-    )]
-    TokenizerModel {
-        /// Its name in the file.
-        found: String,
-    },
     /// Lists of the vocabulary have different lengths.
     #[error("{key} has {found} entries, not {expected}")]
     VocabularySize {

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
 
-/// The kind of vocabulary that is known: SentencePiece's, as the Llama models have it.
+/// The kind of vocabulary that is written: SentencePiece's, as the Llama models have it.
 pub(super) const MODEL: &str = "llama";
 /// What SentencePiece, and so GGUF, writes for a space.
 const SPACE: &[u8] = "\u{2581}".as_bytes();
@@ -25,13 +25,13 @@ const BATCH: usize = 256;
 pub enum TokenKind {
     /// A piece of text.
     Normal,
-    /// What no other token can say.
+    /// Stands for text that no other token can represent.
     Unknown,
-    /// It controls, and is no text.
+    /// Controls, and is not text.
     Control,
-    /// A piece of text that was added later.
+    /// A piece of text that was added after training, and is matched as a whole.
     UserDefined,
-    /// Nothing.
+    /// Not used.
     Unused,
     /// A single byte; its piece is of the form `<0x0A>`.
     Byte,
@@ -60,23 +60,27 @@ impl TokenKind {
 /// One token of a vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Token<'a> {
-    /// Its text, spaces as spaces.
+    /// Its text, with spaces as spaces.
     pub piece: &'a [u8],
-    /// What decides which neighbours merge first.
+    /// Of two possible merges, the one whose result has the higher score is made first.
     pub score: f32,
     /// What it is for.
     pub kind: TokenKind,
 }
 
-/// What a vocabulary has to be used with.
+/// The special tokens of a vocabulary, and what goes before a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenRules {
-    /// The token that stands for what no other token can say.
+    /// The token that stands for text that no other token can represent.
     pub unknown: u32,
     /// The token that begins a text.
     pub bos: u32,
     /// The token that ends an answer.
     pub eos: u32,
+    /// The token that ends a turn of a conversation, if there is one beside EOS.
+    pub eot: Option<u32>,
+    /// The token that ends a message within a turn, if there is one.
+    pub eom: Option<u32>,
     /// Whether a text begins with BOS.
     pub add_bos: bool,
     /// Whether a space goes before a text.
@@ -91,14 +95,14 @@ pub trait Tokens {
     /// A token.
     fn token(&self, index: usize) -> Token<'_>;
 
-    /// How they are used.
+    /// The special tokens, and what goes before a text.
     fn rules(&self) -> TokenRules;
 }
 
-/// Where the vocabulary inside a file lies, and how it is used.
+/// Where in a file its vocabulary lies, and how it is used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vocabulary {
-    /// Of which kind it is; only one is known.
+    /// Which kind it is of.
     model: String,
     count: u64,
     /// Where the pieces, the scores and the kinds begin.
@@ -134,15 +138,19 @@ impl Vocabulary {
                 }
             }
         };
-        let token = |key, default| {
-            let id = metadata.integer(key)?.filter(|&id| id != NONE).unwrap_or(default);
+        let check = |key, id: i128| {
             let token = u32::try_from(id).ok().filter(|&id| u64::from(id) < pieces.count);
             token.ok_or(GgufError::NoSuchToken { key })
         };
+        let named = |key| Ok::<_, GgufError>(metadata.integer(key)?.filter(|&id| id != NONE));
+        let token = |key, default| check(key, named(key)?.unwrap_or(default));
+        let optional = |key| named(key)?.map(|id| check(key, id)).transpose();
         let rules = TokenRules {
             unknown: token(keys::UNKNOWN, 0)?,
             bos: token(keys::BOS, 1)?,
             eos: token(keys::EOS, 2)?,
+            eot: optional(keys::EOT)?,
+            eom: optional(keys::EOM)?,
             add_bos: metadata.bool(keys::ADD_BOS)?.unwrap_or(true),
             add_space: metadata.bool(keys::ADD_SPACE)?.unwrap_or(true),
         };
@@ -156,12 +164,18 @@ impl Vocabulary {
         }))
     }
 
+    /// Which kind of vocabulary it is, and so how it encodes: `tokenizer.ggml.model`. Cut and cleaned
+    /// so that it can be shown.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// How many tokens there are.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How they are used.
+    /// The special tokens, and what goes before a text.
     pub fn rules(&self) -> TokenRules {
         self.rules
     }
@@ -174,10 +188,6 @@ impl Vocabulary {
         file: &mut dyn ReadAt,
         mut each: impl FnMut(Token<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.model != MODEL {
-            let found = self.model.clone();
-            return Err(ReadError::from(GgufError::TokenizerModel { found }).into());
-        }
         let mut cursor = Cursor::new(file, self.pieces)?;
         let mut piece = Vec::new();
         let (mut scores, mut kinds) = ([0; 4 * BATCH], [0; 4 * BATCH]);
@@ -221,7 +231,7 @@ fn read_piece(cursor: &mut Cursor<'_>, token: u64, piece: &mut Vec<u8>) -> Resul
     Ok(())
 }
 
-/// Makes of a piece what a file has.
+/// Replaces the spaces of a piece by what a file has for them.
 pub(super) fn escape(piece: &[u8], escaped: &mut Vec<u8>) {
     escaped.clear();
     for byte in piece {

@@ -294,6 +294,9 @@ impl Values {
         self.u32(keys::UNKNOWN, rules.unknown);
         self.u32(keys::BOS, rules.bos);
         self.u32(keys::EOS, rules.eos);
+        for (key, token) in [(keys::EOT, rules.eot), (keys::EOM, rules.eom)] {
+            token.into_iter().for_each(|token| self.u32(key, token));
+        }
         self.bool(keys::ADD_BOS, rules.add_bos);
         self.bool(keys::ADD_SPACE, rules.add_space);
     }

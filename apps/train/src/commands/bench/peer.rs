@@ -1,11 +1,12 @@
-//! Another trainer that takes turns with ours.
+//! Another trainer, to compare speed with.
 
 use anyhow::{Context, Result, bail};
+use bootllm_train::error::TrainError;
 use bootllm_train::shape::Shape;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// A program that makes a step of training for every line it is sent.
+/// A program that makes a training step for every line it reads.
 pub struct Peer {
     command: String,
     child: Child,
@@ -14,10 +15,10 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts it and waits until it is ready.
+    /// Starts the program and waits until it is ready.
     pub fn start(command: &str, shape: &Shape, sequences: usize, sequence: usize) -> Result<Self> {
         let mut words = command.split_whitespace();
-        let program = words.next().context("--against names no program")?;
+        let program = words.next().ok_or(TrainError::option("against", "a command"))?;
         let numbers = [
             ("dim", shape.dim),
             ("layers", shape.layers),
@@ -36,26 +37,31 @@ impl Peer {
             .spawn()
             .with_context(|| program.to_owned())?;
         let pipes = child.stdin.take().zip(child.stdout.take());
-        let (input, output) = pipes.context("no pipes to the other trainer")?;
+        let (input, output) = pipes.context("no pipes to the peer")?;
         let output = BufReader::new(output);
         let mut peer = Peer { command: command.to_owned(), child, input, output };
         match peer.line()?.as_str() {
             "ready" => Ok(peer),
-            other => bail!("{command}: said \"{other}\" instead of \"ready\""),
+            other => bail!(peer.error(format!("printed \"{other}\" instead of \"ready\""))),
         }
     }
 
-    /// Has it make a step; the seconds that it took.
+    /// Makes a step and returns its seconds.
     pub fn step(&mut self) -> Result<f64> {
         writeln!(self.input).with_context(|| self.command.clone())?;
         let line = self.line()?;
-        line.parse().with_context(|| format!("{}: \"{line}\" are no seconds", self.command))
+        line.parse()
+            .map_err(|_| self.error(format!("printed \"{line}\" instead of seconds")).into())
+    }
+
+    fn error(&self, problem: String) -> TrainError {
+        TrainError::Peer { command: self.command.clone(), problem }
     }
 
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.output.read_line(&mut line).with_context(|| self.command.clone())? == 0 {
-            bail!("{}: it ended; what it said is above", self.command);
+            bail!(self.error("ended; its output is above".into()));
         }
         Ok(line.trim().to_owned())
     }

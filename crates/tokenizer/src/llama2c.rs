@@ -4,92 +4,24 @@
 //! i32 length and the bytes of the piece, spaces as spaces. How many tokens there are is not
 //! written: the file simply ends (llama2.c's `tokenizer.py`).
 
-use crate::vocabulary::FIRST_BYTE;
-use crate::{BOS, EOS, Tokenizer, UNKNOWN};
+use crate::table::FIRST_BYTE;
+use crate::{BOS, EOS, FileError, Tokenizer, UNKNOWN};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bootllm_model_file::{ReadError, TokenRules, Vocabulary};
+use bootllm_model_file::{ReadError, TokenKind, TokenRules, Vocabulary};
 use bootllm_platform::ReadAt;
 
-/// Why a file is not a tokenizer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum FileError {
-    /// The file, or the vocabulary inside a GGUF file, cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// There is no memory for it.
-    #[error("there is no memory to read its {size} bytes")]
-    OutOfMemory {
-        /// Bytes in the file.
-        size: u64,
-    },
-    /// The vocabulary cannot be said in a `tokenizer.bin`.
-    #[error("llama2.c's tokenizer.bin has no place for this vocabulary: {problem}")]
-    NotLlama2c {
-        /// What differs.
-        problem: &'static str,
-    },
-    /// There is nothing in the file.
-    #[error("the file is empty; copy the tokenizer again")]
-    Empty,
-    /// The first number is no length.
-    #[error("not a tokenizer: it would have pieces of up to {found} bytes in {size} bytes")]
-    LongestPiece {
-        /// What the file says.
-        found: i32,
-        /// Bytes in the file.
-        size: usize,
-    },
-    /// A token's piece would end behind the file's end, or the file ends within a token.
-    #[error(
-        "token {token} is cut off at the end of the file: \
-         the tokenizer is cut short, or not a tokenizer at all"
-    )]
-    CutShort {
-        /// The token's number.
-        token: usize,
-    },
-    /// A piece is empty, or has a length that is negative or that no word has.
-    #[error("token {token} has a piece of {length} bytes")]
-    PieceLength {
-        /// The token's number.
-        token: usize,
-        /// The length that the file says.
-        length: i32,
-    },
-    /// A score by which nothing can be ordered.
-    #[error("the score of token {token} is not a number")]
-    Score {
-        /// The token's number.
-        token: usize,
-    },
-    /// The tokenizer is not the model's.
-    #[error("it has {found} tokens, the model {expected}: it belongs to another model")]
-    VocabularySize {
-        /// Tokens in the file.
-        found: usize,
-        /// Tokens of the model.
-        expected: usize,
-    },
-    /// The file is larger than any vocabulary.
-    #[error("{size} bytes are too many for a tokenizer")]
-    TooLarge {
-        /// Bytes in the file.
-        size: u64,
-    },
-}
-
-/// Bytes of the longest piece that is read. Memory for a few pieces is needed at every text.
+/// Bytes of the longest piece that is read. Encoding a text takes memory for a few pieces.
 const LONGEST_PIECE: usize = 1 << 16;
 
 impl Tokenizer {
-    /// The largest file that [`Tokenizer::read`] is meant for: far more than any vocabulary has.
+    /// Bytes of the largest `tokenizer.bin` that is read: far more than any vocabulary takes.
     pub const LARGEST_FILE: u64 = 16 << 20;
 
-    /// Reads a tokenizer from its own file, a `tokenizer.bin` or a GGUF file, and checks that it has
-    /// as many tokens as the model.
-    pub fn open(file: &mut dyn ReadAt, vocab_size: usize) -> Result<Self, FileError> {
+    /// Reads the tokenizer in a file of its own, a `tokenizer.bin` or a GGUF file, and checks that it
+    /// has as many tokens as the model.
+    pub fn from_file(file: &mut dyn ReadAt, vocab_size: usize) -> Result<Self, FileError> {
         let size = file.size();
         let mut magic = [0; 4];
         if size >= magic.len() as u64 {
@@ -101,7 +33,7 @@ impl Tokenizer {
             if found != vocab_size {
                 return Err(FileError::VocabularySize { found, expected: vocab_size });
             }
-            return Self::inside(&vocabulary, file);
+            return Self::from_gguf(&vocabulary, file);
         }
         if size > Self::LARGEST_FILE {
             return Err(FileError::TooLarge { size });
@@ -110,11 +42,11 @@ impl Tokenizer {
         bytes.try_reserve_exact(size as usize).map_err(|_| FileError::OutOfMemory { size })?;
         bytes.resize(size as usize, 0);
         file.read_at(0, &mut bytes).map_err(ReadError::from)?;
-        Self::read_for(&bytes, vocab_size)
+        Self::from_bytes_for(&bytes, vocab_size)
     }
 
     /// Reads a `tokenizer.bin`.
-    pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
         let pieces = Pieces::of(bytes)?;
         // All of it is checked before anything is allocated.
         pieces.clone().try_for_each(|piece| piece.map(drop))?;
@@ -122,20 +54,21 @@ impl Tokenizer {
     }
 
     /// Reads a `tokenizer.bin` and checks that it has as many tokens as the model.
-    pub fn read_for(bytes: &[u8], vocab_size: usize) -> Result<Self, FileError> {
+    pub fn from_bytes_for(bytes: &[u8], vocab_size: usize) -> Result<Self, FileError> {
         let found = Pieces::of(bytes)?.try_fold(0, |count, piece| piece.map(|_| count + 1))?;
         if found != vocab_size {
             return Err(FileError::VocabularySize { found, expected: vocab_size });
         }
-        Self::read(bytes)
+        Self::from_bytes(bytes)
     }
 
-    /// The vocabulary as a `tokenizer.bin`. [`Tokenizer::check_llama2c`] says whether it can be one.
+    /// Writes the vocabulary as a `tokenizer.bin`. [`Tokenizer::check_llama2c`] says whether that is
+    /// possible.
     pub fn write(&self) -> Vec<u8> {
         // As llama2.c's tokenizer.py spells them.
         let spelled = |token| match token {
-            BOS if !self.is_llama2c() => b"\n<s>\n",
-            EOS if !self.is_llama2c() => b"\n</s>\n".as_slice(),
+            BOS if !self.table.is_llama2c() => b"\n<s>\n",
+            EOS if !self.table.is_llama2c() => b"\n</s>\n".as_slice(),
             token => self.piece(token),
         };
         let tokens = 0..self.len() as u32;
@@ -149,15 +82,24 @@ impl Tokenizer {
         bytes
     }
 
-    /// Checks that a `tokenizer.bin` would say all of this vocabulary.
+    /// Checks that a `tokenizer.bin` can hold this vocabulary without loss.
     pub fn check_llama2c(&self) -> Result<(), FileError> {
-        if self.is_llama2c() {
+        if self.table.is_llama2c() {
             return Ok(());
         }
-        let TokenRules { unknown, bos, eos, add_bos, add_space } = self.rules();
-        let in_order = (FIRST_BYTE..).zip(0..=u8::MAX).all(|(n, byte)| self.byte_token(byte) == n);
+        let TokenRules { unknown, bos, eos, eot, eom, add_bos, add_space } = self.rules();
+        let plain = |token| matches!(self.kind(token), TokenKind::Normal | TokenKind::Byte);
+        let in_order =
+            (FIRST_BYTE..).zip(0..=u8::MAX).all(|(n, byte)| self.table.byte_token(byte) == Some(n));
         let problems = [
-            ((unknown, bos, eos) != (UNKNOWN, BOS, EOS), "its special tokens are others"),
+            (
+                (unknown, bos, eos, eot, eom) != (UNKNOWN, BOS, EOS, None, None),
+                "its special tokens are others",
+            ),
+            (
+                !(FIRST_BYTE..self.len() as u32).all(plain),
+                "it has more tokens that are not plain text",
+            ),
             (!in_order, "its bytes are other tokens"),
             (!add_bos, "its texts do not begin with BOS"),
             (!add_space, "its texts do not begin with a space"),
@@ -170,9 +112,9 @@ impl Tokenizer {
     }
 }
 
-/// The files in which a model's tokenizer is looked for, beside the model and in this order:
-/// `NAME.tokenizer.bin`, then `tokenizer.bin`. `model` is the model's file with its folder, parted
-/// by `/`.
+/// The names under which a model's tokenizer is looked for in the folder of the model, in this
+/// order: `NAME.tokenizer.bin`, then `tokenizer.bin`. `model` is the model's file name with its
+/// folder, separated by `/`.
 pub fn names_beside(model: &str) -> [String; 2] {
     let (folder, name) = model.rfind('/').map_or(("", model), |at| model.split_at(at + 1));
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);

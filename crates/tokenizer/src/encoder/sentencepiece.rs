@@ -1,6 +1,7 @@
-//! Text to tokens.
+//! SentencePiece's byte-pair encoding (Kudo and Richardson, 2018), as llama2.c does it.
 
-use crate::Tokenizer;
+use super::Encoder;
+use crate::table::TokenTable;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -10,45 +11,42 @@ const NONE: u32 = u32::MAX;
 /// Scores up to this never merge; llama2.c's search starts from it.
 const LOWEST_SCORE: f32 = -1e10;
 
-impl Tokenizer {
-    /// The tokens of a text, with BOS before and EOS after it if asked for. (Where a vocabulary
-    /// wants no BOS, only the empty text gets one, for a model needs something to begin from.)
-    ///
-    /// As in llama2.c: a space goes before the text unless it is empty; every character becomes
-    /// its own token, or the tokens of its bytes if the vocabulary lacks it; then, as long as two
-    /// neighbours' pieces together are a piece, those merge whose result has the highest score, of
-    /// equals the leftmost. llama2.c looks through all pairs at every merge; here a heap holds
-    /// them, which gives the same tokens in n·log n steps.
-    ///
-    /// llama.cpp, for its `llama` vocabularies, does the same but for what no vocabulary that was
-    /// trained has: a piece of two characters one of which is none, and two equal pieces.
-    pub fn encode(&self, text: &str, bos: bool, eos: bool) -> Vec<u32> {
-        let mut tokens = Vec::with_capacity(text.len() + 3);
-        let rules = self.rules();
-        if rules.add_space && !text.is_empty() {
-            self.push_character(" ", &mut tokens);
+/// The encoder of vocabularies whose pieces have scores.
+///
+/// A space goes before the text, if the vocabulary wants that. Every character becomes its own
+/// token, or the tokens of its bytes if the vocabulary lacks it. Then, as long as two neighbours'
+/// pieces together are a piece, those merge whose result has the highest score, of equals the
+/// leftmost. llama2.c looks through all pairs at every merge; here a heap holds them, which gives
+/// the same tokens in n·log n steps.
+///
+/// llama.cpp does the same for its `llama` vocabularies, but for what no trained vocabulary has: a
+/// piece of two characters one of which is none, and two equal pieces.
+pub(super) struct SentencePiece;
+
+impl Encoder for SentencePiece {
+    fn encode(&self, table: &TokenTable, text: &str, tokens: &mut Vec<u32>) {
+        let mut characters = Vec::with_capacity(text.len() + 1);
+        if table.rules().add_space {
+            push_character(table, " ", &mut characters);
         }
         let mut buffer = [0; 4];
         for character in text.chars() {
-            self.push_character(character.encode_utf8(&mut buffer), &mut tokens);
+            push_character(table, character.encode_utf8(&mut buffer), &mut characters);
         }
-        let merged = Merge::new(self, tokens).run();
-        let before = (bos && (rules.add_bos || text.is_empty())).then_some(rules.bos);
-        let after = eos.then_some(rules.eos);
-        before.into_iter().chain(merged).chain(after).collect()
+        tokens.extend(Merge::new(table, characters).run());
     }
+}
 
-    fn push_character(&self, character: &str, tokens: &mut Vec<u32>) {
-        match self.find(character.as_bytes()) {
-            Some(token) => tokens.push(token),
-            None => tokens.extend(character.bytes().map(|byte| self.byte_token(byte))),
-        }
+fn push_character(table: &TokenTable, character: &str, tokens: &mut Vec<u32>) {
+    match table.find(character.as_bytes()) {
+        Some(token) => tokens.push(token),
+        None => tokens.extend(character.bytes().filter_map(|byte| table.byte_token(byte))),
     }
 }
 
 /// A sequence of tokens while it is merged: a linked list, and the merges that are possible.
 struct Merge<'a> {
-    tokenizer: &'a Tokenizer,
+    table: &'a TokenTable,
     links: Vec<Link>,
     candidates: BinaryHeap<Candidate>,
     /// Room for two pieces.
@@ -60,11 +58,11 @@ struct Link {
     token: u32,
     previous: u32,
     next: u32,
-    /// Whether it still stands; its left neighbour has swallowed it otherwise.
+    /// Whether it is still in the list; otherwise it has merged into its left neighbour.
     alive: bool,
 }
 
-/// Two neighbours that could become one token. It is out of date if either has changed since.
+/// Two neighbours that could become one token. Out of date if either has changed since.
 struct Candidate {
     score: f32,
     left: u32,
@@ -74,7 +72,7 @@ struct Candidate {
 }
 
 impl<'a> Merge<'a> {
-    fn new(tokenizer: &'a Tokenizer, tokens: Vec<u32>) -> Self {
+    fn new(table: &'a TokenTable, tokens: Vec<u32>) -> Self {
         let count = tokens.len() as u32;
         let links = tokens.into_iter().zip(0..).map(|(token, index)| Link {
             token,
@@ -82,8 +80,8 @@ impl<'a> Merge<'a> {
             next: if index + 1 == count { NONE } else { index + 1 },
             alive: true,
         });
-        let pair = Vec::with_capacity(2 * tokenizer.longest());
-        Merge { tokenizer, links: links.collect(), candidates: BinaryHeap::new(), pair }
+        let pair = Vec::with_capacity(2 * table.longest());
+        Merge { table, links: links.collect(), candidates: BinaryHeap::new(), pair }
     }
 
     fn run(mut self) -> impl Iterator<Item = u32> {
@@ -109,20 +107,20 @@ impl<'a> Merge<'a> {
         self.links.into_iter().filter(|link| link.alive).map(|link| link.token)
     }
 
-    /// Notes the merge of two neighbours, if their pieces together are a piece.
+    /// Adds the merge of two neighbours to the candidates, if their pieces together are a piece.
     fn consider(&mut self, left: u32, right: u32) {
         let tokens = (self.links[left as usize].token, self.links[right as usize].token);
-        let pieces = (self.tokenizer.piece(tokens.0), self.tokenizer.piece(tokens.1));
-        if pieces.0.len() + pieces.1.len() > self.tokenizer.longest() {
+        let pieces = (self.table.piece(tokens.0), self.table.piece(tokens.1));
+        if pieces.0.len() + pieces.1.len() > self.table.longest() {
             return;
         }
         self.pair.clear();
         self.pair.extend_from_slice(pieces.0);
         self.pair.extend_from_slice(pieces.1);
-        let Some(merged) = self.tokenizer.find(&self.pair) else {
+        let Some(merged) = self.table.find(&self.pair) else {
             return;
         };
-        match self.tokenizer.score(merged) {
+        match self.table.score(merged) {
             Some(score) if score > LOWEST_SCORE => {
                 self.candidates.push(Candidate { score, left, right, tokens, merged });
             }
