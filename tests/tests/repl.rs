@@ -79,7 +79,10 @@ fn expected_text(prompt: &str, settings: &SamplerSettings, seed: u64, length: us
     let (mut session, tokenizer) = (Session::new(&model, &OneCore).unwrap(), vocabulary());
     let sampler = Sampler::new(settings.chain(seed), tokenizer.len()).unwrap();
     let prompt = tokenizer.encode(prompt, true, false);
-    write_text(&mut session, &Arc::new(tokenizer), sampler, &prompt, length).unwrap().0
+    let tokenizer = Arc::new(tokenizer);
+    let text = write_text(&mut session, &tokenizer, sampler, &prompt, length).unwrap().0;
+    // A console is shown no control characters.
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "")
 }
 
 #[test]
@@ -222,8 +225,8 @@ fn a_long_name_costs_none_of_a_model_s_figures() {
     let stage = three_models().file(name, own_classifier());
     let screen = play(&stage, Script::new().keys(POWER_OFF)).screen();
     let row = screen.iter().find(|row| row.contains("q8.bin")).expect("its line");
-    assert!(row.starts_with("   2  models/") && row.contains("name.q8.bin  "), "{row}");
-    assert!(row.ends_with("kB  42.2 k parameters, llama2.c v2 (int8)"), "{row}");
+    assert!(row.starts_with("   2  models/") && row.contains("ame.q8.bin  "), "{row}");
+    assert!(row.ends_with("kB   42.2 k parameters, llama2.c v2 (int8)"), "{row}");
     assert!(row.chars().count() < 80, "{row}");
     let played =
         play(&stage.file(&("a".repeat(76) + ".bin"), own_classifier()), Script::new().idle(5));

@@ -95,7 +95,8 @@ fn list(probabilities: &[f32], tokenizer: &Tokenizer) -> String {
         let bar = "█".repeat((share * BAR as f32 + 0.5) as usize);
         let piece = String::from_utf8_lossy(tokenizer.piece(token));
         // Quoted, so that spaces are seen.
-        text += &format!("{:6.1} %  {:18} {bar}\n", 100.0 * share, format!("{piece:?}"));
+        text +=
+            &format!("{:6.1} %  {:18} \x1b[2m{bar}\x1b[0m\n", 100.0 * share, format!("{piece:?}"));
     }
     text
 }

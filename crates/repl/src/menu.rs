@@ -310,7 +310,7 @@ const NO_MODEL: &str = "There is no model here. Copy one onto the stick: a GGUF 
 fn figures(entry: &CatalogEntry) -> String {
     let file = entry.plan.file();
     let (size, parameters) = (bytes(file.size), count(file.parameters()));
-    format!("{size:>11}  {parameters} parameters, {}", file.format_name())
+    format!("{size:>11}  {parameters:>7} parameters, {}", file.format_name())
 }
 
 /// Columns for the names: those of the longest, if every line still has room for its figures.

@@ -53,7 +53,7 @@ fn page_rows(world: &World<'_>) -> usize {
     rows.saturating_sub(1).max(1)
 }
 
-/// Bytes of the lines that fit so many rows; one line at least.
+/// Bytes of the lines that fit `rows`; one line at least.
 fn page_length(text: &str, columns: usize, rows: usize) -> usize {
     let (mut end, mut used) = (0, 0usize);
     for line in text.split_inclusive('\n') {

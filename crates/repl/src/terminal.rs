@@ -40,6 +40,20 @@ impl<'a> Terminal<'a> {
         self.console.write(text);
     }
 
+    /// Whether no key will come any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Writes text of a model. Control characters but line feeds and tabs are left out: they would
+    /// do things to the console.
+    pub(crate) fn write_text(&mut self, text: &str) {
+        let is_foreign = |c: char| c.is_control() && c != '\n' && c != '\t';
+        for part in text.split(is_foreign).filter(|part| !part.is_empty()) {
+            self.console.write(part);
+        }
+    }
+
     /// Writes figures and remarks, less bright than the text itself.
     pub(crate) fn quiet(&mut self, text: &str) {
         let body = text.trim_end_matches('\n');

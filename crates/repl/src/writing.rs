@@ -108,6 +108,9 @@ impl Writing {
                 self.show_rest(world);
             }
         }
+        if world.terminal.is_closed() {
+            self.show_rest(world);
+        }
         if let Some(paced) = &mut self.paced {
             paced.show_due(world);
             if self.over && paced.ends.is_empty() {
@@ -134,7 +137,7 @@ impl Writing {
                 self.progress.clear(terminal);
                 match &mut self.paced {
                     Some(paced) => paced.push(piece),
-                    None => terminal.write(piece),
+                    None => terminal.write_text(piece),
                 }
             }
             Ok(Step::Done(end, rest)) => {
@@ -145,7 +148,7 @@ impl Writing {
                         self.over = true;
                     }
                     None => {
-                        terminal.write(rest);
+                        terminal.write_text(rest);
                         return self.end(world, Some(end));
                     }
                 }
@@ -163,7 +166,7 @@ impl Writing {
 
     fn show_rest(&mut self, world: &mut World<'_>) {
         if let Some(paced) = self.paced.take() {
-            world.terminal.write(&paced.text[paced.shown..]);
+            world.terminal.write_text(&paced.text[paced.shown..]);
             // It is over, and nothing of it is left: the next event ends it.
             if self.over {
                 self.paced =
@@ -223,7 +226,7 @@ impl Paced {
         while now >= self.due
             && let Some(end) = self.ends.pop_front()
         {
-            world.terminal.write(&self.text[self.shown..end]);
+            world.terminal.write_text(&self.text[self.shown..end]);
             self.shown = end;
             self.due = self.due.max(now.saturating_sub(self.pace)) + self.pace;
         }

@@ -59,7 +59,7 @@ impl<'a> FirmwareConsole<'a> {
         }
     }
 
-    /// Whether there is a screen: a serial terminal alone belongs to somebody who has seen it all.
+    /// Whether there is a screen, rather than a serial terminal alone.
     pub fn has_screen(&self) -> bool {
         self.screen.is_some()
     }
