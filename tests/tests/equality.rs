@@ -155,10 +155,14 @@ fn small_models() -> [SmallModel; 3] {
     [odd, mixed, blocks].map(|config| SmallModel { config, seed: config.dim as u64 })
 }
 
+fn teams() -> Vec<Threads> {
+    let counts = if emulated() { &THREADS[1..2] } else { &THREADS };
+    counts.iter().map(|&count| Threads::start(count).unwrap()).collect()
+}
+
 /// Checks all models in the format that a model's shape gives.
 fn check(format: fn(&Config) -> OutputFormat) {
-    let counts = if emulated() { &THREADS[1..2] } else { &THREADS };
-    let teams: Vec<_> = counts.iter().map(|&count| Threads::start(count).unwrap()).collect();
+    let teams = teams();
     for model in small_models() {
         let (name, format) = (format!("dim {}", model.config.dim), format(&model.config));
         let case = Case::new(&name, &model.file(Version::V1), format);
@@ -167,13 +171,6 @@ fn check(format: fn(&Config) -> OutputFormat) {
             case.check_reference(&model.config, format);
         }
     }
-    if emulated() {
-        return;
-    }
-    let Some(folder) = shared("the logits of stories260K on every path") else { return };
-    let file = std::fs::read(folder.join("models/stories260K.bin")).unwrap();
-    let config = Config::of(&bootllm_model_file::read(&mut file.as_slice()).unwrap()).unwrap();
-    Case::new("stories260K", &file, format(&config)).check(&teams);
 }
 
 impl Case {
@@ -222,4 +219,16 @@ fn q4_0_has_the_same_bits_on_every_path() {
 #[test]
 fn int8_has_the_same_bits_on_every_path() {
     check(|config| Version::V2 { group: largest_group(config) }.into());
+}
+
+#[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
+fn a_real_model_has_the_same_bits_on_every_path() {
+    let file = std::fs::read(shared().join("models/stories260K.bin")).unwrap();
+    let config = Config::of(&bootllm_model_file::read(&mut file.as_slice()).unwrap()).unwrap();
+    let teams = teams();
+    let int8 = Version::V2 { group: largest_group(&config) };
+    for format in Encoding::writable().map(OutputFormat::Gguf).chain([int8.into()]) {
+        Case::new("stories260K", &file, format).check(&teams);
+    }
 }

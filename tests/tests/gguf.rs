@@ -759,10 +759,9 @@ fn the_ends_of_a_generation_are_converted() {
 
 /// llama.cpp's own test cases for its SentencePiece vocabularies.
 #[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
 fn texts_become_llama_cpp_s_tokens() {
-    let Some(folder) = shared("llama.cpp's tests of vocabularies") else {
-        return;
-    };
+    let folder = shared();
     for (name, tokens) in [("llama-spm", 32_000), ("phi-3", 32_064)] {
         let path = folder.join(format!("vocab/ggml-vocab-{name}.gguf"));
         let beside = |ending| {
@@ -783,10 +782,9 @@ fn texts_become_llama_cpp_s_tokens() {
 }
 
 #[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
 fn a_real_model_is_the_same_in_both_worlds() {
-    let Some(folder) = shared("stories260K as GGUF") else {
-        return;
-    };
+    let folder = shared();
     let file = |name: &str| std::fs::read(folder.join("models").join(name)).unwrap();
     let (v0, gguf) = (file("stories260K.bin"), file("stories260K-f32.gguf"));
     // There the classifier is written out.

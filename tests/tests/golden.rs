@@ -193,10 +193,9 @@ fn real_model(folder: &Path, name: &str) -> (bootllm_model_file::ModelFile, Vec<
 }
 
 #[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
 fn a_real_model_s_logits_are_llama2_c_s_to_the_bit() {
-    let Some(folder) = shared("the logits of stories260K") else {
-        return;
-    };
+    let folder = shared();
     let reference = folder.join("reference/stories260K/logits_pos0-255_V512.f32le");
     let reference = std::fs::read(reference).unwrap();
     let reference: Vec<f32> =
@@ -224,10 +223,9 @@ fn a_real_model_s_logits_are_llama2_c_s_to_the_bit() {
 }
 
 #[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
 fn a_real_model_converts_into_what_llama2_c_s_exporter_writes() {
-    let Some(folder) = shared("converting stories260K") else {
-        return;
-    };
+    let folder = shared();
     let (file, v0) = real_model(&folder, "stories260K.bin");
     let (_, v1) = real_model(&folder, "stories260K_v1.bin");
     let (int8, v2) = real_model(&folder, "stories260K_v2_gs4.bin");

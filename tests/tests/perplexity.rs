@@ -236,8 +236,9 @@ fn what_cannot_be_measured_is_refused() {
 }
 
 #[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
 fn a_trained_model_predicts_a_story_better_than_chance() {
-    let Some(shared) = shared("stories260K's bits a byte") else { return };
+    let shared = shared();
     let models = shared.join("models");
     let outcome = bootllm(
         "perplexity {} {} -z {} -z {} --against {} --documents 1 --context 200",

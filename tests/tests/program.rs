@@ -535,10 +535,9 @@ fn the_prompt_of_the_stick_works_in_a_folder_and_on_a_pipe() {
 
 /// The texts of `shared/reference/stories260K/COMMANDS.md`.
 #[test]
+#[cfg_attr(not(has_shared), ignore = "needs the folder `shared` beside the repository")]
 fn texts_are_llama2_c_s_byte_for_byte() {
-    let Some(folder) = shared("the texts of stories260K") else {
-        return;
-    };
+    let folder = shared();
     let (f32_files, int8) = (["stories260K.bin", "stories260K_v1.bin"], ["stories260K_v2_gs4.bin"]);
     let cases: [(&str, &[&str], &[&str]); 6] = [
         ("greedy_once_n256.txt", &f32_files, &["-t0", "-n256", "-i", "Once upon a time"]),
