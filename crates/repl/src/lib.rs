@@ -79,9 +79,12 @@ pub struct Options {
     /// the program ends, and [`Leave`] says nothing.
     pub owns_machine: bool,
     /// The time per token at which the first story is shown, to be read as it comes; `None` shows it
-    /// as fast as it is computed.
+    /// as fast as it is computed. Any key ends it.
     pub story_pace: Option<Duration>,
 }
+
+/// A pace for [`Options::story_pace`]: fast for a reader, slow for a machine.
+pub const STORY_PACE: Duration = Duration::from_millis(40);
 
 /// How the user wants to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,9 @@ impl ProgressLine {
 
     /// Shows a text that fits a row.
     pub(crate) fn show(&mut self, terminal: &mut Terminal<'_>, line: &str) {
+        if !terminal.is_screen() {
+            return;
+        }
         if !self.visible && self.above.is_some() {
             terminal.write("\n");
         }

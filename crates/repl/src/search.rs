@@ -61,7 +61,9 @@ impl Search {
         if self.step(world.storage) {
             return State::Search(self);
         }
-        world.terminal.write("\r\x1b[K");
+        if self.changes > 0 {
+            world.terminal.write("\r\x1b[K");
+        }
         world.catalog = self.catalog;
         let now = world.clock.now();
         let automatic = match &mut world.boot_times {
@@ -81,6 +83,9 @@ impl Search {
     }
 
     fn show_status(&mut self, world: &mut World<'_>) {
+        if !world.terminal.is_screen() {
+            return;
+        }
         let (status, now) = (self.status(), world.clock.now());
         let due = self.changes < ALWAYS_SHOWN || now.saturating_sub(self.shown.1) >= REDRAW;
         if status.is_empty() || status == self.shown.0 || !due {

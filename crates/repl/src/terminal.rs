@@ -36,6 +36,11 @@ impl<'a> Terminal<'a> {
         self.console.size()
     }
 
+    /// Whether what is overwritten on the console vanishes, as it does not in a file.
+    pub(crate) fn is_screen(&self) -> bool {
+        self.size() != Size::UNLIMITED
+    }
+
     pub(crate) fn write(&mut self, text: &str) {
         self.console.write(text);
     }

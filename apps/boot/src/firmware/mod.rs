@@ -22,7 +22,7 @@ mod symbols;
 use crate::core_limit;
 use alloc::format;
 use bootllm_platform::{Clock, Console};
-use bootllm_repl::{Leave, Options, Platform};
+use bootllm_repl::{Leave, Options, Platform, STORY_PACE};
 use clock::TickClock;
 use console::FirmwareConsole;
 use core::ptr;
@@ -37,9 +37,6 @@ use uefi::runtime::{self, ResetType};
 use uefi::{Handle, Status, boot, table};
 use uefi_raw::protocol::console::{InputKey, SimpleTextInputProtocol};
 use uefi_raw::table::system::SystemTable;
-
-/// The time per token at which the first story is shown: fast for a reader, slow for a machine.
-const STORY_PACE: Duration = Duration::from_millis(40);
 
 #[entry]
 fn main() -> Status {
