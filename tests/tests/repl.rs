@@ -306,6 +306,22 @@ fn escape_stops_looking_for_models() {
 }
 
 #[test]
+fn a_model_s_own_name_and_description_stand_below_its_file() {
+    let named = Gguf::parse(&SmallModel::tied_embeddings().gguf(Encoding::F32));
+    let named = named
+        .with("general.name", value::text("Bedtime Stories"))
+        .with("general.description", value::text("Tells short stories."));
+    let stage = three_models().file("a.gguf", named.bytes());
+    let screen = play(&stage, Script::new().keys([Key::Char('f')])).screen();
+    let at = screen.iter().position(|row| row.contains("a.gguf")).expect("its row");
+    assert_eq!(screen[at + 1].trim(), "Bedtime Stories: Tells short stories.", "{screen:#?}");
+    // Where there is no room for two lines each, there is one.
+    let many = (0..20).fold(stage, |stage, n| stage.file(&format!("m{n}.bin"), own_classifier()));
+    let played = play(&many, Script::new().keys([Key::Char('f')]));
+    assert!(!played.text().contains("Bedtime Stories"), "{}", played.text());
+}
+
+#[test]
 fn numbers_above_nine_choose_a_model() {
     let stage = (0..15).fold(Stage::new(), |stage, n| {
         let (name, tokenizer) = (format!("m{n:02}.bin"), format!("m{n:02}.tokenizer.bin"));

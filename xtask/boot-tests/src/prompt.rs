@@ -2,9 +2,14 @@
 
 use crate::fixture::{Transcript, fixture};
 
+/// With the prompt before it, more than the 80 columns that are assumed of a serial terminal.
+const LONG: &str =
+    "Once upon a time, a dog sat on the house and told the one cat about the sea and";
+
 const SCRIPT: &str = "\
 /set temperature 0
 Once upon a time
+Once upon a time, a dog sat on the house and told the one cat about the sea and
 /logits raw
 /logits digest
 /set temperature 1
@@ -30,6 +35,7 @@ fn check_against_the_host(transcript: &Transcript) {
     };
     let greedy = host(&["-t", "0", "-n", "0", "-i", "Once upon a time"]);
     assert_eq!(transcript.text("Once upon a time"), greedy);
+    assert_eq!(transcript.text(LONG), host(&["-t", "0", "-n", "0", "-i", LONG]));
     let typed = "Once upon a time, in a";
     let sampled = host(&["-t", "1", "-p", "0.9", "-s", "42", "-n", "0", "-i", typed]);
     assert_eq!(transcript.text(typed), sampled);
@@ -145,7 +151,7 @@ fn the_speed_is_measured_and_the_conversation_goes_on() {
     let answers: Vec<_> = transcript.0.split("\n>>> /bench\n").skip(1).collect();
     let [stopped, measured] = answers[..] else { panic!("{}", transcript.0) };
     assert!(stopped.contains("measuring was stopped"), "{stopped}");
-    for expected in ["\n1 core\n", "\n2 cores\n", " ticks of the CPU's counter for a token\n"] {
+    for expected in ["\n    1 ", "\n    2 ", " ticks of the CPU's counter per token\n"] {
         assert!(measured.contains(expected), "{expected:?} is not in {measured}");
     }
     let host =
