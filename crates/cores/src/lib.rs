@@ -47,6 +47,18 @@ pub type Job<'a> = &'a (dyn Fn(Range<usize>) + Sync + 'a);
 
 /// The cores that a computation may use.
 ///
+/// ```
+/// use bootllm_cores::{Cores, OneCore};
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// let sum = AtomicUsize::new(0);
+/// let cores: &dyn Cores = &OneCore;
+/// cores.run(100, &|units| {
+///     sum.fetch_add(units.sum::<usize>(), Ordering::Relaxed);
+/// });
+/// assert_eq!((cores.count(), sum.into_inner()), (1, 4950));
+/// ```
+///
 /// # Safety
 /// `run` and `run_overlapped` hand no unit out twice and return, or unwind, only when every call of
 /// the job has ended: [`split_columns`] makes `&mut` slices of the units it is given.
