@@ -80,8 +80,7 @@ impl Cells for F32Cells {
 /// 16 bits per number (IEEE 754 binary16).
 pub(crate) struct F16Cells;
 
-/// The nearest finite number of binary16: instruction sets read infinities and NaN differently. The
-/// cache reports those before they come here.
+/// The nearest finite number of binary16. The cache reports NaN and infinities before they come here.
 fn half(value: f32) -> [u8; F16] {
     const LARGEST: f32 = 65504.0;
     f16_from_f32(value.clamp(-LARGEST, LARGEST)).to_le_bytes()
