@@ -5,7 +5,7 @@ use bootllm_host::Threads;
 use bootllm_platform::{
     Clock, Entropy, Entry, Fact, Machine, ReadAt, Size, Skipped, Storage, StorageError, Walk,
 };
-use bootllm_repl::{Leave, Platform, Start};
+use bootllm_repl::{Leave, Options, Platform};
 use bootllm_terminal::Screen;
 use core::cell::Cell;
 use core::time::Duration;
@@ -19,6 +19,7 @@ pub struct Stage {
     memory_free: u64,
     size: Size,
     threads: usize,
+    story_pace: Option<Duration>,
 }
 
 /// What is wrong with a file's disk.
@@ -44,6 +45,7 @@ impl Stage {
             memory_free: 1_000_000_000,
             size: Size { columns: 80, rows: 24 },
             threads: 1,
+            story_pace: None,
         }
     }
 
@@ -81,6 +83,12 @@ impl Stage {
         self
     }
 
+    /// With so much time between the tokens of the first story.
+    pub fn story_pace(mut self, pace: Duration) -> Self {
+        self.story_pace = Some(pace);
+        self
+    }
+
     /// With so many cores.
     pub fn cores(mut self, count: usize) -> Self {
         self.threads = count;
@@ -99,7 +107,10 @@ impl Stage {
             machine: &mut Memory(self.memory_free),
             cores: threads.cores(),
         };
-        let leave = bootllm_repl::run(platform, &Start { owns_machine: true, ..Start::default() });
+        let leave = bootllm_repl::run(
+            platform,
+            &Options { owns_machine: true, story_pace: self.story_pace, ..Options::default() },
+        );
         let done = console.is_done();
         Played { leave, output: console.output, size: self.size, done }
     }
@@ -164,7 +175,16 @@ impl Played {
     fn story<'a>(output: &'a str, start: &str) -> &'a str {
         let found = output.split_once(start);
         let (_, rest) = found.unwrap_or_else(|| panic!("no {start:?} in {output:?}"));
-        rest.split_once("\n\x1b[2mprompt ").expect("the figures of a text").0
+        let text = rest.split_once("\n\x1b[2mprompt ").expect("the figures of a text").0;
+        // Neither the mark at the end of a text that reached its length belongs to it,
+        let text = text.rsplit_once("\x1b[2m…\x1b[0m\n").map_or(text, |(text, _)| text);
+        // nor the line that showed how much of the prompt was read.
+        match text.rsplit_once("\r\x1b[K\x1b[1A\x1b[") {
+            Some((progress, after)) if progress.contains("reading ") => {
+                after.split_once('C').expect("a movement").1
+            }
+            _ => text,
+        }
     }
 }
 

@@ -15,6 +15,8 @@ enum Step {
     /// Keys that are pressed as soon as the program has shown this since the step before, even if
     /// it only looks whether there are any.
     Once(String, VecDeque<Key>),
+    /// Keys that are pressed when the program has looked so often for keys, without waiting.
+    AtLook(u32, VecDeque<Key>),
     /// Nobody does anything until the program has waited so often in vain.
     Idle(u32),
     /// The console is closed, and whoever looks can know.
@@ -46,6 +48,12 @@ impl Script {
     /// Presses keys as soon as the program has shown `text`.
     pub fn once(mut self, text: &str, keys: impl IntoIterator<Item = Key>) -> Self {
         self.0.push_back(Step::Once(text.into(), keys.into_iter().collect()));
+        self
+    }
+
+    /// Presses keys when the program looks for keys the `look`th time, from now on.
+    pub fn at_look(mut self, look: u32, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.0.push_back(Step::AtLook(look, keys.into_iter().collect()));
         self
     }
 
@@ -95,6 +103,14 @@ impl Events for ScriptedConsole {
         let (input, done) = match self.script.0.front_mut() {
             Some(Step::HangUp) => return Event::Closed,
             Some(Step::Once(text, keys)) if shown.contains(text.as_str()) => Self::take(keys),
+            Some(Step::AtLook(left, keys)) => {
+                assert!(only_looks, "a key is waited for, but {left} looks are missing");
+                *left = left.saturating_sub(1);
+                match *left {
+                    0 => Self::take(keys),
+                    _ => return Event::Timeout,
+                }
+            }
             _ if only_looks => return Event::Timeout,
             Some(Step::Once(text, _)) => {
                 panic!("a key is waited for, but {text:?} was not shown; only {shown:?}")

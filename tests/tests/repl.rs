@@ -2,7 +2,7 @@
 
 use bootllm_chat::{Command, SETTINGS, report};
 use bootllm_cores::OneCore;
-use bootllm_engine::{KvFormat, Session};
+use bootllm_engine::{KvFormat, Memory, Plan, Session};
 use bootllm_model_file::{Config, Version};
 use bootllm_platform::Key;
 use bootllm_quant::Encoding;
@@ -79,7 +79,10 @@ fn expected_text(prompt: &str, settings: &SamplerSettings, seed: u64, length: us
     let (mut session, tokenizer) = (Session::new(&model, &OneCore).unwrap(), vocabulary());
     let sampler = Sampler::new(settings.chain(seed), tokenizer.len()).unwrap();
     let prompt = tokenizer.encode(prompt, true, false);
-    write_text(&mut session, &Arc::new(tokenizer), sampler, &prompt, length).unwrap().0
+    let tokenizer = Arc::new(tokenizer);
+    let text = write_text(&mut session, &tokenizer, sampler, &prompt, length).unwrap().0;
+    // A console is shown no control characters.
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "")
 }
 
 #[test]
@@ -88,9 +91,10 @@ fn one_model_tells_a_story_by_itself() {
     assert_eq!(played.leave, Leave::PowerOff, "a closed console ends it");
     assert_shows(&played, "after llama2.c by Andrej Karpathy, for models of Meta's LLaMA");
     assert_shows(&played, "story.bin: 68.9 k parameters, 276.0 kB loaded in ");
-    assert_shows(&played, "to the first word: looking for models ");
+    assert_shows(&played, "to the first word: search ");
     // The first seed that this machine comes up with.
-    assert_eq!(played.first_story(), expected_text("", &SamplerSettings::default(), 2, 256));
+    let settings = SamplerSettings { temperature: 0.8, ..SamplerSettings::default() };
+    assert_eq!(played.first_story(), expected_text("", &settings, 2, 256));
     assert!(played.text().trim_end().ends_with(PROMPT.trim_end()));
 }
 
@@ -145,7 +149,8 @@ fn without_a_model_it_says_what_to_copy_and_looks_again() {
     assert_eq!(played.leave, Leave::Firmware);
     let played = play(&Stage::new().broken_volume("no medium"), Script::new().keys(POWER_OFF));
     assert_shows_words(&played, "the volume cannot be read: no medium");
-    assert_eq!(played.text().matches("cannot be read").count(), 2, "drawn twice, said once");
+    let count = |what: &str| played.text().matches(what).count();
+    assert_eq!(count("cannot be read"), count("no model here"), "it is said once");
     assert_eq!(played.leave, Leave::PowerOff);
 }
 
@@ -163,7 +168,7 @@ fn a_number_or_arrows_choose_a_model() {
     let chosen = |script: Script| {
         let text = play(&three_models(), script).text();
         let line = text.lines().find(|line| line.contains(" loaded in ")).expect("a model");
-        line.split(':').next().unwrap_or_default().trim().to_string()
+        line.rsplit('\r').next().unwrap().split(':').next().unwrap().to_string()
     };
     use Key::{Char, Down, End, Enter, Home, Up};
     assert_eq!(chosen(Script::new().keys([Char('1')])), "b.bin");
@@ -220,8 +225,8 @@ fn a_long_name_costs_none_of_a_model_s_figures() {
     let stage = three_models().file(name, own_classifier());
     let screen = play(&stage, Script::new().keys(POWER_OFF)).screen();
     let row = screen.iter().find(|row| row.contains("q8.bin")).expect("its line");
-    assert!(row.starts_with("   2  models/") && row.contains("name.q8.bin  "), "{row}");
-    assert!(row.ends_with("kB  42.2 k parameters, llama2.c v2 (int8)"), "{row}");
+    assert!(row.starts_with("   2  models/") && row.contains("ame.q8.bin  "), "{row}");
+    assert!(row.ends_with("kB   42.2 k parameters, llama2.c v2 (int8)"), "{row}");
     assert!(row.chars().count() < 80, "{row}");
     let played =
         play(&stage.file(&("a".repeat(76) + ".bin"), own_classifier()), Script::new().idle(5));
@@ -273,7 +278,8 @@ fn of_many_files_that_cannot_be_used_a_few_are_listed() {
     for (count, more) in [(5, None), (6, Some("and 1 more")), (300, Some("and 295 more"))] {
         let played = play(&many(Stage::new(), count), Script::new().keys([Key::Char('f')]));
         let text = played.text();
-        assert_eq!(text.matches(" cannot be used: ").count(), 5, "{text}");
+        let drawn = text.matches("no model here").count();
+        assert_eq!(text.matches(" cannot be used: ").count(), 5 * drawn, "{text}");
         assert_eq!(text.contains(" more"), more.is_some(), "{text}");
         assert!(more.is_none_or(|more| text.contains(more)), "{text}");
     }
@@ -297,6 +303,22 @@ fn escape_stops_looking_for_models() {
     let played = play(&three_models(), script);
     assert_shows_words(&played, "the search was stopped; there may be more models");
     assert!(!played.text().contains("reading z/c.bin"));
+}
+
+#[test]
+fn a_model_s_own_name_and_description_stand_below_its_file() {
+    let named = Gguf::parse(&SmallModel::tied_embeddings().gguf(Encoding::F32));
+    let named = named
+        .with("general.name", value::text("Bedtime Stories"))
+        .with("general.description", value::text("Tells short stories."));
+    let stage = three_models().file("a.gguf", named.bytes());
+    let screen = play(&stage, Script::new().keys([Key::Char('f')])).screen();
+    let at = screen.iter().position(|row| row.contains("a.gguf")).expect("its row");
+    assert_eq!(screen[at + 1].trim(), "Bedtime Stories: Tells short stories.", "{screen:#?}");
+    // Where there is no room for two lines each, there is one.
+    let many = (0..20).fold(stage, |stage, n| stage.file(&format!("m{n}.bin"), own_classifier()));
+    let played = play(&many, Script::new().keys([Key::Char('f')]));
+    assert!(!played.text().contains("Bedtime Stories"), "{}", played.text());
 }
 
 #[test]
@@ -440,24 +462,47 @@ fn a_read_error_in_the_middle_is_said_in_the_menu() {
     );
 }
 
+/// What must be free for a model's whole context.
+fn needed(plan: &Plan, context: usize, kv: KvFormat) -> u64 {
+    plan.memory(context, kv).total() + Memory::RESERVE
+}
+
 #[test]
 fn too_little_memory_is_said_with_both_numbers() {
     let bytes = tied_embeddings();
     let plan = plan(&bytes);
-    let needed = plan.memory(plan.shape().context, KvFormat::Q8).total();
-    let played = play(&one_model().memory(needed), Script::new());
+    let least = needed(&plan, plan.shape().context, KvFormat::Q8);
+    let played = play(&one_model().memory(least), Script::new());
     assert!(!played.first_story().is_empty(), "exactly enough is enough");
-    let message = format!("needs {} of memory, this machine has", bytes_text(needed));
-    let played = play(&one_model().memory(needed - 1), Script::new().keys(POWER_OFF));
+    let message = format!("needs {} of memory", bytes_text(least - Memory::RESERVE));
+    let played = play(&one_model().memory(least - 1), Script::new().keys(POWER_OFF));
     assert_shows(&played, &message);
+    assert_shows(&played, &format!("this machine has {}", bytes_text(least - 1)));
+    assert!(!played.text().contains("loaded in"), "{}", played.text());
+}
+
+#[test]
+fn a_context_is_no_longer_than_what_fits_and_what_texts_need() {
+    let config = Config { context: 100_000, layers: 30, ..SmallModel::tied_embeddings().config };
+    let bytes = SmallModel { config, seed: 1 }.file(Version::V1);
+    let plan = plan(&bytes);
+    for (free, context, kv) in [
+        (needed(&plan, 8192, KvFormat::F32), 8192, "f32"),
+        (needed(&plan, 8192, KvFormat::Q8), 8192, "q8"),
+        (needed(&plan, 8192, KvFormat::Q8) - 1, 4096, "q8"),
+        (needed(&plan, 256, KvFormat::Q8), 256, "q8"),
+    ] {
+        let stage = one_model().file("story.bin", bytes.clone()).memory(free);
+        let played = play(&stage, Script::new().once("or /help.", ESCAPE).line("/show"));
+        assert_shows(&played, &format!("context: {context} of the model's 100000 tokens\n"));
+        assert_shows(&played, &format!("  context        {context} tokens\n"));
+        assert_shows(&played, &format!("  kv             {kv}\n"));
+    }
     // A tiny file that asks for a hundred gigabytes.
     let config = Config { context: i32::MAX as usize, ..SmallModel::smallest().config };
     let huge = SmallModel { config, seed: 1 }.file(Version::V1);
     let stage = Stage::new().file("m.bin", huge).file("tokenizer.bin", vocabulary_of(3).write());
-    assert_back_to_the_menu(
-        &stage,
-        &["m.bin: it needs ", " GB of memory, this machine has 1.00 GB"],
-    );
+    assert_shows(&play(&stage, Script::new().once("or /help.", ESCAPE)), "context: 8192 of ");
 }
 
 #[test]
@@ -510,6 +555,135 @@ fn escape_and_control_c_stop_a_story() {
     }
 }
 
+/// Every look at this machine's clock takes 40 ms, so a layer does, and the program looks for keys
+/// between all of them.
+#[test]
+fn escape_acts_between_two_layers_of_a_slow_prompt() {
+    let config = Config { layers: 40, ..SmallModel::tied_embeddings().config };
+    let slow = SmallModel { config, seed: 4 }.file(Version::V1);
+    let stage = Stage::new().file("slow.bin", slow).file("tokenizer.bin", vocabulary().write());
+    let prompt = "Once upon a time, in a house by the sea, a dog told a cat.";
+    let looks_per_pass = 40;
+    for look in [2, looks_per_pass / 2, 2 * looks_per_pass + 7] {
+        let script = Script::new().once("or /help.", ESCAPE).line(prompt).at_look(look, ESCAPE);
+        let played = play(&stage, script.line("/set seed 1").line("/set length 30").line("Once"));
+        let text = played.text();
+        let (_, after) = text.split_once(prompt).expect("the prompt is shown at once");
+        let (reading, after) = after.split_once("prompt ").unwrap();
+        assert!(after.contains("stopped after 0 tokens"), "{after}");
+        // No pass came to its end after the key: what was read is what was read before it.
+        let read = reading.matches("reading ").count();
+        assert!(read <= look as usize / looks_per_pass as usize, "{look}: {reading:?}");
+        // The sequence is as before: the next text is right.
+        let fresh = Script::new().once("or /help.", ESCAPE).line("/set seed 1");
+        let fresh = play(&stage, fresh.line("/set length 30").line("Once"));
+        assert_eq!(played.reply_to("Once"), fresh.reply_to("Once"));
+    }
+}
+
+#[test]
+fn a_slow_prompt_shows_how_much_was_read_and_leaves_no_trace() {
+    let played = type_lines(&["/set temperature 0", "Once upon a time"]);
+    assert_shows(&played, "reading 3 of 14 tokens");
+    let screen = play(&one_model().terminal(100, 60), {
+        Script::new().line("/set temperature 0").line("Once upon a time")
+    });
+    let screen = screen.screen();
+    assert!(screen.iter().all(|row| !row.contains("reading")), "{screen:#?}");
+    let row = screen.iter().find(|row| row.starts_with(">>> Once upon a time"));
+    assert!(row.is_some_and(|row| row.len() > ">>> Once upon a time".len()), "{screen:#?}");
+}
+
+#[test]
+fn a_text_at_its_length_has_a_mark_and_goes_on() {
+    let lines = ["/set temperature 0", "/set length 20", "Once upon a time"];
+    let script =
+        |lines: &[&str]| lines.iter().fold(Script::new(), |script, line| script.line(line));
+    let short = play(&one_model(), script(&lines));
+    assert_shows(&short, "…\nthe text has the length that is set; Enter goes on\n");
+    let greedy = SamplerSettings { temperature: 0.0, ..SamplerSettings::default() };
+    let begun = short.reply_to("Once upon a time");
+    assert_eq!(begun, expected_text("Once upon a time", &greedy, 1, 20));
+    let played = play(&one_model(), script(&lines).keys(ENTER));
+    let (_, rest) = played.output.rsplit_once("Enter goes on").unwrap();
+    let (_, rest) =
+        rest.split_once(">>> \x1b[0m\n").expect("the prompt at which Enter was pressed");
+    let (rest, _) = rest.split_once("\x1b[2m…").unwrap();
+    let whole = expected_text("Once upon a time", &greedy, 1, 100);
+    assert_eq!(format!("{begun}{rest}"), whole);
+    assert_shows(&played, "the context of 100 tokens is full\n");
+    // There it ends: Enter does nothing.
+    let played = play(&one_model(), script(&lines).keys(ENTER).keys(ENTER).line("/stats"));
+    assert_shows(&played, "positions      100 of 100\n");
+}
+
+#[test]
+fn a_length_that_the_prompt_exceeds_is_said() {
+    let played = type_lines(&["/set length 3", "Once upon a time"]);
+    assert_shows_words(&played, "has 14 tokens, and length is 3");
+    assert!(!played.text().contains("0 tok/s"), "{}", played.text());
+}
+
+#[test]
+fn likely_next_tokens_are_listed_with_their_probabilities() {
+    let played = type_lines(&["/set temperature 0", "/set length 6", "Once", "/logits"]);
+    let text = played.text();
+    let (_, list) = text.split_once("/logits\n").unwrap();
+    let (list, _) = list.split_once(">>> ").unwrap();
+    let share = |line: &str| line.split('%').next().unwrap().trim().parse::<f32>().unwrap();
+    let list = list.rsplit('\r').next().unwrap().trim_start_matches("\u{1b}[K");
+    let shares: Vec<f32> = list.lines().map(share).collect();
+    assert_eq!(shares.len(), 10, "{list}");
+    assert!(shares.is_sorted_by(|a, b| a >= b) && shares.iter().sum::<f32>() < 100.1, "{list}");
+    // The text goes on with the first of them.
+    let model = SmallModel::tied_embeddings().load(Version::V1);
+    let mut session = Session::new(&model, &OneCore).unwrap();
+    let (tokenizer, mut token) = (vocabulary(), 0);
+    for prompt in tokenizer.encode("Once", true, false) {
+        token = bootllm_sampling::argmax(session.decode(prompt).unwrap());
+    }
+    let piece = String::from_utf8_lossy(tokenizer.piece(token)).into_owned();
+    assert!(list.lines().next().unwrap().contains(&format!("{piece:?}")), "{piece:?}: {list}");
+}
+
+#[test]
+fn the_first_story_is_shown_at_a_pace_that_any_key_ends() {
+    let pace = std::time::Duration::from_secs(3600);
+    let stage = one_model().story_pace(pace);
+    // Nobody presses a key: it takes its time, token by token.
+    let paced = play(&stage, Script::new().idle(90).line("/show"));
+    assert_eq!(paced.first_story(), play(&one_model(), Script::new()).first_story());
+    // A letter is the first of what is typed next; Space only ends the pace.
+    for (key, typed) in [(Key::Char('/'), "show"), (Key::Char(' '), "/show"), (Key::Enter, "/show")]
+    {
+        let script = Script::new().idle(2).keys([key]).line(typed);
+        let played = play(&stage, script);
+        assert_eq!(played.first_story(), paced.first_story());
+        assert_shows(&played, ">>> /show\n  model          story.bin\n");
+    }
+    let played = play(&stage, Script::new().idle(2).keys(ESCAPE).line("/show"));
+    assert!(played.first_story().len() < paced.first_story().len());
+}
+
+#[test]
+fn a_paste_that_is_too_long_keeps_whole_lines_and_says_what_was_dropped() {
+    let line = "x".repeat(999);
+    let paste = (0..10).flat_map(|_| bootllm_tests::typed(&format!("/set {line}")));
+    let script = Script::new().once("or /help.", paste).line("/show");
+    let played = play(&one_model().terminal(2000, 24), script);
+    let text = played.text();
+    assert_eq!(text.matches("there is no setting").count(), 8, "{text}");
+    assert_shows_words(&played, "2 lines typed meanwhile did not fit");
+    assert_shows(&played, "  model          story.bin\n");
+}
+
+#[test]
+fn tab_completes_settings() {
+    let keys = "/set te".chars().map(Key::Char).chain([Key::Tab]);
+    let script = Script::new().keys(keys).line("0.125");
+    assert_shows(&play(&one_model(), script), "temperature = 0.125\n");
+}
+
 #[test]
 fn what_is_typed_during_a_story_arrives_at_the_prompt() {
     let keys =
@@ -544,10 +718,10 @@ fn every_command_does_what_help_says() {
         "  shape          width 48, hidden 80, 3 layers, 6 heads, 2 for keys and values\n",
         "  context        100 tokens\n",
         "  tokenizer      tokenizer.bin, 325 tokens\n",
-        "  temperature    1\n",
+        "  temperature    0.8\n",
         "  top_p          0.9\n",
         "  seed           random\n",
-        "  length         256\n",
+        "  length         0\n",
     ] {
         assert_shows(&played, expected);
     }
@@ -569,7 +743,7 @@ fn every_command_does_what_help_says() {
 
 #[test]
 fn several_cores_say_what_one_says() {
-    let lines = ["Once", "/logits", "/set seed 3", "on the time", "/show"];
+    let lines = ["Once", "/logits raw", "/set seed 3", "on the time", "/show"];
     let script = || lines.iter().fold(Script::new(), |script, line| script.line(line));
     let one = play(&one_model(), script());
     for cores in [2, 5] {
@@ -582,7 +756,7 @@ fn several_cores_say_what_one_says() {
 
 #[test]
 fn logits_are_those_of_linux() {
-    let played = type_lines(&["Once upon", "/logits", "Once upon"]);
+    let played = type_lines(&["Once upon", "/logits raw", "Once upon"]);
     let model = SmallModel::tied_embeddings().load(Version::V1);
     let mut session = Session::new(&model, &OneCore).unwrap();
     let mut token = 1;
@@ -594,15 +768,15 @@ fn logits_are_those_of_linux() {
 }
 
 #[test]
-fn a_digest_stands_for_all_logits() {
+fn a_digest_stands_for_all_logits_and_depends_on_no_setting() {
     let model = SmallModel::tied_embeddings().load(Version::V1);
-    for (lines, kv, positions) in [
-        (vec!["/logits digest"], KvFormat::F32, 100),
-        (vec!["Once upon", "/logits digest 7", "Once upon"], KvFormat::F32, 7),
-        (vec!["/set kv f16", "/logits digest 99"], KvFormat::F16, 99),
-        (vec!["/set kv f16", "/set kv q8", "/logits digest   98"], KvFormat::Q8, 98),
+    for (lines, positions) in [
+        (vec!["/logits digest"], 100),
+        (vec!["Once upon", "/logits digest 7", "Once upon"], 7),
+        (vec!["/set kv f16", "/logits digest 99"], 99),
+        (vec!["/set kv f16", "/set kv q8", "/logits digest   98"], 98),
     ] {
-        let mut session = Session::with_kv_format(&model, &OneCore, kv).unwrap();
+        let mut session = Session::new(&model, &OneCore).unwrap();
         let (mut token, mut all) = (1, Vec::new());
         for _ in 0..positions {
             let logits = session.decode(token).unwrap();
@@ -630,7 +804,7 @@ fn escape_stops_a_digest() {
 fn keys_and_values_take_less_memory_where_there_is_little() {
     let bytes = tied_embeddings();
     let plan = plan(&bytes);
-    let needed = KvFormat::ALL.map(|kv| plan.memory(plan.shape().context, kv).total());
+    let needed = KvFormat::ALL.map(|kv| needed(&plan, plan.shape().context, kv));
     let q8 = play(&one_model(), Script::new().line("/set kv q8").line("/set seed 1").line("Once"));
     for (free, kv) in [(needed[0] - 1, "f16"), (needed[1] - 1, "q8"), (needed[2], "q8")] {
         let script =
@@ -653,15 +827,16 @@ fn keys_and_values_take_less_memory_where_there_is_little() {
 
 #[test]
 fn keys_and_values_stay_as_they_are_where_another_form_does_not_fit() {
-    let config = Config { context: 9000, layers: 9, ..SmallModel::tied_embeddings().config };
+    let config = Config { context: 9000, layers: 60, ..SmallModel::tied_embeddings().config };
     let bytes = SmallModel { config, seed: 1 }.file(Version::V1);
     let plan = plan(&bytes);
-    let [full, _, least] = KvFormat::ALL.map(|kv| plan.memory(config.context, kv));
+    let [full, _, least] = KvFormat::ALL.map(|kv| plan.memory(8192, kv));
     // What the machine has free stays the same here, whatever is taken.
-    let free = least.total();
+    let free = least.total() + Memory::RESERVE;
     assert!(least.kv_cache + free < full.kv_cache);
     let stage = one_model().file("story.bin", bytes).memory(free);
-    let script = Script::new().line("/set kv f32").line("/show").line("/set kv f16").line("/diag");
+    let script = Script::new().once("or /help.", ESCAPE).line("/set kv f32").line("/show");
+    let script = script.line("/set kv f16").line("/diag");
     let played = play(&stage, script);
     assert_shows(
         &played,
@@ -679,13 +854,32 @@ fn keys_and_values_stay_as_they_are_where_another_form_does_not_fit() {
 
 #[test]
 fn settings_are_shown_changed_and_refused() {
-    for words in ["/set", "/set temperature", "/set  "] {
+    for words in ["/set", "/set  "] {
         let played = type_lines(&[words]);
         for setting in SETTINGS {
-            assert_shows(&played, setting.help);
+            assert_shows_words(&played, setting.help);
         }
     }
+    // A name alone shows that setting, and no other.
+    let text = words(&type_lines(&["/set temperature"]).text());
+    for setting in SETTINGS {
+        assert_eq!(text.contains(setting.help), setting.name == "temperature", "{text}");
+    }
     for (line, expected) in [
+        ("/set temperature=0.5", "temperature = 0.5\n"),
+        ("/set temperature = 0.25", "temperature = 0.25\n"),
+        ("/set length 100", "length = 100\n"),
+        ("/set length 101", "length cannot be 101: the context has 100 tokens"),
+        ("/set top_p 0", "top_p cannot be \"0\""),
+        ("/set temperature -0", "temperature = 0\n"),
+        ("/HELP", "/licenses"),
+        ("help", "/licenses"),
+        ("?", "/licenses"),
+        ("/Set Seed", "there is no setting \"Seed\""),
+        ("/help me", "\"me\" is too much: it is /help\n"),
+        ("/models now", "\"now\" is too much: it is /models\n"),
+        ("/exit now", "\"now\" is too much: it is /exit [firmware]\n"),
+        ("/logits raw 3", "\"raw 3\" is too much: it is /logits [raw|digest]\n"),
         ("/set temperature 0.5", "temperature = 0.5\n"),
         ("/set   top_p    1  ", "top_p = 1\n"),
         ("/set seed 18446744073709551615", "seed = 18446744073709551615\n"),
@@ -695,7 +889,7 @@ fn settings_are_shown_changed_and_refused() {
         ("/set kv q4", "kv cannot be \"q4\". It is f32, f16 or q8: "),
         ("/logits digest 0", "the positions must be 1 to 100\n"),
         ("/logits digest 101", "the positions must be 1 to 100\n"),
-        ("/logits all", "it is /logits, or /logits digest [POSITIONS]\n"),
+        ("/logits all", "\"all\" is too much: it is /logits [raw|digest]\n"),
         ("/set temperature -1", "temperature cannot be \"-1\". It is 0 "),
         ("/set temperature warm", "temperature cannot be \"warm\""),
         ("/set temperature nan", "temperature cannot be \"nan\""),

@@ -3,8 +3,9 @@
 use crate::arguments::{Arithmetic, ThreadCount};
 use anyhow::{Context, Result};
 use bootllm_host::{Folder, StdClock, SystemEntropy, SystemMachine, open_console};
-use bootllm_repl::{Platform, Start};
+use bootllm_repl::{Options, Platform, STORY_PACE};
 use clap::Args;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Where the models lie.
@@ -34,6 +35,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cores: threads.cores(),
     };
     let (kv, cpu) = (arguments.arithmetic.kv, Some(arguments.arithmetic.cpu()));
-    bootllm_repl::run(platform, &Start { kv, cpu, ..Start::default() });
+    // A file needs no time to read.
+    let is_read = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let story_pace = is_read.then_some(STORY_PACE);
+    bootllm_repl::run(platform, &Options { kv, cpu, story_pace, ..Options::default() });
     Ok(())
 }

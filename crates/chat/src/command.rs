@@ -1,4 +1,4 @@
-//! What a person types at the prompt: text, or a command.
+//! What the user types at the prompt: text, or a command.
 
 /// What can be asked for at the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Command {
     Exit,
 }
 
-/// A command as a person types and reads it.
+/// A command as the user types and reads it.
 pub struct CommandInfo {
     /// What it does.
     pub command: Command,
@@ -44,7 +44,7 @@ impl Command {
             command: Command::Help,
             names: &["/help", "/?"],
             arguments: "",
-            help: "show this",
+            help: "show this (or: help, ?)",
         },
         CommandInfo {
             command: Command::Set,
@@ -67,8 +67,8 @@ impl Command {
         CommandInfo {
             command: Command::Logits,
             names: &["/logits"],
-            arguments: "[digest]",
-            help: "show outputs, or one number for many, to compare PCs",
+            arguments: "[raw|digest]",
+            help: "likely next tokens; raw numbers; one number for PCs",
         },
         CommandInfo {
             command: Command::Bench,
@@ -98,7 +98,7 @@ impl Command {
             command: Command::Exit,
             names: &["/exit", "/bye", "/quit"],
             arguments: "[firmware]",
-            help: "power off, or go back to the firmware (or: exit, quit)",
+            help: "power off, or go back to the firmware; on Linux: quit",
         },
     ];
 }
@@ -117,20 +117,25 @@ pub enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line. What begins with `/` is a command; put a space before a text that begins so.
+    /// Reads a line. What begins with `/` is a command, in lower or upper case; put a space before a
+    /// text that begins so. The words `help`, `?`, `exit` and `quit` alone are commands, too.
     pub fn parse(line: &'a str) -> Self {
         let trimmed = line.trim();
         if trimmed.is_empty() {
             return Line::Empty;
         }
-        if trimmed == "exit" || trimmed == "quit" {
-            return Line::Command(Command::Exit, "");
+        match trimmed {
+            "exit" | "quit" => return Line::Command(Command::Exit, ""),
+            "help" | "?" => return Line::Command(Command::Help, ""),
+            _ => {}
         }
         if !line.starts_with('/') {
             return Line::Text(line);
         }
         let (name, arguments) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
-        match Command::ALL.iter().find(|info| info.names.contains(&name)) {
+        let is_named =
+            |info: &&CommandInfo| info.names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        match Command::ALL.iter().find(is_named) {
             Some(info) => Line::Command(info.command, arguments.trim()),
             None => Line::Unknown(name),
         }

@@ -258,6 +258,17 @@ impl Generation {
         }
     }
 
+    /// Lets a text go on that ended at its length: up to `length` tokens, 0: as many as the context
+    /// holds.
+    pub fn extend(&mut self, length: usize, sequence: &Sequence) {
+        self.limit = length_within(sequence.capacity(), length);
+        let fed = self.begun + self.report.prompt_tokens + self.report.decoded;
+        if self.stage == Stage::Over(End::Length) && self.report.generated > 0 && !self.ends_at(fed)
+        {
+            (self.stage, self.report.end) = (Stage::Writing, None);
+        }
+    }
+
     /// The prompt's tokens.
     fn prompt_tokens(&self) -> &[u32] {
         &self.tokens[..self.report.prompt_tokens]

@@ -55,10 +55,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "top_p",
-        help: "0 to 1: choose among the likeliest words with this share of all chances; 1 is all",
+        help: "above 0, to 1: choose among the likeliest words with this share of all chances",
         get: |settings| settings.sampling.top_p.to_string(),
         set: |settings, value| {
-            settings.sampling.top_p = number(value, 1.0)?;
+            settings.sampling.top_p = number(value, 1.0).filter(|&share| share > 0.0)?;
             Some(())
         },
     },
@@ -96,7 +96,9 @@ pub const SETTINGS: &[Setting] = &[
 
 /// A number from 0 to `largest`.
 fn number(value: &str, largest: f32) -> Option<f32> {
-    value.parse().ok().filter(|number| (0.0..=largest).contains(number))
+    let number: f32 = value.parse().ok()?;
+    // Adding 0 turns -0 into 0.
+    (0.0..=largest).contains(&number).then_some(number + 0.0)
 }
 
 impl Settings {

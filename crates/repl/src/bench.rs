@@ -1,13 +1,16 @@
 //! `/bench`: how fast the model runs on this machine, and how fast it could.
 
-use crate::World;
-use crate::prompt::Prompt;
+use crate::state::State;
+use crate::{World, prompt};
 use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
 use bootllm_bench::{
     BenchProgress, BenchReport, BenchRun, Limits, MeasureError, OnProgress, Workload,
     measure_speed, memory_needed,
 };
 use bootllm_cores::{Cores, OneCore};
+use bootllm_engine::Model;
 use bootllm_simd::Cpu;
 use bootllm_units::{bytes, cores_phrase};
 use core::time::Duration;
@@ -25,48 +28,56 @@ const DOTS: usize = 40;
 
 /// Measures the model as it runs at the prompt, with one core and with all. It is fed other texts in
 /// a session of its own; that of the prompt stays as it is. Esc and Ctrl+C stop it.
-pub(crate) fn bench(prompt: &Prompt<'_>, world: &mut World<'_>) {
-    let loaded = prompt.loaded;
-    let (context, kv_format) = (loaded.model.context(), prompt.session.sequence.kv_format());
-    let needed = memory_needed(loaded.model.plan(), context, kv_format);
+pub(crate) fn bench(world: &mut World<'_>) -> State {
+    if let Err(problem) = measure_all(world) {
+        world.terminal.problem(&problem);
+    }
+    prompt::begin(world)
+}
+
+fn measure_all(world: &mut World<'_>) -> Result<(), String> {
+    let Some(chat) = &world.chat else { return Err("no model is loaded".into()) };
+    let (model, name) = (chat.model.clone(), chat.name.clone());
+    let (context, kv_format) = (chat.sequence.capacity(), chat.sequence.kv_format());
+    let loading_time = chat.loading_time;
+    let needed = memory_needed(model.plan(), context, kv_format);
     let free = world.machine.memory_free();
     if needed > free {
-        return world.terminal.problem(&format!(
+        return Err(format!(
             "measuring needs {} of memory, this machine has {} free",
             bytes(needed),
             bytes(free)
         ));
     }
-    let (name, plan, isa) = (loaded.name.as_str(), &**loaded.model.plan(), loaded.model.isa());
     let (prefill, decode) = (PREFILL.min(context), DECODE.min(context));
     let workload = Workload { prefill, decode, repetitions: TIMES, enough: ENOUGH, kv_format };
-    let report = BenchReport { name, plan, isa, workload };
+    let report = BenchReport { name: &name, plan: model.plan(), isa: model.isa(), workload };
     world.terminal.quiet("Esc or Ctrl+C stops it.\n");
     world.terminal.write(&format!("{report}"));
     let cores: &[&dyn Cores] =
         if world.cores.count() == 1 { &[&OneCore] } else { &[&OneCore, world.cores] };
     let mut last = None;
     for &cores in cores {
-        let measured = measure(prompt, world, cores, workload);
+        let measured = measure(&model, world, cores, workload);
         world.terminal.write("\r\x1b[K");
-        match measured {
-            Ok(run) => world.terminal.write(&format!("{}", report.row(last.insert(run)))),
-            Err(error) => return world.terminal.problem(&format!("{error}")),
-        }
+        let mut run = measured.map_err(|error| format!("{error}"))?;
+        // All cores loaded it together.
+        run.load = (cores.count() == world.cores.count()).then_some(loading_time);
+        world.terminal.write(&format!("{}", report.row(last.insert(run))));
     }
     if let Some(run) = &last {
         world.terminal.write(&format!("{}", report.details(run)));
     }
+    Ok(())
 }
 
 /// Measures with these cores, and shows how far it is.
 fn measure(
-    prompt: &Prompt<'_>,
+    model: &Arc<Model>,
     world: &mut World<'_>,
     cores: &dyn Cores,
     workload: Workload,
 ) -> Result<BenchRun, MeasureError> {
-    let model = &prompt.loaded.model;
     let count = cores.count();
     let of_cores = cores_phrase(count);
     let (terminal, clock) = (&mut world.terminal, world.clock);
@@ -91,7 +102,5 @@ fn measure(
     let cpu = Cpu::detect().limited_to(model.isa());
     let limits = Limits::measure(cores, cpu, clock, on_progress)?;
     let speeds = measure_speed(model, cores, clock, workload, on_progress)?;
-    // All cores loaded it together.
-    let load = (count == world.cores.count()).then_some(prompt.loaded.time);
-    Ok(BenchRun { cores: count, load, limits, speeds })
+    Ok(BenchRun { cores: count, load: None, limits, speeds })
 }

@@ -1,43 +1,54 @@
 //! What the commands do.
 
 use crate::bench::bench;
-use crate::prompt::Prompt;
-use crate::waiting::Waiting;
-use crate::{Leave, World};
+use crate::chat::Chat;
+use crate::pager::Pager;
+use crate::state::State;
+use crate::{Leave, World, digest, logits, prompt};
 use alloc::format;
 use alloc::string::String;
-use bootllm_chat::{Command, DIGEST_POSITIONS, DigestRun, DigestStep, SETTINGS, report};
-use bootllm_engine::{RunError, Session};
-use bootllm_sampling::argmax;
+use bootllm_chat::{Command, SETTINGS};
 use bootllm_units as units;
 use core::fmt::Write;
 use core::time::Duration;
 
-/// Positions that `/logits` shows.
-const LOGITS_POSITIONS: usize = 3;
-
-/// Does what a command says. `Some` leaves the program.
-pub(crate) fn run(
-    prompt: &mut Prompt<'_>,
-    world: &mut World<'_>,
-    command: Command,
-    arguments: &str,
-) -> Option<Leave> {
-    match command {
-        Command::Help => help(world),
-        Command::Set => set(prompt, world, arguments),
-        Command::Show => show(prompt, world),
-        Command::Stats => stats(prompt, world),
-        Command::Logits => logits(prompt, world, arguments),
-        Command::Bench => bench(prompt, world),
-        Command::Diag => diag(prompt, world),
-        Command::Licenses => licenses(world),
-        // The prompt's own.
-        Command::Models => {}
-        Command::Exit if arguments == "firmware" => return Some(Leave::Firmware),
-        Command::Exit => return Some(Leave::PowerOff),
+/// Does what a command says.
+pub(crate) fn run(command: Command, arguments: &str, world: &mut World<'_>) -> State {
+    let (first, rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
+    match (command, first, rest.trim()) {
+        (Command::Help, "", _) => Pager::begin(help(), world),
+        (Command::Set, ..) => set(world, arguments),
+        (Command::Show, "", _) => page(world, show),
+        (Command::Stats, "", _) => page(world, |chat, _| stats(chat)),
+        (Command::Logits, "", _) => logits::begin(world),
+        (Command::Logits, "raw", "") => raw_logits(world),
+        (Command::Logits, "digest", count) => digest::begin(count, world),
+        (Command::Bench, "", _) => bench(world),
+        (Command::Diag, "", _) => page(world, diag),
+        (Command::Licenses, "", _) => Pager::begin(licenses(), world),
+        (Command::Exit, "", _) => State::Left(Leave::PowerOff),
+        (Command::Exit, "firmware", "") => State::Left(Leave::Firmware),
+        (command, ..) => {
+            let info = Command::ALL.iter().find(|info| info.command == command);
+            let usage = info.map_or(String::new(), |info| {
+                format!("{} {}", info.names[0], info.arguments).trim().into()
+            });
+            problem(world, &format!("{arguments:?} is too much: it is {usage}"))
+        }
     }
-    None
+}
+
+fn problem(world: &mut World<'_>, message: &str) -> State {
+    world.terminal.problem(message);
+    prompt::begin(world)
+}
+
+/// Shows a text about the model that is loaded.
+fn page(world: &mut World<'_>, text: impl FnOnce(&Chat<'_>, &mut World<'_>) -> String) -> State {
+    let Some(chat) = world.chat.take() else { return prompt::begin(world) };
+    let text = text(&chat, world);
+    world.chat = Some(chat);
+    Pager::begin(text, world)
 }
 
 /// Lines of a label and a value.
@@ -50,48 +61,61 @@ impl Table {
     }
 }
 
-fn help(world: &mut World<'_>) {
-    let mut table = Table::default();
-    for info in Command::ALL {
-        table.0 += &format!("  {:<9} {:<12} {}\n", info.names[0], info.arguments, info.help);
-    }
-    world.terminal.write(
+fn help() -> String {
+    let mut text = String::from(
         "Type how a text begins; the model goes on. Esc or Ctrl+C stops it, the up and\n\
         down keys bring back what was typed.\n\n",
     );
-    world.terminal.page(&table.0);
+    for info in Command::ALL {
+        text += &format!("  {:<9} {:<12} {}\n", info.names[0], info.arguments, info.help);
+    }
+    text
 }
 
-fn set(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
-    let (name, value) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
-    if name.is_empty() || value.is_empty() {
+/// Changes a setting: `NAME VALUE` or `NAME=VALUE`. Without a value it shows the setting, and all
+/// without a name.
+fn set(world: &mut World<'_>, arguments: &str) -> State {
+    let is_separator = |c: char| c.is_whitespace() || c == '=';
+    let (name, value) = arguments.split_once(is_separator).unwrap_or((arguments, ""));
+    let value = value.trim_matches(is_separator);
+    let known = SETTINGS.iter().any(|setting| setting.name == name);
+    if name.is_empty() || value.is_empty() && known {
         let mut table = Table::default();
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().filter(|setting| name.is_empty() || setting.name == name) {
             let value = (setting.get)(&world.settings);
             table.row(setting.name, format_args!("{value:<10} {}", setting.help));
         }
-        return world.terminal.page(&table.0);
+        return Pager::begin(table.0, world);
     }
-    let free = world.machine.memory_free();
-    let settings = &mut world.settings;
-    let changed =
-        settings.set(name, value.trim()).and_then(|()| prompt.keep_as_set(settings, free));
-    match changed {
-        Ok(()) => {
-            let setting = SETTINGS.iter().find(|setting| setting.name == name);
-            let value = setting.map(|setting| (setting.get)(&world.settings)).unwrap_or_default();
-            world.terminal.quiet(&format!("{name} = {value}\n"));
-        }
+    match change(world, name, value) {
+        Ok(value) => world.terminal.quiet(&format!("{name} = {value}\n")),
         Err(message) => world.terminal.problem(&message),
     }
+    prompt::begin(world)
 }
 
-fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
-    let loaded = prompt.loaded;
-    let shape = loaded.model.shape();
-    let file = loaded.model.plan().file();
+fn change(world: &mut World<'_>, name: &str, value: &str) -> Result<String, String> {
+    let before = world.settings;
+    world.settings.set(name, value)?;
+    if let Some(chat) = &mut world.chat {
+        let (length, context) = (world.settings.length, chat.sequence.capacity());
+        if length != before.length && length > context {
+            world.settings = before;
+            return Err(format!(
+                "length cannot be {length}: the context has {context} tokens; 0 is all of them"
+            ));
+        }
+        chat.set_kv_format(&mut world.settings, world.machine.memory_free())?;
+    }
+    let setting = SETTINGS.iter().find(|setting| setting.name == name);
+    Ok(setting.map(|setting| (setting.get)(&world.settings)).unwrap_or_default())
+}
+
+fn show(chat: &Chat<'_>, world: &mut World<'_>) -> String {
+    let shape = chat.model.shape();
+    let file = chat.model.plan().file();
     let mut table = Table::default();
-    table.row("model", &loaded.name);
+    table.row("model", &chat.name);
     table.row("format", file.format_name());
     table.row("parameters", units::count(file.parameters()));
     table.row(
@@ -101,19 +125,18 @@ fn show(prompt: &Prompt<'_>, world: &mut World<'_>) {
             shape.width, shape.hidden, shape.layers, shape.heads, shape.kv_heads
         ),
     );
-    table.row("context", format_args!("{} tokens", loaded.model.context()));
-    let tokens = loaded.tokenizer.len();
-    table.row("tokenizer", format_args!("{}, {tokens} tokens", loaded.tokenizer_name));
+    table.row("context", format_args!("{} tokens", chat.sequence.capacity()));
+    let tokens = chat.tokenizer.len();
+    table.row("tokenizer", format_args!("{}, {tokens} tokens", chat.tokenizer_name));
     for setting in SETTINGS {
         table.row(setting.name, (setting.get)(&world.settings));
     }
-    world.terminal.page(&table.0);
+    table.0
 }
 
-fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
+fn stats(chat: &Chat<'_>) -> String {
     let mut table = Table::default();
-    let loaded = prompt.loaded;
-    let (size, time) = (loaded.model.plan().file().size, loaded.time);
+    let (size, time) = (chat.model.plan().file().size, chat.loading_time);
     table.row(
         "loading",
         format_args!(
@@ -123,7 +146,7 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
             units::bytes(units::rate(size as f64, time) as u64)
         ),
     );
-    if let Some((last, seed)) = &prompt.last {
+    if let Some((last, seed)) = &chat.last {
         let row = |count: usize, time: Duration| {
             let (time, rate) = (units::duration(time), units::rate(count as f64, time));
             format!("{count} tokens in {time}, {rate:.1} tokens/s")
@@ -132,93 +155,45 @@ fn stats(prompt: &Prompt<'_>, world: &mut World<'_>) {
         table.row("first token", format_args!("after {}", units::duration(last.prompt_time)));
         table.row("generation", row(last.decoded, last.decode_time));
         let positions = last.prompt_tokens + last.decoded;
-        table.row("positions", format_args!("{positions} of {}", loaded.model.context()));
+        table.row("positions", format_args!("{positions} of {}", chat.sequence.capacity()));
         if let Some(seed) = seed {
             table.row("seed", seed);
         }
     }
-    world.terminal.page(&table.0);
+    table.0
 }
 
-/// The same lines as `bootllm logits MODEL` on Linux, or `--digest`'s.
-fn logits(prompt: &mut Prompt<'_>, world: &mut World<'_>, arguments: &str) {
-    match arguments.split_once(char::is_whitespace).unwrap_or((arguments, "")) {
-        ("", _) => {}
-        ("digest", count) => return digest(prompt, world, count.trim()),
-        _ => return world.terminal.problem("it is /logits, or /logits digest [POSITIONS]"),
-    }
-    prompt.session.rewind(0);
-    let mut token = prompt.loaded.tokenizer.rules().bos;
-    for position in 0..LOGITS_POSITIONS.min(prompt.loaded.model.context()) {
-        match prompt.session.decode(token) {
-            Ok(logits) => {
-                world.terminal.write(&report::logits(position, token, logits));
-                world.terminal.write("\n");
-                token = argmax(logits);
-            }
-            Err(error) => return world.terminal.problem(&format!("{error}")),
-        }
+fn raw_logits(world: &mut World<'_>) -> State {
+    let Some(chat) = &mut world.chat else { return prompt::begin(world) };
+    match logits::raw(chat) {
+        Ok(text) => Pager::begin(text, world),
+        Err(error) => problem(world, &format!("{error}")),
     }
 }
 
-/// One number for the logits of `count` positions.
-fn digest(prompt: &mut Prompt<'_>, world: &mut World<'_>, count: &str) {
-    let context = prompt.loaded.model.context();
-    let positions = match count {
-        "" => Some(DIGEST_POSITIONS.min(context)),
-        count => count.parse().ok().filter(|count| (1..=context).contains(count)),
-    };
-    let Some(positions) = positions else {
-        return world.terminal.problem(&format!("the positions must be 1 to {context}"));
-    };
-    let bos = prompt.loaded.tokenizer.rules().bos;
-    let mut waiting = Waiting::new(world, "computing");
-    let Session { engine, sequence, .. } = &mut prompt.session;
-    let mut run = DigestRun::new(bos, positions, sequence);
-    let digest = loop {
-        match run.step(engine, sequence, &mut || core::ops::ControlFlow::Continue(())) {
-            Ok(DigestStep::Fed { done, total }) => {
-                if waiting.show(done, total).is_break() {
-                    break Err(RunError::Stopped);
-                }
-            }
-            Ok(DigestStep::Done(digest)) => break Ok(digest),
-            Err(error) => break Err(error),
-        }
-    };
-    waiting.clear();
-    match digest {
-        Ok(digest) if digest.agrees() => world.terminal.write(&format!("{digest}\n")),
-        Ok(digest) => world.terminal.problem(&format!("{digest}: this machine computes wrong")),
-        Err(error) => world.terminal.problem(&format!("{error}")),
-    }
-}
-
-fn licenses(world: &mut World<'_>) {
+fn licenses() -> String {
     let license = include_str!("../../../LICENSE");
-    world.terminal.page(&format!("{license}\n{}", bootllm_terminal::FONT_LICENSE));
+    format!("{license}\n{}", bootllm_terminal::FONT_LICENSE)
 }
 
-fn diag(prompt: &Prompt<'_>, world: &mut World<'_>) {
+fn diag(chat: &Chat<'_>, world: &mut World<'_>) -> String {
     let mut table = Table::default();
     for fact in world.machine.facts() {
         table.row(fact.label, fact.value);
     }
     let used = units::cores_phrase(world.cores.count());
-    table.row("computing", format_args!("{used}, kernels: {}", prompt.loaded.model.isa()));
-    let context = prompt.loaded.model.context();
-    let kv = prompt.session.sequence.kv_format();
-    let needed = prompt.loaded.model.plan().memory(context, kv);
+    table.row("computing", format_args!("{used}, kernels: {}", chat.model.isa()));
+    let memory = chat.memory();
     table.row(
         "model",
         format_args!(
             "{}: weights {}, KV cache {} ({}), activations {}",
-            prompt.loaded.name,
-            units::bytes(needed.weights),
-            units::bytes(needed.kv_cache),
-            kv.name(),
-            units::bytes(needed.activations)
+            chat.name,
+            units::bytes(memory.weights),
+            units::bytes(memory.kv_cache),
+            chat.sequence.kv_format().name(),
+            units::bytes(memory.activations)
         ),
     );
-    world.terminal.page(&table.0);
+    table.0
 }

@@ -1,13 +1,19 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! The program that the user sees, on bare metal and on Linux alike: it looks for models, lets
-//! the user choose one, loads it, writes a story, and then continues what is typed.
+//! The program that the user sees, on bare metal and on Linux alike: it looks for models, lets the
+//! user choose one, loads it, writes a story, and then continues what is typed.
+//!
+//! It is a state machine over the events of its console:
 //!
 //! ```text
-//! search ─► menu ─► loading ─► prompt ─┐
-//!             ▲                        │ /models, or something went wrong
-//!             └────────────────────────┘
+//! search ─► menu ─► loading ─► writing ─► prompt ─► writing, digest, logits, page
+//!             ▲                             │  ▲                 │
+//!             └────── /models ──────────────┘  └─────────────────┘
 //! ```
+//!
+//! [`run`] waits for an event and hands it to the present [`State`](state::State), which returns the
+//! next one. A state that works does one step per event and looks for keys between the layers of the
+//! model, so nothing blocks but the one wait.
 //!
 //! It knows a machine only by the traits of `bootllm-platform`.
 
@@ -15,26 +21,33 @@ extern crate alloc;
 
 mod bench;
 mod catalog;
+mod chat;
 mod commands;
+mod digest;
 mod loading;
+mod logits;
 mod menu;
+mod pager;
+mod progress_line;
 mod prompt;
+mod search;
+mod state;
 mod terminal;
 mod typed_ahead;
-mod waiting;
+mod writing;
 
 use alloc::format;
-use alloc::string::String;
 use bootllm_chat::Settings;
 use bootllm_cores::Cores;
 use bootllm_engine::KvFormat;
 use bootllm_platform::{Clock, Console, Entropy, Machine, Storage};
 use bootllm_simd::Cpu;
-use catalog::{Catalog, Search};
+use bootllm_terminal::LineEditor;
+use catalog::Catalog;
+use chat::Chat;
 use core::time::Duration;
-use loading::Loaded;
-use menu::{Choice, Menu};
-use prompt::Prompt;
+use search::Search;
+use state::{State, Wait};
 use terminal::Terminal;
 
 /// The machine that the program runs on.
@@ -53,19 +66,25 @@ pub struct Platform<'a> {
     pub cores: &'a dyn Cores,
 }
 
-/// What happened before the program began, and what it is to begin with.
+/// How the program starts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Start {
+pub struct Options {
     /// From power-on until the program began, if the machine knows.
     pub firmware_time: Option<Duration>,
-    /// In which form keys and values are kept, as long as nobody sets another.
+    /// The format of keys and values, until the user sets another.
     pub kv: KvFormat,
     /// The instructions that are used, if not all that the CPU has.
     pub cpu: Option<Cpu>,
     /// Whether leaving the program switches the machine off or returns to its firmware. Otherwise
     /// the program ends, and [`Leave`] says nothing.
     pub owns_machine: bool,
+    /// The time per token at which the first story is shown, to be read as it comes; `None` shows it
+    /// as fast as it is computed. Any key ends it.
+    pub story_pace: Option<Duration>,
 }
+
+/// A pace for [`Options::story_pace`]: fast for a reader, slow for a machine.
+pub const STORY_PACE: Duration = Duration::from_millis(40);
 
 /// How the user wants to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +95,7 @@ pub enum Leave {
     Firmware,
 }
 
-/// The machine and the terminal on it, as all parts of the program use them.
+/// Everything that outlives a state.
 struct World<'a> {
     terminal: Terminal<'a>,
     storage: &'a mut dyn Storage,
@@ -84,156 +103,62 @@ struct World<'a> {
     entropy: &'a mut dyn Entropy,
     machine: &'a mut dyn Machine,
     cores: &'a dyn Cores,
-    start: Start,
-    /// How texts are generated; they stay when another model is chosen.
+    options: Options,
+    /// How texts are generated. They stay when another model is chosen.
     settings: Settings,
-}
-
-/// What comes after a prompt.
-enum NextScreen {
-    /// The menu; a model was not loaded, or it was left.
-    Menu,
-    /// The model with this index in the catalog.
-    Model(usize),
-    Leave(Leave),
-}
-
-/// Runs the program until the user leaves it.
-pub fn run(platform: Platform<'_>, start: &Start) -> Leave {
-    let Platform { console, storage, clock, entropy, machine, cores } = platform;
-    let terminal = Terminal::new(console);
-    let settings = Settings { kv: start.kv, ..Settings::default() };
-    let mut world =
-        World { terminal, storage, clock, entropy, machine, cores, start: *start, settings };
-    banner(&mut world.terminal);
-
-    let begun = world.clock.now();
-    let mut catalog = search(&mut world, false);
-    let looking = world.clock.now().saturating_sub(begun);
-    // The first time a model starts by itself and writes a story, so that a user who only switches
-    // the machine on gets one.
-    let mut first_time = true;
-    let mut next = NextScreen::Menu;
-    loop {
-        let index = match next {
-            NextScreen::Menu => match choose(&mut world, &mut catalog, None, first_time) {
-                Choice::Model(index) => index,
-                Choice::Leave(leave) => return leave,
-                Choice::Back | Choice::Search { .. } => continue,
-            },
-            NextScreen::Model(index) => index,
-            NextScreen::Leave(leave) => return leave,
-        };
-        let entry = catalog.models[index].clone();
-        next = match loading::load(&mut world, &entry) {
-            Ok(loaded) => {
-                let times = first_time.then_some(BootTimes {
-                    firmware: start.firmware_time,
-                    looking,
-                    loading: loaded.time,
-                });
-                with_model(&mut world, &mut catalog, &loaded, times)
-            }
-            Err(message) => {
-                world.terminal.problem(&format!("{}: {message}", entry.name));
-                // It was meant for the prompt; in the menu, letters do things.
-                world.terminal.forget_typed();
-                NextScreen::Menu
-            }
-        };
-        first_time = false;
-    }
-}
-
-/// The time between two pictures of something that goes on.
-const REDRAW: Duration = Duration::from_millis(100);
-/// Folders that are shown while they are read however fast that goes, because reading a damaged one
-/// may never end.
-const ALWAYS_SHOWN: usize = 64;
-
-/// Looks for models, and shows where. Esc stops it.
-fn search(world: &mut World<'_>, all: bool) -> Catalog {
-    let mut search = Search::new(world.storage, all);
-    let mut shown = (world.clock.now(), String::new());
-    let mut changes = 0;
-    loop {
-        let status = search.status();
-        let now = world.clock.now();
-        let new = !status.is_empty() && status != shown.1;
-        if new && (changes < ALWAYS_SHOWN || now.saturating_sub(shown.0) >= REDRAW) {
-            let columns = world.terminal.size().columns;
-            let line = menu::cut(&format!("{status} · Esc stops"), columns.saturating_sub(1));
-            world.terminal.write(&format!("\r{line}\x1b[K"));
-            shown = (now, status);
-            changes += 1;
-        }
-        if !search.step(world.storage) {
-            break;
-        }
-        if world.terminal.poll_cancel().is_break() {
-            search.stop();
-        }
-    }
-    world.terminal.write("\r\x1b[K");
-    search.finish()
-}
-
-/// Lets the user choose a model, beside one that is `loaded`. With `automatic`, a single model is
-/// taken at once, and the first of several after a countdown that any key stops.
-fn choose(
-    world: &mut World<'_>,
-    catalog: &mut Catalog,
-    loaded: Option<&str>,
-    automatic: bool,
-) -> Choice {
-    if automatic && catalog.models.len() == 1 {
-        return Choice::Model(0);
-    }
-    let mut automatic = automatic;
-    world.cores.park();
-    loop {
-        let mut menu = Menu::new(catalog, loaded, world, automatic);
-        let choice = loop {
-            let picture = menu.draw(world.terminal.size(), false);
-            world.terminal.write(&picture);
-            let event = world.terminal.next(menu.wait());
-            if let Some(choice) = menu.on(event) {
-                break choice;
-            }
-        };
-        let picture = menu.draw(world.terminal.size(), true);
-        world.terminal.write(&picture);
-        let Choice::Search { all } = choice else { return choice };
-        automatic = false;
-        *catalog = search(world, all);
-    }
-}
-
-/// Writes a story first if `times` are given, then continues what the user types.
-fn with_model(
-    world: &mut World<'_>,
-    catalog: &mut Catalog,
-    loaded: &Loaded,
-    times: Option<BootTimes>,
-) -> NextScreen {
-    let mut prompt = match Prompt::new(world, loaded) {
-        Ok(prompt) => prompt,
-        Err(error) => {
-            world.terminal.problem(&format!("{}: {error}", loaded.name));
-            return NextScreen::Menu;
-        }
-    };
-    if let Some(times) = times {
-        prompt.first_story(world, times);
-    }
-    prompt.run(world, catalog)
+    editor: LineEditor,
+    catalog: Catalog,
+    /// The model that is loaded.
+    chat: Option<Chat<'a>>,
+    /// What the time until the first word was spent on; `None` once it was told.
+    boot_times: Option<BootTimes>,
 }
 
 /// What the time from power-on to the first word was spent on.
+#[derive(Clone, Copy, Default)]
 struct BootTimes {
-    firmware: Option<Duration>,
-    looking: Duration,
+    search: Duration,
     loading: Duration,
+}
+
+/// Temperature of the program's texts, until the user sets another: at 1, llama2.c's own, small
+/// models lose the thread.
+const TEMPERATURE: f32 = 0.8;
+
+/// Runs the program until the user leaves it.
+pub fn run(platform: Platform<'_>, options: &Options) -> Leave {
+    let Platform { console, storage, clock, entropy, machine, cores } = platform;
+    let sampling = bootllm_sampling::SamplerSettings {
+        temperature: TEMPERATURE,
+        ..bootllm_sampling::SamplerSettings::default()
+    };
+    let mut world = World {
+        terminal: Terminal::new(console, clock),
+        storage,
+        clock,
+        entropy,
+        machine,
+        cores,
+        options: *options,
+        // A text is as long as the model can.
+        settings: Settings { sampling, kv: options.kv, length: 0, ..Settings::default() },
+        editor: prompt::editor(),
+        catalog: Catalog::default(),
+        chat: None,
+        boot_times: Some(BootTimes::default()),
+    };
+    banner(&mut world.terminal);
+    let mut state = State::Search(Search::begin(&mut world, false));
+    loop {
+        let event = match state.wait(&world) {
+            Wait::Key(limit) => world.terminal.next(limit),
+            Wait::Work(pause) => world.terminal.poll(pause),
+        };
+        state = state.on(event, &mut world);
+        if let State::Left(leave) = state {
+            return leave;
+        }
+    }
 }
 
 fn banner(terminal: &mut Terminal<'_>) {

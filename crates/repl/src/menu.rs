@@ -1,7 +1,9 @@
 //! The menu of models.
 
 use crate::catalog::{Catalog, CatalogEntry};
-use crate::{Leave, World};
+use crate::search::Search;
+use crate::state::State;
+use crate::{Leave, World, loading, prompt};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -22,7 +24,7 @@ const FEWEST_MODELS: usize = 3;
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+enum Choice {
     /// The model with this index in the catalog.
     Model(usize),
     /// To go back to the model that is loaded.
@@ -33,11 +35,8 @@ pub(crate) enum Choice {
     Leave(Leave),
 }
 
-/// The menu: keys go in, a choice comes out.
-pub(crate) struct Menu<'c> {
-    catalog: &'c Catalog,
-    /// The name of the model that is loaded.
-    loaded: Option<&'c str>,
+/// The menu.
+pub(crate) struct Menu {
     /// A line about the machine.
     machine: String,
     /// Whether leaving the program switches a machine off.
@@ -52,32 +51,29 @@ pub(crate) struct Menu<'c> {
     drawn: usize,
 }
 
-impl<'c> Menu<'c> {
-    /// A menu in which the first model starts by itself after a while if `automatic`.
-    pub(crate) fn new(
-        catalog: &'c Catalog,
-        loaded: Option<&'c str>,
-        world: &World<'_>,
-        automatic: bool,
-    ) -> Self {
-        let is_loaded = |entry: &CatalogEntry| Some(entry.name.as_str()) == loaded;
+impl Menu {
+    /// Shows the menu, in which the first model starts by itself after a while if `automatic`.
+    pub(crate) fn begin(world: &mut World<'_>, automatic: bool) -> State {
+        world.cores.park();
+        let models = &world.catalog.models;
+        let loaded = world.chat.as_ref().map(|chat| chat.name.as_str());
         let machine = format!(
             "{}, {} of memory, {} free",
             cores_phrase(world.cores.count()),
             bytes(world.machine.memory_total()),
             bytes(world.machine.memory_free())
         );
-        Menu {
-            catalog,
-            loaded,
+        let mut menu = Menu {
             machine,
-            owns_machine: world.start.owns_machine,
-            selected: catalog.models.iter().position(is_loaded).unwrap_or(0),
+            owns_machine: world.options.owns_machine,
+            selected: models.iter().position(|e| Some(e.name.as_str()) == loaded).unwrap_or(0),
             number: 0,
-            countdown: (automatic && !catalog.models.is_empty()).then_some(COUNTDOWN),
+            countdown: (automatic && !models.is_empty()).then_some(COUNTDOWN),
             confirming: false,
             drawn: 0,
-        }
+        };
+        menu.show(world, false);
+        State::Menu(menu)
     }
 
     /// The longest time to wait for a key.
@@ -85,7 +81,35 @@ impl<'c> Menu<'c> {
         self.countdown.map(|_| Duration::from_secs(1))
     }
 
-    pub(crate) fn on(&mut self, event: Event) -> Option<Choice> {
+    pub(crate) fn on(mut self, event: Event, world: &mut World<'_>) -> State {
+        let choice = self.choose(event, &world.catalog, world.chat.is_some());
+        self.show(world, choice.is_some());
+        match choice {
+            None => State::Menu(self),
+            Some(Choice::Leave(leave)) => State::Left(leave),
+            Some(Choice::Back) => prompt::begin(world),
+            Some(Choice::Search { all }) => {
+                world.boot_times = None;
+                State::Search(Search::begin(world, all))
+            }
+            Some(Choice::Model(index)) => {
+                let name = &world.catalog.models[index].name;
+                match &world.chat {
+                    Some(chat) if chat.name == *name => prompt::begin(world),
+                    _ => loading::begin(world, index),
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, world: &mut World<'_>, at_end: bool) {
+        let loaded = world.chat.as_ref().map(|chat| chat.name.as_str());
+        let picture = self.draw(&world.catalog, loaded, world.terminal.size(), at_end);
+        world.terminal.write(&picture);
+    }
+
+    fn choose(&mut self, event: Event, catalog: &Catalog, can_go_back: bool) -> Option<Choice> {
+        let count = catalog.models.len();
         let key = match event {
             Event::Key(key) => key,
             Event::Closed => return Some(Choice::Leave(Leave::PowerOff)),
@@ -100,10 +124,10 @@ impl<'c> Menu<'c> {
         self.countdown = None;
         let confirmed = core::mem::take(&mut self.confirming);
         if let Key::Char(digit @ '0'..='9') = key {
-            return self.digit(digit as usize - '0' as usize);
+            return self.digit(digit as usize - '0' as usize, count);
         }
         self.number = 0;
-        let last = self.catalog.models.len().saturating_sub(1);
+        let last = count.saturating_sub(1);
         match key {
             Key::Up => self.selected = self.selected.saturating_sub(1),
             Key::Down => self.selected = (self.selected + 1).min(last),
@@ -111,12 +135,10 @@ impl<'c> Menu<'c> {
             Key::PageDown => self.selected = (self.selected + 10).min(last),
             Key::Home => self.selected = 0,
             Key::End => self.selected = last,
-            Key::Enter if !self.catalog.models.is_empty() => {
-                return Some(Choice::Model(self.selected));
-            }
-            Key::Escape if self.loaded.is_some() => return Some(Choice::Back),
+            Key::Enter if count > 0 => return Some(Choice::Model(self.selected)),
+            Key::Escape if can_go_back => return Some(Choice::Back),
             Key::Char('r' | 'R') => return Some(Choice::Search { all: false }),
-            Key::Char('a' | 'A') if self.catalog.unopened > 0 => {
+            Key::Char('a' | 'A') if catalog.unopened > 0 => {
                 return Some(Choice::Search { all: true });
             }
             Key::Char('q' | 'Q') if confirmed || !self.owns_machine => {
@@ -132,8 +154,7 @@ impl<'c> Menu<'c> {
     }
 
     /// A number is complete as soon as no other digit can follow; Enter completes it before.
-    fn digit(&mut self, digit: usize) -> Option<Choice> {
-        let count = self.catalog.models.len();
+    fn digit(&mut self, digit: usize, count: usize) -> Option<Choice> {
         let typed = self.number.saturating_mul(10).saturating_add(digit);
         self.number = if (1..=count).contains(&typed) { typed } else { digit };
         if !(1..=count).contains(&self.number) {
@@ -146,101 +167,83 @@ impl<'c> Menu<'c> {
 
     /// Draws the menu over the one drawn before. At the end its help is taken away, since it no
     /// longer applies.
-    pub(crate) fn draw(&mut self, size: Size, at_end: bool) -> String {
+    fn draw(
+        &mut self,
+        catalog: &Catalog,
+        loaded: Option<&str>,
+        size: Size,
+        at_end: bool,
+    ) -> String {
         let columns = size.columns.saturating_sub(1);
-        let mut below = self.remarks(columns);
-        below.push(String::new());
-        below.extend(wrapped(&self.help(), columns, 0));
+        let remarks = remarks(catalog, columns);
+        let help = wrapped(&self.help(catalog, loaded.is_some()), columns, 0);
         let above = Vec::from([dim(&cut(&self.machine, columns)), String::new()]);
-        let room = size.rows.saturating_sub(above.len() + below.len() + 1).max(FEWEST_MODELS);
+        let others = above.len() + remarks.len() + 1 + help.len() + 1;
+        let room = size.rows.saturating_sub(others).max(FEWEST_MODELS);
         let mut lines = above;
-        if self.catalog.models.is_empty() {
+        if catalog.models.is_empty() {
             lines.extend(wrapped(NO_MODEL, columns, 0));
         } else {
-            lines.extend(self.models(room, size.columns));
+            lines.extend(self.models(catalog, loaded, room, size.columns));
         }
-        let mut text = match self.drawn {
+        let text = match self.drawn {
             0 => String::new(),
             1 => "\r\x1b[J".into(),
             drawn => format!("\x1b[{}A\r\x1b[J", drawn - 1),
         };
+        lines.extend(remarks);
+        lines.push(String::new());
         if at_end {
             self.drawn = 0;
-            text += &(lines.join("\n") + "\n\n");
+            lines.push(String::new());
         } else {
-            lines.extend(below);
+            lines.extend(help);
             self.drawn = lines.len();
-            text += &lines.join("\n");
         }
-        text
+        text + &lines.join("\n")
     }
 
-    /// The lines of the models around the one that is selected.
-    fn models(&self, room: usize, columns: usize) -> Vec<String> {
-        let models = &self.catalog.models;
-        let shown = room.min(models.len());
+    /// The lines of the models around the one that is selected: a model's own name and a sentence
+    /// about it stand in a second line.
+    fn models(
+        &self,
+        catalog: &Catalog,
+        loaded: Option<&str>,
+        room: usize,
+        columns: usize,
+    ) -> Vec<String> {
+        let models = &catalog.models;
+        let about = |entry: &CatalogEntry| {
+            let parts: Vec<&str> = entry.title().into_iter().chain(entry.description()).collect();
+            (!parts.is_empty()).then(|| parts.join(": "))
+        };
+        let two_lines =
+            models.iter().any(|entry| about(entry).is_some()) && 2 * models.len() <= room;
+        let shown = if two_lines { models.len() } else { room.min(models.len()) };
         let first = self.selected.saturating_sub(shown / 2).min(models.len() - shown);
-        let names = name_columns(self.catalog, columns);
+        let names = name_columns(catalog, columns);
         let numbers = models.len().to_string().len().max(2);
+        let width_of_line = columns.saturating_sub(1);
         let mut lines = Vec::new();
         for (index, entry) in models.iter().enumerate().skip(first).take(shown) {
-            let name = shorten(entry.title().0.unwrap_or(&entry.name), names);
+            let name = shorten(&entry.name, names);
             let padding = names.saturating_sub(width(&name));
             let mark = if index == self.selected { '>' } else { ' ' };
-            let loaded = if Some(entry.name.as_str()) == self.loaded { ", loaded" } else { "" };
-            let figures = figures(entry);
-            let number = index + 1;
+            let loaded = if Some(entry.name.as_str()) == loaded { ", loaded" } else { "" };
+            let (figures, number) = (figures(entry), index + 1);
             let line = format!("{mark} {number:>numbers$}  {name}{:padding$}{figures}{loaded}", "");
-            let line = cut(&line, columns.saturating_sub(1));
             let style = if index == self.selected { "\x1b[7m" } else { "" };
-            lines.push(format!("{style}{line}\x1b[0m"));
+            lines.push(format!("{style}{}\x1b[0m", cut(&line, width_of_line)));
+            if let Some(about) = about(entry).filter(|_| two_lines) {
+                let indent = numbers + 4;
+                lines.push(dim(&cut(&format!("{:indent$}{about}", ""), width_of_line)));
+            }
         }
         lines
     }
 
-    /// What cannot be used, and why, in dimmed lines.
-    fn remarks(&self, columns: usize) -> Vec<String> {
-        let catalog = self.catalog;
-        let mut lines = Vec::new();
-        let mut remark = |text: &str| {
-            lines.extend(
-                wrapped(text, columns.saturating_sub(6), 2)
-                    .iter()
-                    .map(|line| dim(&format!("      {line}"))),
-            );
-        };
-        // That a file is something else matters only where there is nothing better.
-        let any = !catalog.models.is_empty();
-        let refused: Vec<_> =
-            catalog.refused.iter().filter(|refused| !(any && refused.is_other)).collect();
-        for refused in refused.iter().take(MOST_REFUSED) {
-            remark(&format!("{} cannot be used: {}", refused.name, refused.reason));
-        }
-        if refused.len() > MOST_REFUSED {
-            remark(&format!("and {} more", refused.len() - MOST_REFUSED));
-        }
-        for error in &catalog.errors {
-            remark(&format!("{error}"));
-        }
-        for skipped in catalog.skipped.iter().take(MOST_SKIPPED) {
-            remark(&format!("not looked at: {}: {}", skipped.name, skipped.reason));
-        }
-        if catalog.skipped.len() > MOST_SKIPPED {
-            remark(&format!("not looked at: {} more", catalog.skipped.len() - MOST_SKIPPED));
-        }
-        if catalog.stopped {
-            remark("the search was stopped; there may be more models");
-        }
-        if !lines.is_empty() {
-            lines.insert(0, String::new());
-        }
-        lines
-    }
-
-    fn help(&self) -> String {
-        if let (Some(seconds), Some(entry)) =
-            (self.countdown, self.catalog.models.get(self.selected))
-        {
+    fn help(&self, catalog: &Catalog, can_go_back: bool) -> String {
+        if let (Some(seconds), Some(entry)) = (self.countdown, catalog.models.get(self.selected)) {
             let name = shorten(&entry.name, 30);
             return format!("{name} starts in {seconds} s; a number or an arrow key chooses");
         }
@@ -248,14 +251,14 @@ impl<'c> Menu<'c> {
             return "q again: power off · any other key: stay here".into();
         }
         let mut parts: Vec<String> = Vec::new();
-        if !self.catalog.models.is_empty() {
+        if !catalog.models.is_empty() {
             parts.push("number or arrows and Enter: choose".into());
         }
-        if self.loaded.is_some() {
+        if can_go_back {
             parts.push("Esc: back".into());
         }
         parts.push("r: look again".into());
-        match self.catalog.unopened {
+        match catalog.unopened {
             0 => {}
             1 => parts.push("a: look into 1 other file, too".into()),
             files => parts.push(format!("a: look into {files} other files, too")),
@@ -268,6 +271,38 @@ impl<'c> Menu<'c> {
     }
 }
 
+/// What cannot be used, and why, in dimmed lines.
+fn remarks(catalog: &Catalog, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut remark = |text: &str| {
+        let wrapped = wrapped(text, columns.saturating_sub(6), 2);
+        lines.extend(wrapped.iter().map(|line| dim(&format!("      {line}"))));
+    };
+    let refused: Vec<_> = catalog.refused().collect();
+    for refused in refused.iter().take(MOST_REFUSED) {
+        remark(&format!("{} cannot be used: {}", refused.name, refused.reason));
+    }
+    if refused.len() > MOST_REFUSED {
+        remark(&format!("and {} more", refused.len() - MOST_REFUSED));
+    }
+    for error in &catalog.errors {
+        remark(&format!("{error}"));
+    }
+    for skipped in catalog.skipped.iter().take(MOST_SKIPPED) {
+        remark(&format!("not looked at: {}: {}", skipped.name, skipped.reason));
+    }
+    if catalog.skipped.len() > MOST_SKIPPED {
+        remark(&format!("not looked at: {} more", catalog.skipped.len() - MOST_SKIPPED));
+    }
+    if catalog.stopped {
+        remark("the search was stopped; there may be more models");
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
 const NO_MODEL: &str = "There is no model here. Copy one onto the stick: a GGUF file, or one in \
     llama2.c's format as NAME.bin together with its NAME.tokenizer.bin.";
 
@@ -275,13 +310,13 @@ const NO_MODEL: &str = "There is no model here. Copy one onto the stick: a GGUF 
 fn figures(entry: &CatalogEntry) -> String {
     let file = entry.plan.file();
     let (size, parameters) = (bytes(file.size), count(file.parameters()));
-    format!("{size:>11}  {parameters} parameters, {}", file.format_name())
+    format!("{size:>11}  {parameters:>7} parameters, {}", file.format_name())
 }
 
 /// Columns for the names: those of the longest, if every line still has room for its figures.
 fn name_columns(catalog: &Catalog, columns: usize) -> usize {
     let widest = |width: &dyn Fn(&CatalogEntry) -> usize| catalog.models.iter().map(width).max();
-    let longest = widest(&|entry| width(entry.title().0.unwrap_or(&entry.name))).unwrap_or(0);
+    let longest = widest(&|entry| width(&entry.name)).unwrap_or(0);
     let figures = widest(&|entry| width(&figures(entry))).unwrap_or(0);
     let left = columns.saturating_sub("> 12  ".len() + figures + 1);
     longest.min(left.max(SHORTEST_NAME))

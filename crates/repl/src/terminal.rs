@@ -3,40 +3,60 @@
 use crate::typed_ahead::TypedAhead;
 use alloc::format;
 use alloc::string::String;
-use bootllm_platform::{Console, Event, Key, Size};
-use bootllm_terminal::{Edit, LineEditor, WordWrap};
+use bootllm_platform::{Clock, Console, Event, Key, Size};
+use bootllm_terminal::{Edit, LineEditor};
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-/// What came of asking for a line.
-pub(crate) enum LineInput {
-    /// The line. The cursor is at its end.
-    Line(String),
-    /// The user gave it up.
-    Cancelled,
-    /// No more keys will come.
-    End,
-}
+/// The time between two looks for keys while the program works: looking takes time, too.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The user's console.
 pub(crate) struct Terminal<'a> {
     console: &'a mut dyn Console,
+    clock: &'a dyn Clock,
     ahead: TypedAhead,
     closed: bool,
+    /// When keys were last looked for while the program works.
+    looked: Duration,
 }
 
 impl<'a> Terminal<'a> {
-    pub(crate) fn new(console: &'a mut dyn Console) -> Self {
+    pub(crate) fn new(console: &'a mut dyn Console, clock: &'a dyn Clock) -> Self {
         console.set_word_wrap(true);
-        Terminal { console, ahead: TypedAhead::new(), closed: false }
+        let ahead = TypedAhead::new();
+        Terminal { console, clock, ahead, closed: false, looked: Duration::ZERO }
+    }
+
+    pub(crate) fn clock(&self) -> &'a dyn Clock {
+        self.clock
     }
 
     pub(crate) fn size(&self) -> Size {
         self.console.size()
     }
 
+    /// Whether what is overwritten on the console vanishes, as it does not in a file.
+    pub(crate) fn is_screen(&self) -> bool {
+        self.size() != Size::UNLIMITED
+    }
+
     pub(crate) fn write(&mut self, text: &str) {
         self.console.write(text);
+    }
+
+    /// Whether no key will come any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Writes text of a model. Control characters but line feeds and tabs are left out: they would
+    /// do things to the console.
+    pub(crate) fn write_text(&mut self, text: &str) {
+        let is_foreign = |c: char| c.is_control() && c != '\n' && c != '\t';
+        for part in text.split(is_foreign).filter(|part| !part.is_empty()) {
+            self.console.write(part);
+        }
     }
 
     /// Writes figures and remarks, less bright than the text itself.
@@ -64,21 +84,45 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    /// Breaks if the user has pressed Esc or Ctrl+C since this was last called. Other keys are kept
-    /// for the next prompt.
-    pub(crate) fn poll_cancel(&mut self) -> ControlFlow<()> {
-        while !self.closed {
-            match self.console.next(Some(Duration::ZERO)) {
+    /// Returns Esc or Ctrl+C, as [`Key::Escape`], if the user pressed one since this was last called;
+    /// it looks for `pause` at most. Other keys are kept for the next prompt, and returned too.
+    pub(crate) fn poll(&mut self, pause: Duration) -> Event {
+        let now = self.clock.now();
+        if self.closed || pause.is_zero() && now.saturating_sub(self.looked) < LOOK_EVERY {
+            return Event::Timeout;
+        }
+        self.looked = now;
+        let (mut wait, mut last) = (pause, Event::Timeout);
+        loop {
+            match self.console.next(Some(wait)) {
                 Event::Key(Key::Escape | Key::Ctrl('c')) => {
                     self.ahead.clear();
-                    return ControlFlow::Break(());
+                    return Event::Key(Key::Escape);
                 }
-                Event::Key(key) => self.ahead.push(key),
-                Event::Timeout => break,
-                Event::Closed => self.closed = true,
+                Event::Key(key) => {
+                    self.ahead.push(key);
+                    (wait, last) = (Duration::ZERO, Event::Key(key));
+                }
+                Event::Timeout => return last,
+                Event::Closed => {
+                    self.closed = true;
+                    return last;
+                }
             }
         }
-        ControlFlow::Continue(())
+    }
+
+    /// Breaks if the user has pressed Esc or Ctrl+C: an interrupt for the engine.
+    pub(crate) fn poll_cancel(&mut self) -> ControlFlow<()> {
+        match self.poll(Duration::ZERO) {
+            Event::Key(Key::Escape) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Takes back the last key that was kept, if it is this one.
+    pub(crate) fn forget_last(&mut self, key: Key) {
+        self.ahead.forget_last(key);
     }
 
     /// Forgets the keys that are kept for the next prompt.
@@ -86,8 +130,8 @@ impl<'a> Terminal<'a> {
         self.ahead.clear();
     }
 
-    /// Lets the user type a line, in bold, to tell it from what the program writes.
-    pub(crate) fn line(&mut self, editor: &mut LineEditor, prompt: &str) -> LineInput {
+    /// Starts a line that the user types, in bold, to tell it from what the program writes.
+    pub(crate) fn begin_line(&mut self, editor: &mut LineEditor, prompt: &str) {
         if let Some(lines) = self.ahead.take_dropped() {
             let lines = if lines == 1 { "1 line".into() } else { format!("{lines} lines") };
             self.problem(&format!(
@@ -96,10 +140,26 @@ impl<'a> Terminal<'a> {
             ));
         }
         self.console.set_word_wrap(false);
-        let input = self.edit(editor, &format!("\x1b[1m{prompt}"));
+        let mut out = String::new();
+        editor.begin(&format!("\x1b[1m{prompt}"), self.size(), &mut out);
+        self.console.write(&out);
+    }
+
+    /// Takes a key of the line. Anything but [`Edit::Continue`] ends it, with the cursor at its end.
+    pub(crate) fn edit_line(&mut self, editor: &mut LineEditor, key: Key) -> Edit {
+        let mut out = String::new();
+        let edit = editor.key(key, &mut out);
+        self.console.write(&out);
+        if edit != Edit::Continue {
+            self.end_line();
+        }
+        edit
+    }
+
+    /// Ends a line without a key.
+    pub(crate) fn end_line(&mut self) {
         self.console.write("\x1b[0m");
         self.console.set_word_wrap(true);
-        input
     }
 
     /// Goes to a new row after a line.
@@ -107,115 +167,5 @@ impl<'a> Terminal<'a> {
         let mut out = String::new();
         editor.leave_row(&mut out);
         self.console.write(&out);
-    }
-
-    fn edit(&mut self, editor: &mut LineEditor, prompt: &str) -> LineInput {
-        let mut out = String::new();
-        editor.begin(prompt, self.size(), &mut out);
-        self.console.write(&out);
-        loop {
-            let Event::Key(key) = self.next(None) else {
-                return LineInput::End;
-            };
-            out.clear();
-            let edit = editor.key(key, &mut out);
-            self.console.write(&out);
-            match edit {
-                Edit::Continue => {}
-                Edit::Line(line) => return LineInput::Line(line),
-                Edit::Cancelled => return LineInput::Cancelled,
-                Edit::EndOfInput => return LineInput::End,
-            }
-        }
-    }
-
-    /// Shows text that may be longer than the screen, a page at a time.
-    pub(crate) fn page(&mut self, text: &str) {
-        let Size { columns, rows } = self.size();
-        let mut pager = Pager::new(text, columns);
-        let mut room = rows.saturating_sub(1).max(1);
-        loop {
-            self.console.write(pager.take(room));
-            if pager.is_at_end() {
-                return;
-            }
-            self.quiet("-- Space: next page, Enter: next line, q: end --");
-            let more = loop {
-                match self.next(None) {
-                    Event::Key(Key::Char(' ') | Key::PageDown) => {
-                        break rows.saturating_sub(1).max(1);
-                    }
-                    Event::Key(Key::Enter | Key::Down) => break 1,
-                    Event::Key(Key::Char('q' | 'Q') | Key::Escape | Key::Ctrl('c' | 'd'))
-                    | Event::Closed => break 0,
-                    Event::Key(_) | Event::Timeout => {}
-                }
-            };
-            self.console.write("\r\x1b[K");
-            if more == 0 {
-                return;
-            }
-            room = more;
-        }
-    }
-}
-
-/// Text in portions of rows.
-struct Pager<'t> {
-    rest: &'t str,
-    columns: usize,
-}
-
-impl<'t> Pager<'t> {
-    fn new(text: &'t str, columns: usize) -> Self {
-        Pager { rest: text, columns }
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    /// Takes the lines that fit `rows`, and at least one.
-    fn take(&mut self, rows: usize) -> &'t str {
-        let (mut end, mut used) = (0, 0usize);
-        for line in self.rest.split_inclusive('\n') {
-            let mut wrap = WordWrap::new(self.columns);
-            wrap.set_on(true);
-            let mut out = String::new();
-            wrap.write(line, &mut out);
-            let unfinished = usize::from(!line.ends_with('\n'));
-            used = used.saturating_add(out.matches('\n').count() + unfinished);
-            if used > rows && end > 0 {
-                break;
-            }
-            end += line.len();
-        }
-        let (page, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        page
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec::Vec;
-
-    #[test]
-    fn pages_count_rows_and_lose_nothing() {
-        let text = "one\ntwo words\nthree longer words here\n\nlast";
-        for (columns, rows, pages) in [
-            (80, 2, &["one\ntwo words\n", "three longer words here\n\n", "last"][..]),
-            (12, 2, &["one\ntwo words\n", "three longer words here\n", "\nlast"]),
-            (12, 1, &["one\n", "two words\n", "three longer words here\n", "\n", "last"]),
-            (usize::MAX, usize::MAX, &[text]),
-        ] {
-            let mut pager = Pager::new(text, columns);
-            let mut found = Vec::new();
-            while !pager.is_at_end() {
-                found.push(pager.take(rows));
-            }
-            assert_eq!(found, pages, "{columns} x {rows}");
-        }
     }
 }

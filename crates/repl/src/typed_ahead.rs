@@ -40,6 +40,11 @@ impl TypedAhead {
         self.keys.pop_front()
     }
 
+    /// Takes the last key back, if it is this one.
+    pub(crate) fn forget_last(&mut self, key: Key) {
+        self.keys.pop_back_if(|last| *last == key);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.keys.clear();
         (self.dropped, self.line_ended) = (0, false);

@@ -1,6 +1,6 @@
 //! ANSI control sequences while they come in.
 
-/// What follows `ESC [`: numbers parted by `;`, and a letter that says what they are for
+/// What follows `ESC [`: numbers separated by `;`, and a letter that says what they are for
 /// (ECMA-48, 5.4).
 ///
 /// Text carries them to a screen and keyboards send them for keys: both read them with this.

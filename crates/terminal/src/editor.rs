@@ -165,10 +165,15 @@ impl LineEditor {
         edit
     }
 
+    /// The cursor's column.
+    pub fn column(&self) -> usize {
+        self.view.column()
+    }
+
     /// Goes to a new row after the end of a line, unless the line fills its last row and the cursor
     /// is in a new one.
     pub fn leave_row(&self, out: &mut String) {
-        if !self.view.is_at_row_start() {
+        if self.column() > 0 {
             out.push('\n');
         }
     }

@@ -13,7 +13,7 @@ use utf8::{Source, Utf8};
 /// begin a sequence, and a byte may be a part of a character: while
 /// [`is_pending`](Self::is_pending) says so, wait some 50 ms for more, and if nothing came call
 /// [`flush`](Self::flush). The bytes of one sequence come faster than that, and no two keys that a
-/// person presses do.
+/// user presses do.
 /// # Devices that deliver keys
 ///
 /// A device that knows its keys hands them over with [`push_key`](Self::push_key), in the order in

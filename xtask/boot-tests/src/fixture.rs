@@ -149,6 +149,7 @@ impl Transcript {
         let text = self.0[at + "\n>>> ".len()..].split("\n>>> ").next().unwrap();
         let end =
             text.rfind("\nprompt ").unwrap_or_else(|| panic!("no figures after the text:\n{text}"));
-        &text[..end]
+        // A mark says that the text reached its length.
+        text[..end].rsplit_once("…\n").map_or(&text[..end], |(text, _)| text)
     }
 }

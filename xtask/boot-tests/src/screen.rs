@@ -67,15 +67,19 @@ fn a_keyboard_and_a_screen_are_enough() {
     machine.keyboard = true;
     let (mut guest, _) = fixture.start(&machine);
 
-    wait_until_shown(&mut guest, "the prompt", |_| vec![">>> ".to_owned()]);
+    wait_until_shown(&mut guest, "the prompt", |_| vec!["\x1b[1m>>> ".to_owned()]);
     type_line(&mut guest, "/set temperature 0");
-    wait_until_shown(&mut guest, "that it was set", |_| vec![">>> /set temperature 0".to_owned()]);
+    wait_until_shown(&mut guest, "that it was set", |_| {
+        vec!["\x1b[1m>>> /set temperature 0".to_owned()]
+    });
     type_line(&mut guest, "/set length 60");
     type_line(&mut guest, "Once upon a time");
     let text =
         fixture.host("run", &fixture.model, &["-t", "0", "-n", "60", "-i", "Once upon a time"]);
     let text = text.trim_end();
-    wait_until_shown(&mut guest, text, |screenshot| rows_of(text, screenshot.size()));
+    // The first row has two styles: what was typed is bold.
+    let rows = |screenshot: &Screenshot| rows_of(&format!(">>> {text}"), screenshot.size());
+    wait_until_shown(&mut guest, text, |screenshot| rows(screenshot).split_off(1));
     // For a developer to look at.
     let picture = fixture.file("screen.png");
     guest.monitor.as_mut().unwrap().screenshot(&picture).unwrap();

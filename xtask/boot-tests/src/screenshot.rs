@@ -47,10 +47,11 @@ impl Screenshot {
         (0..=last).any(|first| {
             (first..).zip(rows).all(|(at, row)| {
                 let mut screen = Screen::new(painter.size());
-                // The cursor goes to the next row, where it covers nothing.
-                screen.write(&format!("{row}\n"));
+                screen.write(row);
+                let columns = screen.cursor().column;
+                // In the next row the cursor covers nothing.
+                screen.write("\n");
                 painter.restart();
-                let columns = row.chars().count();
                 self.part(painter.paint(&mut screen).pixels, 0, columns)
                     == self.part(&self.pixels, at, columns)
             })

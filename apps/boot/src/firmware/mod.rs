@@ -22,7 +22,7 @@ mod symbols;
 use crate::core_limit;
 use alloc::format;
 use bootllm_platform::{Clock, Console};
-use bootllm_repl::{Leave, Platform, Start};
+use bootllm_repl::{Leave, Options, Platform, STORY_PACE};
 use clock::TickClock;
 use console::FirmwareConsole;
 use core::ptr;
@@ -60,6 +60,7 @@ fn main() -> Status {
     }
     let mut machine =
         FirmwareMachine::new(boot_volume, &clock, cores.fact().into(), console.facts());
+    let story_pace = console.has_screen().then_some(STORY_PACE);
     let platform = Platform {
         console: &mut console,
         storage: &mut storage,
@@ -70,8 +71,8 @@ fn main() -> Status {
     };
     // The counter began at reset.
     let firmware_time = Some(clock.at(begun));
-    let start = Start { firmware_time, owns_machine: true, ..Start::default() };
-    match bootllm_repl::run(platform, &start) {
+    let options = Options { firmware_time, owns_machine: true, story_pace, ..Options::default() };
+    match bootllm_repl::run(platform, &options) {
         Leave::PowerOff => runtime::reset(ResetType::SHUTDOWN, Status::SUCCESS, None),
         Leave::Firmware => {
             console.close();

@@ -56,9 +56,9 @@ impl View {
         self.restart();
     }
 
-    /// Whether the cursor is in the first column of a row.
-    pub(super) fn is_at_row_start(&self) -> bool {
-        self.cursor.column == 0
+    /// The cursor's column.
+    pub(super) fn column(&self) -> usize {
+        self.cursor.column
     }
 
     /// Says that the line is no longer on the screen, or not where it was, and the cursor is in

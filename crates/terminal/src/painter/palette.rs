@@ -2,7 +2,7 @@
 
 use crate::screen::Style;
 
-/// What is behind the text.
+/// The background of the text.
 pub(super) const BACKGROUND: u32 = 0x12161C;
 /// The block that is the cursor.
 pub(super) const CURSOR: u32 = 0xE8B04A;

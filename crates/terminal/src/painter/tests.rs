@@ -138,7 +138,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// Painting what changed, bit by bit, gives what painting everything at the end does, also for
-    /// one who copies only what is said to have changed.
+    /// a copy of only the areas that are reported as changed.
     #[test]
     fn little_by_little_is_all_at_once(
         (width, height) in prop_oneof![(1..120usize, 1..90usize), Just((100, 60)), Just((16, 40))],

@@ -59,6 +59,11 @@ impl<'a> FirmwareConsole<'a> {
         }
     }
 
+    /// Whether there is a screen, rather than a serial terminal alone.
+    pub fn has_screen(&self) -> bool {
+        self.screen.is_some()
+    }
+
     /// What it consists of.
     pub fn facts(&self) -> Vec<Fact> {
         let none = Fact { label: "screen", value: "none".into() };
