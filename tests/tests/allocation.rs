@@ -204,7 +204,7 @@ fn memory_is_what_was_announced() {
     }
 }
 
-/// Runs `work` where so many bytes beside those in use are all that is left.
+/// Runs `work` with this many bytes left besides those in use.
 fn with_only<T>(more: u64, work: impl FnOnce() -> T) -> T {
     LIMIT.set(COUNT.get().bytes + more as i64);
     let result = work();

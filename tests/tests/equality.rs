@@ -26,7 +26,7 @@ fn emulated() -> bool {
 /// A way to feed a text: how many tokens as a prompt, how many one by one, again and again.
 type Plan = &'static [(usize, usize)];
 
-/// The first is the one that the others are held against.
+/// The first is the reference for the others.
 const PLANS: [Plan; 7] = [
     &[(0, TOKENS)],
     &[(1, 3)],
@@ -174,7 +174,7 @@ fn check(format: fn(&Config) -> OutputFormat) {
 }
 
 impl Case {
-    /// What the other paths are held against is what plain loops over the file make.
+    /// Plain loops over the file give the reference for the other paths.
     fn check_reference(&self, config: &Config, format: OutputFormat) {
         let mut reference = Reference::new(&self.file, *config, format);
         let model = self.load(Cpu::detect().only(Isa::Scalar));

@@ -18,7 +18,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
 }
 
-/// The bits of the logits at each position, the likeliest token being fed next.
+/// The bits of the logits at each position, the most probable token being fed next.
 fn greedy(model: &Arc<Model>, cores: &dyn Cores) -> Vec<Vec<u32>> {
     let mut session = Session::new(model, cores).unwrap();
     let mut token = BOS;
@@ -69,7 +69,7 @@ fn logits_are_the_same_on_every_machine() {
     }
 }
 
-/// The digests of the built-in models stand in their cards, for a person to compare a PC's with.
+/// The digests of the built-in models are in their cards, for users to compare with a PC's.
 #[test]
 fn the_built_in_models_have_the_digests_of_their_cards() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
@@ -124,7 +124,7 @@ fn a_rewound_session_is_as_good_as_new() {
         }
     }
     session.rewind(1000);
-    assert_eq!(session.position(), 57, "nothing lies ahead that could be gone back to");
+    assert_eq!(session.position(), 57, "there is no position ahead to go back to");
 }
 
 #[test]

@@ -121,8 +121,8 @@ fn a_bad_spot_anywhere_is_told_from_any_number_of_threads() {
     });
 }
 
-/// What is wrong first in the file is named, whichever core comes upon it first, and though the
-/// disk has failed behind it.
+/// The first error in the file is reported, whichever core finds one first, even if the disk fails
+/// after it.
 #[test]
 fn the_first_number_that_is_none_is_named_by_any_number_of_threads() {
     let mut bytes = model().file(Version::V1);

@@ -214,11 +214,7 @@ fn bad_models_are_refused_with_the_reason() {
         assert!(outcome.err.contains("model.bin"), "{what}: {outcome:?}");
         let output = folder.path().join("output.bin");
         bootllm("convert {} {} --to v2", &[&model, &output]).assert_refused(&problem.message());
-        assert_eq!(
-            folder.names(),
-            ["model.bin", "tokenizer.bin"],
-            "{what}: nothing is left behind"
-        );
+        assert_eq!(folder.names(), ["model.bin", "tokenizer.bin"], "{what}: no file is left");
     }
 }
 

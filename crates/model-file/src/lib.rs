@@ -53,7 +53,7 @@ use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
 use bootllm_quant::Encoding;
 
-/// The container that a file is.
+/// The container format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
     /// One of llama2.c's.
@@ -62,7 +62,7 @@ pub enum FileFormat {
     Gguf,
 }
 
-/// What a model file holds. It is never copied: whoever needs it longer shares it.
+/// The description of a model file. It is shared (`Arc`), never copied.
 #[derive(Debug, PartialEq)]
 pub struct ModelFile {
     /// The container.

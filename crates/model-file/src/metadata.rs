@@ -21,7 +21,7 @@ pub enum Value {
     Array(Array),
 }
 
-/// Where a list lies in its file.
+/// Where a file has an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Array {
     /// The type of the elements, by its number in GGUF.

@@ -45,7 +45,7 @@ pub fn model_file(mut bytes: &[u8]) {
     }
 }
 
-/// All tensors lie in the file, none in another, and each is found.
+/// All tensors are within the file, none overlaps another, and each is found.
 fn check_tensors(file: &ModelFile) {
     let mut ranges = Vec::new();
     for tensor in file.tensors() {
@@ -162,7 +162,7 @@ fn check_read_errors(plan: &Arc<Plan>, bytes: &[u8]) {
                 LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })
                 | LoadError::RopeFactor { .. },
             ) => {}
-            // What lies behind the weights is not read.
+            // Bytes after the weights are not read.
             Ok(()) => assert!(last <= end),
             Err(error) => panic!("{error}"),
         }

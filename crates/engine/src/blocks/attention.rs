@@ -226,7 +226,7 @@ fn tokens_together<S: Simd, C: Cells, const T: usize>(
 }
 
 /// `scores[t][p] = Σ query[t][i] · keys[p][i]`, i ascending, for whole tiles of positions, from the
-/// one that holds the first position that any of the tokens sees to the one that holds the last.
+/// tile of the first position that any of the tokens sees to the tile of the last.
 /// Scores of tokens from `tokens` on are the last token's.
 #[inline(always)]
 fn score<S: Simd, C: Cells, const T: usize>(

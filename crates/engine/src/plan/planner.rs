@@ -127,8 +127,7 @@ impl<'f> Planner<'f> {
         })
     }
 
-    /// Refuses a file whose key has another value than those for which `same` holds: the result would
-    /// change.
+    /// Refuses a file whose key has a value for which `same` returns false: the result would differ.
     pub(crate) fn refuse_unless(
         &mut self,
         key: &str,

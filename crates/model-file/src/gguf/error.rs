@@ -100,7 +100,7 @@ pub enum GgufError {
         /// The name.
         tensor: String,
     },
-    /// A tensor does not begin where one can, or lies in another.
+    /// A tensor begins at an invalid offset, or overlaps another.
     #[error("{tensor} begins at byte {offset} of the weights, {problem}: the file is damaged")]
     TensorOffset {
         /// Its name.
