@@ -27,7 +27,7 @@ impl Model {
     /// as bytes come in and may stop loading. [`Loader`] is the same without a callback.
     ///
     /// # Errors
-    /// What went wrong.
+    /// [`LoadError`].
     pub fn load(
         plan: &Arc<Plan>,
         source: &mut dyn ReadAt,
@@ -39,7 +39,7 @@ impl Model {
         Model::load_for(cpu, plan, source, cores, context, progress)
     }
 
-    /// The same with the instruction sets that `cpu` says, which are not tested here.
+    /// The same with the instruction sets of `cpu`, which are not tested here.
     pub fn load_for(
         cpu: Cpu,
         plan: &Arc<Plan>,
@@ -48,7 +48,7 @@ impl Model {
         context: usize,
         progress: &mut dyn FnMut(Loading) -> ControlFlow<()>,
     ) -> Result<Arc<Self>, LoadError> {
-        /// Bytes between two calls of `progress`: often enough for an eye.
+        /// Bytes between two calls of `progress`: often enough to look smooth.
         const OFTEN: u64 = 256 << 10;
         let mut loader = Loader::new(plan.clone(), cpu, context)?;
         let mut told = 0;
@@ -66,7 +66,7 @@ impl Model {
         }
     }
 
-    /// What the model is.
+    /// The model's hyperparameters.
     pub fn shape(&self) -> &ModelShape {
         self.plan.shape()
     }

@@ -8,7 +8,7 @@
 //! in GGUF's keys and tensor names, so nothing above this crate knows which kind a file was.
 //!
 //! A [`RowBuffer`] then takes a tensor's rows range by range, or [`for_each_row`] row by row.
-//! [`write`], [`write_gguf`] and [`convert`] produce files.
+//! [`write()`], [`write_gguf`] and [`convert`] produce files.
 //!
 //! Formats so far: GGUF ([`GgufError`] says what of it cannot be read), and the three of llama2.c
 //! ([`Version`]), as its `export.py` writes them and its `run.c` and `runq.c` read them.

@@ -41,7 +41,7 @@ pub(crate) struct RopeId(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KvId(pub(crate) usize);
 
-/// What a model is, for people and for the parts around the engine. All numbers are checked.
+/// A model's hyperparameters, for reports and for the crates around the engine. All are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelShape {
     /// The name of the architecture: `llama`.
@@ -66,7 +66,7 @@ pub struct ModelShape {
     pub tied_embeddings: bool,
 }
 
-/// How the weights of a tensor are kept.
+/// How the weights of a tensor are stored in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
     /// Packed, in its own format.
@@ -75,16 +75,16 @@ pub(crate) enum Weight {
     Vector(VectorId),
 }
 
-/// A tensor that is loaded: its index in the file, and how it is kept.
+/// A tensor that is loaded: its index in the file, and how it is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlannedTensor {
     pub(crate) index: usize,
     pub(crate) weight: Weight,
-    /// Whether a decoded token reads all of it; of an embedding it reads a row.
+    /// Whether a decoded token reads all of it, rather than one row, as of an embedding.
     pub(crate) read_per_token: bool,
 }
 
-/// What a model needs to run: checked, and nothing loaded yet.
+/// A checked plan of what a model needs to run; nothing is loaded yet.
 ///
 /// ```no_run
 /// # fn f(file: bootllm_model_file::ModelFile) -> Result<(), bootllm_engine::PlanError> {
@@ -110,11 +110,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads a file's metadata as its architecture asks for, and checks that its tensors are all
-    /// there, in the shapes that follow from it, and nothing else.
+    /// Reads the metadata that the file's architecture needs, and checks that the file has exactly the
+    /// tensors that follow from it, in the right shapes.
     ///
     /// # Errors
-    /// What cannot be run, by name.
+    /// [`PlanError`], which names what cannot be run.
     pub fn new(file: Arc<ModelFile>) -> Result<Self, PlanError> {
         let mut planner = Planner::new(&file)?;
         let (architecture, shape) = arch::plan(&mut planner)?;
@@ -133,7 +133,7 @@ impl Plan {
         &self.file
     }
 
-    /// What the model is.
+    /// The model's hyperparameters.
     pub fn shape(&self) -> &ModelShape {
         &self.shape
     }
@@ -148,15 +148,15 @@ impl Plan {
         matrices.map(|planned| (planned, &self.file.tensors()[planned.index]))
     }
 
-    /// Bytes of packed weights that a decoded token reads: all matrices once, but of an embedding
-    /// only a row.
+    /// Bytes of packed weights that a decoded token reads: all matrices once, but only one row of an
+    /// embedding.
     pub fn weight_bytes_per_token(&self) -> u64 {
         let read = self.matrices().filter(|(planned, _)| planned.read_per_token);
         read.map(|(_, tensor)| packed_bytes(tensor)).sum()
     }
 
-    /// Multiply-accumulates that a token of a prompt needs, whose logits are not wanted: those of all
-    /// matrices but the embedding and the output projection.
+    /// Multiply-accumulates per prompt token whose logits are not wanted: those of all matrices but the
+    /// embedding and the output projection.
     pub fn products_per_prompt_token(&self) -> u64 {
         let in_layers =
             self.matrices().filter(|(_, tensor)| tensor.rows() != self.shape.vocab_size);
@@ -180,8 +180,8 @@ impl Plan {
         buffers.chain([scores, logits])
     }
 
-    /// What the model takes to run with a context of `context` positions. Sums beyond `u64` stay at
-    /// its end, which is more than any machine has.
+    /// The memory that the model takes with a context of `context` positions. Sums saturate at
+    /// `u64::MAX`.
     pub fn memory(&self, context: usize, format: KvFormat) -> Memory {
         let packed = |planned: &PlannedTensor| {
             let tensor = &self.file.tensors()[planned.index];
@@ -208,7 +208,7 @@ impl Plan {
     }
 }
 
-/// What a planner collected.
+/// What a planner has collected.
 pub(crate) struct Planned {
     tensors: Vec<PlannedTensor>,
     buffers: Vec<usize>,
@@ -217,7 +217,7 @@ pub(crate) struct Planned {
     heads: usize,
 }
 
-/// Rows of a pass, at most, with a context of `context` positions.
+/// The most rows of a pass with a context of `context` positions.
 pub(crate) fn max_rows(context: usize) -> usize {
     context.min(MAX_ROWS)
 }
@@ -227,30 +227,30 @@ fn packed_bytes(tensor: &Tensor) -> u64 {
     bytes.map_or(u64::MAX, |bytes| bytes as u64)
 }
 
-/// Bytes that a tensor takes beside its weights, at most: its handle, its place in the model, and
-/// what the allocator needs.
+/// The most bytes that a tensor takes besides its weights: its handle, its entry in the model, and
+/// the allocator's overhead.
 const BESIDE_WEIGHTS: u64 = 256;
 
 /// Bytes that a model takes while it runs, by purpose, and while it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The packed weights, and what is kept of each tensor beside them.
+    /// The packed weights, and the overhead per tensor.
     pub weights: u64,
     /// Keys and values of every position of one sequence.
     pub kv_cache: u64,
     /// Activations, logits and RoPE tables.
     pub activations: u64,
-    /// The two buffers through which the file is read, or what the self-test of the kernels takes
-    /// before, if that is more; free again after loading.
+    /// The two read buffers, or the memory of the kernels' self-test before, if that is more; freed
+    /// after loading.
     pub loading: u64,
 }
 
 impl Memory {
-    /// What has to stay free beside the model: for the sampler, the screen's glyphs, what is typed,
+    /// Memory that must stay free besides the model: for the sampler, the screen's glyphs, typed text
     /// and the firmware's own pools.
     pub const RESERVE: u64 = 8 << 20;
 
-    /// All of it: the most that is in use at any moment.
+    /// The peak: the most that is in use at any moment.
     pub fn total(&self) -> u64 {
         let Memory { weights, kv_cache, activations, loading } = *self;
         [weights, kv_cache, activations, loading].into_iter().fold(0, u64::saturating_add)

@@ -1,4 +1,4 @@
-//! What an architecture asks for while it plans.
+//! The interface through which an architecture plans.
 
 use super::{Buffer, KvId, MatrixId, PlanError, Planned, PlannedTensor, RopeId, VectorId, Weight};
 use crate::blocks::RopeConfig;
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bootllm_model_file::{ModelFile, Tensor, Value};
 use core::ops::RangeBounds;
 
-/// Keys of an architecture that say nothing about the computation.
+/// Keys of an architecture that do not affect the computation.
 const HARMLESS: [&str; 2] = ["vocab_size", "tensor_data_layout"];
 
 /// Reads metadata and tensors for an architecture, and notes what it asks for.
