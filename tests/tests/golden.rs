@@ -1,4 +1,4 @@
-//! The engine against references: to the bit.
+//! The engine compared with references, to the bit.
 
 use bootllm_chat::{DIGEST_POSITIONS, report};
 use bootllm_cores::{Cores, OneCore};
@@ -186,7 +186,7 @@ fn formats_convert_into_each_other() {
     }
 }
 
-/// What `read` says of a file in the shared folder, with its bytes.
+/// The description of a file in the shared folder, with its bytes.
 fn real_model(folder: &Path, name: &str) -> (bootllm_model_file::ModelFile, Vec<u8>) {
     let bytes = std::fs::read(folder.join("models").join(name)).unwrap();
     (bootllm_model_file::read(&mut bytes.as_slice()).unwrap(), bytes)

@@ -1,4 +1,4 @@
-//! Headers of every kind: what is a model must be read, and nothing else.
+//! Headers of every kind: models must be read, and everything else refused.
 
 use bootllm_engine::KvFormat;
 use bootllm_model_file::{Config, ConfigError, FileFormat, ReadError, Version, read};

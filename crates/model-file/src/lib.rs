@@ -80,7 +80,7 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Gives the name of a tensor that is there twice as the error.
+    /// The error is the name of a tensor that appears twice.
     fn new(
         format: FileFormat,
         metadata: Metadata,

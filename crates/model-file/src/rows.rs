@@ -59,7 +59,7 @@ pub enum RowError {
         format: &'static str,
     },
     /// The buffer cannot be allocated.
-    #[error("cannot allocate {bytes} bytes to read the file through")]
+    #[error("cannot allocate {bytes} bytes for the read buffer")]
     OutOfMemory {
         /// Bytes that were asked for.
         bytes: usize,

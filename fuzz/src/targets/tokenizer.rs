@@ -3,7 +3,7 @@
 use bootllm_model_file::{TokenKind, TokenRules};
 use bootllm_tokenizer::{Decoder, Tokenizer};
 
-/// Bytes of text that are encoded in the slow way too.
+/// Bytes of text that are also encoded in the slow way.
 const TEXT: usize = 60;
 
 /// Feeds a tokenizer. The input is the file; its end is also the text that is encoded.

@@ -30,8 +30,8 @@ pub enum GgufError {
         /// The number of the type.
         found: u32,
     },
-    /// A key is there twice.
-    #[error("{key} is there twice: the file is damaged")]
+    /// A key appears twice.
+    #[error("{key} appears twice: the file is damaged")]
     Twice {
         /// The key.
         key: String,
@@ -95,7 +95,7 @@ pub enum GgufError {
         block: u64,
     },
     /// Two tensors have the same name.
-    #[error("{tensor} is there twice: the file is damaged")]
+    #[error("{tensor} appears twice: the file is damaged")]
     TensorTwice {
         /// The name.
         tensor: String,
