@@ -78,9 +78,9 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut FileSink) -> Result<()>) 
 fn check_replaceable(path: &Path) -> Result<()> {
     let name = path.display();
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => bail!("{name} is a folder"),
+        Ok(metadata) if metadata.is_dir() => bail!("{name}: it is a folder"),
         Ok(metadata) if !metadata.is_file() => {
-            bail!("{name} is a device or a pipe, not a file")
+            bail!("{name}: it is a device or a pipe, not a file")
         }
         _ => Ok(()),
     }
