@@ -6,17 +6,17 @@ pub mod mutate;
 pub mod seeds;
 pub mod targets;
 
-/// One thing that is fed with bytes. It panics if anything is wrong.
+/// A fuzz target. It panics if anything is wrong.
 pub struct Target {
-    /// Its name, which is also that of its folder in `corpus`.
+    /// Its name, and the name of its folder in `corpus`.
     pub name: &'static str,
-    /// Feeds it.
+    /// Runs it on an input.
     pub run: fn(&[u8]),
-    /// Inputs to begin with, by name.
+    /// Seed inputs by name.
     pub seeds: fn() -> Vec<(String, Vec<u8>)>,
-    /// What mutations put in.
+    /// Fragments that mutations insert.
     pub words: &'static [&'static [u8]],
-    /// Makes a mutated input one that gets past the first check, if that is easily done.
+    /// Repairs a mutated input so that it passes the first check, if that is easy.
     pub mend: fn(&mut Vec<u8>),
 }
 

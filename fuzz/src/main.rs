@@ -19,7 +19,7 @@ const MEMORY: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const USAGE: &str = "\
-Feeds the parsers with saved and with random inputs.
+Runs the parsers on saved and on random inputs.
 
 bootllm-fuzz [--seconds N] [--seed N] [TARGET]...
         each target, or those that are named: all saved inputs, then mutated ones for N seconds
@@ -27,18 +27,18 @@ bootllm-fuzz [--seconds N] [--seed N] [TARGET]...
 bootllm-fuzz --replay TARGET FILE...
         only these inputs
 bootllm-fuzz --write-corpus
-        write the inputs to begin with into corpus/
+        write the seed inputs into corpus/
 
 targets:";
 
-/// What is asked for.
+/// The command line.
 enum Task {
     Fuzz {
         seconds: u64,
         seed: u64,
         targets: Vec<&'static Target>,
     },
-    /// The same, in the process that may die of it. Each input is written to the file before.
+    /// The same, in the process that may crash. Each input is written to the file first.
     Work {
         seconds: u64,
         seed: u64,
@@ -111,15 +111,15 @@ fn corpus(target: &Target) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name)
 }
 
-/// Fuzzes targets, as many at a time as there are cores, and says of all what was wrong.
+/// Fuzzes targets, as many at a time as there are cores, and reports all failures.
 fn fuzz(targets: &[&'static Target], seconds: u64, seed: u64) -> Result<(), String> {
     let queue = Mutex::new(targets.iter());
     let problems = Mutex::new(Vec::new());
-    let next = || queue.lock().expect("a queue that nobody died with").next();
+    let next = || queue.lock().expect("no panic").next();
     let work = || {
         while let Some(target) = next() {
             if let Err(problem) = watch(target, seconds, seed) {
-                problems.lock().expect("problems that nobody died with").push(problem);
+                problems.lock().expect("no panic").push(problem);
             }
         }
     };
@@ -129,11 +129,11 @@ fn fuzz(targets: &[&'static Target], seconds: u64, seed: u64) -> Result<(), Stri
             scope.spawn(work);
         }
     });
-    let problems = problems.into_inner().expect("problems that nobody died with");
+    let problems = problems.into_inner().expect("no panic");
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// Lets another process do the work, and says which input it died of or hangs at.
+/// Runs the work in another process and reports the input at which it crashed or hung.
 fn watch(target: &Target, seconds: u64, seed: u64) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let name = format!("bootllm-fuzz-{}-{}", target.name, std::process::id());
@@ -160,13 +160,13 @@ fn watch(target: &Target, seconds: u64, seed: u64) -> Result<(), String> {
         if changed.elapsed().is_ok_and(|time| time > PATIENCE) {
             let _ = child.kill();
             let _ = child.wait();
-            break format!("was not done after {} s", PATIENCE.as_secs());
+            break format!("ran longer than {} s", PATIENCE.as_secs());
         }
     };
     Err(keep(target, &current, &problem).unwrap_or_else(|error| format!("{problem}; {error}")))
 }
 
-/// Keeps the input that was being worked on. Gives what to say of it.
+/// Saves the input that was being run. Returns the message about it.
 fn keep(target: &Target, current: &Path, problem: &str) -> std::io::Result<String> {
     let input = fs::read(current)?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts").join(target.name);

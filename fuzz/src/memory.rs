@@ -1,7 +1,7 @@
-//! A small machine's memory: what goes beyond it is refused, as firmware refuses it.
+//! A small machine's memory: allocations beyond it fail, as they do on firmware.
 //!
-//! A program that asks for memory in a way that can fail gets an error and goes on. One that
-//! cannot do without is ended by the standard library, which is what fuzzing then reports.
+//! Code with fallible allocations gets an error and continues. For others the standard library ends
+//! the program, which fuzzing then reports.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -1,9 +1,9 @@
-//! Changing inputs at random, the same way for the same seed.
+//! Random mutations of inputs, the same for the same seed.
 
 /// The longest input that mutations make.
 const LONGEST: usize = 1 << 16;
 
-/// Numbers at which arithmetic goes wrong.
+/// Numbers at which arithmetic tends to fail.
 const EDGES: [i64; 16] =
     [0, 1, 2, 3, 7, 8, 31, 32, 33, 255, -1, 1 << 15, 1 << 24, 0x7fff_ffff, 0x8000_0000, -(1 << 24)];
 
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// Makes a new input out of one of `pool` by a few random changes.
+/// Makes a new input from one of `pool` by a few random changes.
 pub fn mutated(random: &mut Random, pool: &[Vec<u8>], words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = pool[random.below(pool.len())].clone();
     // Mostly few changes, so that something of the input stays; sometimes many.

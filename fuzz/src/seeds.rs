@@ -1,4 +1,4 @@
-//! Inputs to begin with. What is saved in `corpus` was made of them.
+//! Seed inputs. The files in `corpus` were written from them.
 
 use bootllm_model_file::{Config, ReadError, Version};
 use bootllm_quant::Encoding;
@@ -54,7 +54,7 @@ pub const GGUF_WORDS: &[&[u8]] = &[
     b"\0\x7c",
 ];
 
-/// What lines at the prompt are made of.
+/// Fragments of lines at the prompt.
 pub const LINE_WORDS: &[&[u8]] = &[
     b"\n",
     b"/set ",
@@ -128,7 +128,7 @@ pub const CONSOLE_WORDS: &[&[u8]] = &[
     b"          ",
 ];
 
-/// Small models of every version, whole, cut short and with every number of their headers bent.
+/// Small models of every version, whole, cut short and with every number of their headers changed.
 pub fn model_files() -> Vec<(String, Vec<u8>)> {
     let small = Config {
         dim: 8,
@@ -202,7 +202,7 @@ pub fn mend_model_file(bytes: &mut Vec<u8>) {
     }
 }
 
-/// Small GGUF files in every format, with and without a tokenizer, and with numbers bent.
+/// Small GGUF files in every format, with and without a tokenizer, and with changed numbers.
 pub fn gguf_files() -> Vec<(String, Vec<u8>)> {
     let config = Config {
         dim: 32,

@@ -1,8 +1,8 @@
-//! GGUF files, taken apart and put together in the plainest way, to hold the reader against.
+//! A naive reader and writer of GGUF files, the reference for the crate's.
 
 use std::iter::repeat_n;
 
-/// A file in parts. What is in it need not make sense.
+/// A file in parts, which need not be valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gguf {
     /// The version of the format.
@@ -63,7 +63,7 @@ pub fn string(text: &str) -> Vec<u8> {
 }
 
 impl Gguf {
-    /// Takes a good file apart.
+    /// Reads a valid file.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut at = Place { bytes, offset: 4 };
         assert_eq!(&bytes[..4], b"GGUF");
@@ -103,7 +103,7 @@ impl Gguf {
         Gguf { version, values, tensors: tensors.collect(), alignment }
     }
 
-    /// Puts the file together.
+    /// Writes the file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(self.version.to_le_bytes());
@@ -133,7 +133,7 @@ impl Gguf {
         self.values.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_slice())
     }
 
-    /// The same file with another value of this name, or one more.
+    /// The same file with this value replaced or added.
     pub fn with(mut self, key: &str, value: Vec<u8>) -> Self {
         match self.values.iter_mut().find(|(name, _)| name == key) {
             Some((_, old)) => *old = value,
@@ -142,7 +142,7 @@ impl Gguf {
         self
     }
 
-    /// The same file without the value of this name.
+    /// The same file without this value.
     pub fn without(mut self, key: &str) -> Self {
         let before = self.values.len();
         self.values.retain(|(name, _)| name != key);

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! What the tests across crates share.
+//! Fixtures that the tests across crates share.
 //!
 //! [`SmallModel`] is a model that the tests make themselves and [`vocabulary`] its tokenizer, so
-//! that nothing has to be fetched. [`Reference`] computes a model's logits in the plainest way
-//! there is. [`Stage`] is a machine on which the program of the stick runs from a [`Script`], and
+//! that nothing has to be downloaded. [`Reference`] computes a model's logits with plain loops.
+//! [`Stage`] is a simulated machine on which the boot image's program runs from a [`Script`], and
 //! [`Program`] is the program on Linux. [`shared`] is where real models are. [`Gguf`] is a GGUF
 //! file in parts.
 
@@ -25,7 +25,7 @@ pub use vocabulary::{vocabulary, vocabulary_of};
 
 use std::path::{Path, PathBuf};
 
-/// The folder `shared` beside the repository, with a real model and what llama2.c makes of it. Tests
+/// The folder `shared` beside the repository, with a real model and llama2.c's output for it. Tests
 /// that need it are ignored where it is missing (cfg `has_shared`, set by `build.rs`).
 pub fn shared() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared")

@@ -1,4 +1,4 @@
-//! A machine made of nothing but memory, on which the program of the stick runs.
+//! A simulated machine, all of it in memory, on which the boot image's program runs.
 
 use crate::script::{Script, ScriptedConsole};
 use bootllm_host::Threads;
@@ -49,12 +49,12 @@ impl Stage {
         }
     }
 
-    /// With one more file on the volume.
+    /// Adds a file to the volume.
     pub fn file(self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.put(name, bytes, None)
     }
 
-    /// With one more file on the volume, on a bad spot of the disk.
+    /// Adds a file on a bad spot of the disk to the volume.
     pub fn bad_file(self, name: &str, bytes: impl Into<Vec<u8>>, fault: Fault) -> Self {
         self.put(name, bytes, Some(fault))
     }
@@ -65,37 +65,37 @@ impl Stage {
         self
     }
 
-    /// With a volume that cannot be listed.
+    /// Makes the volume one that cannot be listed.
     pub fn broken_volume(mut self, reason: &str) -> Self {
         self.volume.broken = Some(reason.into());
         self
     }
 
-    /// With so many bytes of memory free.
+    /// Sets the number of free bytes of memory.
     pub fn memory(mut self, free: u64) -> Self {
         self.memory_free = free;
         self
     }
 
-    /// With a terminal of this size.
+    /// Sets the size of the terminal.
     pub fn terminal(mut self, columns: usize, rows: usize) -> Self {
         self.size = Size { columns, rows };
         self
     }
 
-    /// With so much time between the tokens of the first story.
+    /// Sets the time between the tokens of the first story.
     pub fn story_pace(mut self, pace: Duration) -> Self {
         self.story_pace = Some(pace);
         self
     }
 
-    /// With so many cores.
+    /// Sets the number of cores.
     pub fn cores(mut self, count: usize) -> Self {
         self.threads = count;
         self
     }
 
-    /// Runs the program of the stick, with the script's person at the console.
+    /// Runs the boot image's program, with the script's user at the console.
     pub fn play(&self, script: Script) -> Played {
         let mut console = ScriptedConsole::new(script, self.size);
         let threads = Threads::start(self.threads).expect("threads");
@@ -116,11 +116,11 @@ impl Stage {
     }
 }
 
-/// What came of a script.
+/// The outcome of a script.
 pub struct Played {
     /// How the program was left.
     pub leave: Leave,
-    /// All that it showed, with its escape sequences.
+    /// All output, with escape sequences.
     pub output: String,
     /// Whether the script was played to its end.
     pub done: bool,
@@ -128,7 +128,7 @@ pub struct Played {
 }
 
 impl Played {
-    /// What was shown, without styles.
+    /// All output, without styles.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut rest = self.output.as_str();
@@ -140,7 +140,7 @@ impl Played {
         text + rest
     }
 
-    /// The rows of the screen at the end, without blanks at their ends.
+    /// The rows of the screen at the end, without trailing blanks.
     pub fn screen(&self) -> Vec<String> {
         let mut screen = Screen::new(self.size);
         screen.write(&self.output);
@@ -148,17 +148,17 @@ impl Played {
         (0..self.size.rows).map(|number| row(number).trim_end().into()).collect()
     }
 
-    /// The story that was told unasked.
+    /// The story that the program tells by itself.
     pub fn first_story(&self) -> &str {
         Self::story(&self.output, "or /help.\x1b[0m\n\n")
     }
 
-    /// The text that this line at the prompt began when it was typed first, up to the figures.
+    /// The text that followed this line at the prompt when it was first typed, up to the figures.
     pub fn reply_to(&self, line: &str) -> String {
         Self::reply(&self.output, line)
     }
 
-    /// The text that this line at the prompt began when it was typed last, up to the figures.
+    /// The text that followed this line at the prompt when it was last typed, up to the figures.
     pub fn last_reply_to(&self, line: &str) -> String {
         let at = self.output.rfind(&Self::typed(line)).unwrap_or_default();
         Self::reply(&self.output[at..], line)
@@ -254,7 +254,7 @@ impl ReadAt for MemoryFile {
     }
 }
 
-/// A clock on which every look takes 40 milliseconds.
+/// A clock that advances by 40 milliseconds each time it is read.
 #[derive(Default)]
 struct TickingClock(Cell<u64>);
 

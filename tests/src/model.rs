@@ -37,7 +37,7 @@ pub struct SmallModel {
 }
 
 impl SmallModel {
-    /// A model with several layers, shared key heads and a shared classifier, for
+    /// A model with several layers, shared key heads and tied embeddings, for
     /// [`vocabulary`](crate::vocabulary). Neither its vocabulary nor its context fills whole
     /// panels or tiles of 32.
     pub fn tied_embeddings() -> Self {
@@ -56,7 +56,7 @@ impl SmallModel {
         SmallModel { config, seed: 1 }
     }
 
-    /// A model with a classifier of its own and one key head for every query head.
+    /// A model with an output projection of its own and one key head for every query head.
     pub fn untied_embeddings() -> Self {
         let config = Config {
             dim: 32,
@@ -187,7 +187,7 @@ pub fn digest(session: &mut Session<'_>, first: u32, positions: usize) -> Digest
     }
 }
 
-/// Writes a whole text of up to `length` tokens, and gives it with its figures.
+/// Generates a text of up to `length` tokens; returns it with its figures.
 pub fn write_text(
     session: &mut Session<'_>,
     tokenizer: &Arc<Tokenizer>,

@@ -1,4 +1,4 @@
-//! The program on Linux, run as a person runs it.
+//! The program on Linux, run as a user runs it.
 
 use crate::{SmallModel, vocabulary};
 use bootllm_model_file::Version;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The built program `bootllm`.
 pub struct Program(PathBuf);
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// The exit status; `None` if a signal ended it.
@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 impl Program {
-    /// The program of this checkout, built first if need be.
+    /// The program of this checkout, built first if necessary.
     ///
     /// Cargo names a program only to tests of its own package, so it is built here, into the
     /// folder and by the profile of the tests. That costs nothing if nothing has changed.
@@ -52,7 +52,7 @@ impl Program {
         })
     }
 
-    /// Runs it with nothing on standard input.
+    /// Runs it with empty standard input.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome {
         self.run_with(arguments, b"")
     }
@@ -80,7 +80,7 @@ impl Program {
         }
     }
 
-    /// The command, to be run in another way.
+    /// The command, for tests that run it differently.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(&self.0);
         command.args(arguments);
@@ -88,7 +88,7 @@ impl Program {
     }
 }
 
-/// A folder of a test's own, gone at its end.
+/// A folder of a test, removed when it ends.
 pub struct Folder(PathBuf);
 
 impl Default for Folder {
@@ -108,12 +108,12 @@ impl Folder {
         Folder(path)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Puts a file into it; gives its path.
+    /// Puts a file into it; returns its path.
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, bytes).expect("a file that can be written");
@@ -162,7 +162,7 @@ pub fn arguments(words: &str, paths: &[&Path]) -> Vec<OsString> {
 }
 
 impl Outcome {
-    /// Checks that what was wrong was said in one line, which holds `expected`, and that nothing
+    /// Checks that the error is one line, which contains `expected`, and that nothing
     /// else was done.
     #[track_caller]
     pub fn assert_refused(&self, expected: &str) {
@@ -172,7 +172,7 @@ impl Outcome {
         assert!(self.err.contains(expected), "{expected:?} is not in {self:?}");
     }
 
-    /// The outcome without what `chat` asks for on standard error.
+    /// The outcome without `chat`'s prompts on standard error.
     pub fn without_questions(mut self) -> Self {
         if let Some(start) = self.err.find("bootllm: ") {
             self.err.drain(..start);

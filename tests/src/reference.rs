@@ -1,12 +1,12 @@
-//! A forward pass as plain as it can be, to hold the engine against.
+//! A naive forward pass, the reference for the engine.
 
 use crate::Gguf;
 use bootllm_model_file::{Config, OutputFormat, Version};
 use bootllm_simd::{RopeTable, exp};
 
 /// A model's forward pass in llama2.c's order, straight from the bytes of its file: loops over
-/// one number at a time, no packing, no tiles. It finds the tensors by itself. Only what C leaves
-/// to its library is taken from `bootllm-simd`.
+/// one number at a time, no packing, no tiles. It finds the tensors by itself. Only the functions of
+/// C's library (exp, sin, cos) come from `bootllm-simd`.
 pub struct Reference {
     config: Config,
     weights: Weights,
@@ -32,7 +32,7 @@ struct Weights {
     w3: Vec<Matrix>,
     output_norm: Vec<f32>,
     output: Matrix,
-    /// Per layer, what is added to queries, keys and values (Qwen2); empty: nothing.
+    /// Per layer, the biases of queries, keys and values (Qwen2); empty: none.
     biases: Vec<[Vec<f32>; 3]>,
 }
 
@@ -65,7 +65,7 @@ impl Reference {
         }
     }
 
-    /// Feeds the token of the next position; gives the logits of the one after it.
+    /// Feeds the token of the next position; returns the logits of the one after it.
     pub fn forward(&mut self, token: u32) -> Vec<f32> {
         let Reference { config, weights, rope, cache, halves } = self;
         let (head_size, heads_per_key) = (config.head_size(), config.heads / config.kv_heads);
@@ -204,7 +204,7 @@ fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// The tensors in the order of `memory_map_weights` in `run.c`, and of its twin in `runq.c`.
+/// The tensors in the order of `memory_map_weights` in `run.c`, and of the one in `runq.c`.
 impl Weights {
     fn read(file: &[u8], config: &Config, version: Version) -> Self {
         let &Config { dim, hidden_dim, layers, vocab_size, .. } = config;
@@ -245,7 +245,7 @@ impl Weights {
     }
 }
 
-/// The tensors by their names.
+/// The tensors by name.
 impl Weights {
     fn of_gguf(file: &Gguf, config: &Config) -> Self {
         let matrix = |name: &str| Matrix::of_gguf(file, &format!("{name}.weight"));

@@ -1,10 +1,10 @@
-//! A person who types what a test has written down.
+//! A scripted user: what a test types, and when.
 
 use bootllm_platform::{Console, Event, Events, Key, Size};
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// What a person does, step by step. When nothing is left, the console is closed.
+/// What a user does, step by step. At the end the console is closed.
 #[derive(Clone, Debug, Default)]
 pub struct Script(VecDeque<Step>);
 
@@ -15,11 +15,11 @@ enum Step {
     /// Keys that are pressed as soon as the program has shown this since the step before, even if
     /// it only looks whether there are any.
     Once(String, VecDeque<Key>),
-    /// Keys that are pressed when the program has looked so often for keys, without waiting.
+    /// Keys that are pressed when the program looks for keys for the given time, without waiting.
     AtLook(u32, VecDeque<Key>),
-    /// Nobody does anything until the program has waited so often in vain.
+    /// No key is pressed until the program has waited this many times.
     Idle(u32),
-    /// The console is closed, and whoever looks can know.
+    /// The console is closed, and reports that.
     HangUp,
 }
 
@@ -29,7 +29,7 @@ pub fn typed(line: &str) -> Vec<Key> {
 }
 
 impl Script {
-    /// Nothing yet.
+    /// An empty script.
     pub fn new() -> Self {
         Self::default()
     }
@@ -57,13 +57,13 @@ impl Script {
         self
     }
 
-    /// Lets the program wait in vain, `times` times.
+    /// Lets the program wait `times` times without a key.
     pub fn idle(mut self, times: u32) -> Self {
         self.0.push_back(Step::Idle(times));
         self
     }
 
-    /// Closes the console for good.
+    /// Closes the console.
     pub fn hang_up(mut self) -> Self {
         self.0.push_back(Step::HangUp);
         self
@@ -74,7 +74,7 @@ impl Script {
 pub(crate) struct ScriptedConsole {
     script: Script,
     pub(crate) output: String,
-    /// Where in the output the present step began.
+    /// Where in the output the current step began.
     begun: usize,
     size: Size,
 }

@@ -1,5 +1,5 @@
-//! What is allocated, and when: everything before the first token, and no more than was announced;
-//! and what is done where there is too little.
+//! Allocations: all before the first token, and no more than was announced; and what happens where
+//! memory is short.
 
 use bootllm_bench::{BenchProgress, Limits, Workload, measure_speed, memory_needed};
 use bootllm_cores::OneCore;
@@ -16,12 +16,12 @@ use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 
-/// The system's allocator, with a count of what each thread asks of it and a limit to that.
+/// The system's allocator with a count, and a limit, of each thread's allocations.
 struct Counting;
 
 #[derive(Clone, Copy, Default)]
 struct Count {
-    /// How often memory was asked for.
+    /// The number of allocations.
     calls: u64,
     /// Bytes in use.
     bytes: i64,
@@ -71,7 +71,7 @@ const SETTINGS: [SamplerSettings; 3] = [
     SamplerSettings { temperature: 0.7, top_p: 1.0 },
 ];
 
-/// What `work` asked for, and the most that it had beyond what was there before.
+/// The number of `work`'s allocations, and its peak beyond what was in use before.
 fn counted<T>(work: impl FnOnce() -> T) -> (T, u64, i64) {
     let before = COUNT.get();
     COUNT.set(Count { peak: before.bytes, ..before });
@@ -133,7 +133,7 @@ fn a_long_text_allocates_no_more_than_a_short_one() {
     }
 }
 
-/// What is measured is what a text costs.
+/// Measures the cost of a text.
 #[test]
 fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
     let threads = Threads::start(2).unwrap();
@@ -164,7 +164,7 @@ fn measuring_allocates_nothing_between_tokens_and_no_more_than_announced() {
     assert!(peak as u64 <= announced + (64 << 10), "{peak} of {announced}");
 }
 
-/// Loading's peak against what was announced, for models of very different shapes.
+/// Loading's peak is compared with what was announced, for models of very different shapes.
 #[test]
 fn memory_is_what_was_announced() {
     let small = SmallModel::tied_embeddings().config;
@@ -204,7 +204,7 @@ fn memory_is_what_was_announced() {
     }
 }
 
-/// Runs `work` where so many bytes beside those in use are all that is left.
+/// Runs `work` with this many bytes left besides those in use.
 fn with_only<T>(more: u64, work: impl FnOnce() -> T) -> T {
     LIMIT.set(COUNT.get().bytes + more as i64);
     let result = work();

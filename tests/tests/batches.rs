@@ -48,7 +48,7 @@ fn alone(model: &Arc<Model>, format: KvFormat, sequence: usize, count: usize) ->
     (0..count).map(one).collect()
 }
 
-/// What a batch takes of each sequence, and in which order its rows come.
+/// The rows that a batch takes of each sequence, and their order.
 #[derive(Clone, Debug)]
 struct Mix {
     /// Per batch and sequence: how many rows.
@@ -189,7 +189,7 @@ fn a_stopped_pass_leaves_the_sequences_as_they_were() {
     }
 }
 
-/// What a narrower format cannot hold is reported, not hidden.
+/// A value that a narrower format cannot represent is reported, not hidden.
 #[test]
 fn numbers_that_are_none_are_an_error_in_every_format_of_keys_and_values() {
     let mut bytes = SmallModel::tied_embeddings().file(Version::V1);

@@ -12,10 +12,10 @@ use core::ops::ControlFlow;
 use core::time::Duration;
 use std::sync::Arc;
 
-/// A question, and after how many tokens the reading of it is stopped, if at all.
+/// A question, and the number of tokens after which reading it is stopped, if it is.
 type Asked<'a> = (&'a str, Option<usize>);
 
-/// What came of a turn.
+/// The outcome of a turn.
 #[derive(Debug, PartialEq)]
 struct Played {
     /// Whether it was stopped before the question was read.
@@ -119,7 +119,7 @@ fn a_question_that_does_not_fit_changes_nothing() {
     assert!(conversation.begin_turn("Who?", sequence).is_ok());
 }
 
-/// A clock that its test moves, by an hour at each look.
+/// A clock that advances by an hour each time it is read.
 #[derive(Default)]
 struct SlowClock(Cell<u64>);
 
@@ -130,8 +130,8 @@ impl Clock for SlowClock {
     }
 }
 
-/// A key pressed in the middle of a slow prompt acts between two layers, and nothing of the pass is
-/// left behind.
+/// A key pressed in the middle of a slow prompt acts between two layers, and the pass
+/// leaves nothing in the sequence.
 #[test]
 fn a_prompt_is_stopped_between_two_layers() {
     let config = Config { context: 400, layers: 5, ..SmallModel::tied_embeddings().config };

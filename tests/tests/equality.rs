@@ -12,21 +12,21 @@ use core::iter::repeat_n;
 use core::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Rows that a pass takes at most.
+/// The most rows of a pass.
 const PASS: usize = 96;
 
 /// How many threads compute, one count after the other.
 const THREADS: [usize; 4] = [1, 2, 3, 4];
 
-/// Whether this runs in an emulator, as `cargo xtask test --neon` says: then fewer paths must do.
+/// Whether this runs in an emulator, which `cargo xtask test neon` sets: then fewer paths are checked.
 fn emulated() -> bool {
     std::env::var_os("BOOTLLM_EMULATED").is_some()
 }
 
-/// A way to feed a text: how many tokens as a prompt, how many one by one, again and again.
+/// A way to feed a text: repeatedly, some tokens as a prompt and some one by one.
 type Plan = &'static [(usize, usize)];
 
-/// The first is the one that the others are held against.
+/// The first is the reference for the others.
 const PLANS: [Plan; 7] = [
     &[(0, TOKENS)],
     &[(1, 3)],
@@ -38,7 +38,7 @@ const PLANS: [Plan; 7] = [
     &[(3, 1), (33, 2), (7, 1), (17, 2)],
 ];
 
-/// What the longest plan needs.
+/// The context that the longest plan needs.
 const TOKENS: usize = PASS + 4;
 
 /// A model file, and tokens to feed it with.
@@ -65,7 +65,7 @@ impl Case {
         Model::load_for(cpu, &plan(&self.file), source, &OneCore, TOKENS, progress).unwrap()
     }
 
-    /// Holds every path against plain Rust on one core, token by token.
+    /// Compares every path with plain Rust on one core, token by token.
     fn check(&self, teams: &[Threads]) {
         let plain = self.load(Cpu::detect().only(Isa::Scalar));
         let expected = KvFormat::ALL.map(|format| {
@@ -129,8 +129,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
 }
 
-/// Every instruction set that this CPU can run code for, alone, so that nothing falls back on
-/// another.
+/// Every instruction set of this CPU, alone, so that no code falls back on another.
 fn instruction_sets() -> impl Iterator<Item = Cpu> {
     let cpu = Cpu::detect();
     let runs = move |isa: &Isa| is_available(cpu, *isa);
@@ -174,7 +173,7 @@ fn check(format: fn(&Config) -> OutputFormat) {
 }
 
 impl Case {
-    /// What the other paths are held against is what plain loops over the file make.
+    /// Plain loops over the file give the reference for the other paths.
     fn check_reference(&self, config: &Config, format: OutputFormat) {
         let mut reference = Reference::new(&self.file, *config, format);
         let model = self.load(Cpu::detect().only(Isa::Scalar));
@@ -185,7 +184,7 @@ impl Case {
     }
 }
 
-/// By the check that drops one that has not.
+/// By the check that removes an instruction set that differs.
 #[test]
 fn every_instruction_set_of_this_cpu_has_the_bits_of_plain_rust() {
     assert_eq!(cpu_after_self_test(Cpu::detect()), Cpu::detect());

@@ -581,7 +581,7 @@ fn tensors_that_lie_wrongly_are_refused() {
         assert_eq!(with(name, 1, offset), expected.into());
     }
     assert!(matches!(with(name, 1, 1 << 40), ReadError::Size { .. }));
-    // Which of two tensors at one place lies in the other is a matter of taste.
+    // Of two tensors at one offset, either may be named as overlapping the other.
     let same = with(name, 1, 0);
     assert!(matches!(
         same,
@@ -703,7 +703,7 @@ fn weights_that_a_format_cannot_say_are_not_converted() {
     let model = folder.file("model.gguf", &file.bytes());
     let output = folder.path().join("out.gguf");
     bootllm("convert {} {} --to f16", &[&model, &output])
-        .assert_refused("a weight in token_embd.weight is larger than f16 can say");
+        .assert_refused("a weight in token_embd.weight is too large for f16");
     assert_eq!(folder.names(), ["model.gguf"]);
     assert_eq!(bootllm("convert {} {} --to bf16", &[&model, &output]).status, Some(0));
 }
@@ -788,7 +788,7 @@ fn a_real_model_is_the_same_in_both_worlds() {
     let folder = shared();
     let file = |name: &str| std::fs::read(folder.join("models").join(name)).unwrap();
     let (v0, gguf) = (file("stories260K.bin"), file("stories260K-f32.gguf"));
-    // There the classifier is written out.
+    // There the output projection is written out.
     let expected = weights(&v0);
     let mut found = weights(&gguf);
     assert!(found.remove("output.weight") == expected.get("token_embd.weight").cloned());

@@ -1,4 +1,4 @@
-//! The engine against references: to the bit.
+//! The engine compared with references, to the bit.
 
 use bootllm_chat::{DIGEST_POSITIONS, report};
 use bootllm_cores::{Cores, OneCore};
@@ -18,7 +18,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
 }
 
-/// The bits of the logits at each position, the likeliest token being fed next.
+/// The bits of the logits at each position, the most probable token being fed next.
 fn greedy(model: &Arc<Model>, cores: &dyn Cores) -> Vec<Vec<u32>> {
     let mut session = Session::new(model, cores).unwrap();
     let mut token = BOS;
@@ -69,7 +69,7 @@ fn logits_are_the_same_on_every_machine() {
     }
 }
 
-/// The digests of the built-in models stand in their cards, for a person to compare a PC's with.
+/// The digests of the built-in models are in their cards, for users to compare with a PC's.
 #[test]
 fn the_built_in_models_have_the_digests_of_their_cards() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
@@ -124,7 +124,7 @@ fn a_rewound_session_is_as_good_as_new() {
         }
     }
     session.rewind(1000);
-    assert_eq!(session.position(), 57, "nothing lies ahead that could be gone back to");
+    assert_eq!(session.position(), 57, "there is no position ahead to go back to");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn formats_convert_into_each_other() {
     }
 }
 
-/// What `read` says of a file in the shared folder, with its bytes.
+/// The description of a file in the shared folder, with its bytes.
 fn real_model(folder: &Path, name: &str) -> (bootllm_model_file::ModelFile, Vec<u8>) {
     let bytes = std::fs::read(folder.join("models").join(name)).unwrap();
     (bootllm_model_file::read(&mut bytes.as_slice()).unwrap(), bytes)

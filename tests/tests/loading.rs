@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Numbers of threads, more than this machine may have cores.
 const THREADS: [usize; 4] = [1, 2, 3, 4];
 
-/// A model whose larger matrices are read in several pieces, the last of which are no whole panels.
+/// A model whose larger matrices are read in several pieces, the last of which is not whole panels.
 fn model() -> SmallModel {
     let small = SmallModel::untied_embeddings();
     SmallModel {
@@ -24,7 +24,7 @@ fn model() -> SmallModel {
     }
 }
 
-/// A file that only one thread may read. It may be slow, and have a bad spot.
+/// A file that only one thread may read. It can be slow and can fail at a byte.
 struct Disk<'a> {
     bytes: &'a [u8],
     reader: ThreadId,
@@ -121,8 +121,8 @@ fn a_bad_spot_anywhere_is_told_from_any_number_of_threads() {
     });
 }
 
-/// What is wrong first in the file is named, whichever core comes upon it first, and though the
-/// disk has failed behind it.
+/// The first error in the file is reported, whichever core finds one first, even if the disk fails
+/// after it.
 #[test]
 fn the_first_number_that_is_none_is_named_by_any_number_of_threads() {
     let mut bytes = model().file(Version::V1);

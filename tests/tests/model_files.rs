@@ -1,4 +1,4 @@
-//! Headers of every kind: what is a model must be read, and nothing else.
+//! Headers of every kind: models must be read, and everything else refused.
 
 use bootllm_engine::KvFormat;
 use bootllm_model_file::{Config, ConfigError, FileFormat, ReadError, Version, read};
@@ -36,7 +36,7 @@ fn bytes(numbers: Numbers) -> Vec<u8> {
     numbers.into_iter().flat_map(i32::to_le_bytes).collect()
 }
 
-/// A header of v1 or v2 with a shared classifier.
+/// A header of v1 or v2 with tied embeddings.
 fn header(version: i32, numbers: Numbers, group: i32) -> Vec<u8> {
     let mut header = b"24ka".to_vec();
     header.extend(version.to_le_bytes());
@@ -47,7 +47,7 @@ fn header(version: i32, numbers: Numbers, group: i32) -> Vec<u8> {
     header
 }
 
-/// Bytes of the file that a v0 header describes, with a shared classifier.
+/// Bytes of the file that a v0 header describes, with tied embeddings.
 fn v0_size(numbers: Numbers) -> u64 {
     let [dim, hidden, layers, heads, kv_heads, vocabulary, context] =
         numbers.map(|number| u64::from(number.unsigned_abs()));

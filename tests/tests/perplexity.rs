@@ -12,7 +12,7 @@ use std::path::Path;
 
 const STORIES: [&str; 3] = ["Once upon a time", "the dog, 日本語!\n\nIt is on the über", "a"];
 
-/// A row of the table: tokens, loss a token, perplexity, bits a byte.
+/// A row of the table: tokens, nats per token, perplexity, bits per byte.
 fn row(line: &str) -> Vec<f64> {
     line.split_whitespace().skip(1).map(|field| field.parse().expect("a number")).collect()
 }

@@ -1,4 +1,4 @@
-//! Bad input of every kind: the program says what is wrong, and loses nothing.
+//! Bad input of every kind: the program reports what is wrong and loses no data.
 
 use bootllm_cores::OneCore;
 use bootllm_engine::{LoadError, Model, Plan};
@@ -84,7 +84,7 @@ impl Problem {
     }
 }
 
-/// A name, a file, and a check that an error is the one that the file has.
+/// A name, a file, and a check that an error is the expected one.
 type BadFile<Error> = (&'static str, Vec<u8>, fn(&Error) -> bool);
 
 fn files_that_are_no_models() -> Vec<BadFile<Problem>> {
@@ -214,11 +214,7 @@ fn bad_models_are_refused_with_the_reason() {
         assert!(outcome.err.contains("model.bin"), "{what}: {outcome:?}");
         let output = folder.path().join("output.bin");
         bootllm("convert {} {} --to v2", &[&model, &output]).assert_refused(&problem.message());
-        assert_eq!(
-            folder.names(),
-            ["model.bin", "tokenizer.bin"],
-            "{what}: nothing is left behind"
-        );
+        assert_eq!(folder.names(), ["model.bin", "tokenizer.bin"], "{what}: no file is left");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Models that `bootllm synthesize` makes, to measure with.
+//! The models of `bootllm synthesize`, which benchmarks use.
 
 use bootllm_tests::{Folder, bootllm};
 use std::path::{Path, PathBuf};

@@ -88,7 +88,7 @@ impl Idle for Park {
     }
 
     fn wake(&self) {
-        // A thread that has checked the signal and does not wait yet holds the lock.
+        // A thread between checking the signal and waiting has the lock.
         drop(self.lock());
         self.given.notify_all();
     }
@@ -108,7 +108,7 @@ pub fn physical_cores() -> usize {
     cores.clamp(1, processors)
 }
 
-/// The number of distinct cores behind a list of processors (`0-3,8`). `siblings` gives the
+/// The number of distinct cores in a list of processors (`0-3,8`). `siblings` gives the
 /// processors that share a core with one.
 fn distinct(list: &str, siblings: impl Fn(u32) -> Option<String>) -> Option<usize> {
     let mut cores = BTreeSet::new();

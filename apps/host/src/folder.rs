@@ -1,4 +1,4 @@
-//! A folder in the place of a machine's volumes.
+//! A folder as storage, instead of a machine's volumes.
 
 use crate::FileReader;
 use bootllm_platform::{

@@ -57,7 +57,7 @@ impl Heap {
     }
 
     fn range(&self) -> MutexGuard<'_, Range> {
-        // Nothing panics while it holds the lock.
+        // Nothing panics while the lock is held.
         self.range.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -285,7 +285,7 @@ mod tests {
         });
     }
 
-    /// What the kernel says of the mapping that this address lies in: the value of a line of it.
+    /// The value of a line of the kernel's description of the mapping with this address.
     fn of_mapping(address: usize, name: &str) -> String {
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut inside = false;

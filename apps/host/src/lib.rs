@@ -3,11 +3,11 @@
 //! The platform on std, for the programs that run under an operating system.
 //!
 //! [`FileReader`], [`Folder`], [`StdClock`], [`SystemEntropy`], [`SystemMachine`] and [`open_console`]
-//! implement `bootllm_platform`'s traits on an operating system, [`Threads`] are the cores that compute.
+//! implement `bootllm_platform`'s traits on an operating system; [`Threads`] implements `Cores`.
 //! [`open`] finds a model and its tokenizer; [`write_whole`] writes files completely or not at all, and
-//! [`clean_up_on_signals`] removes what a signal left half done. [`read_text`] and [`documents`] read
+//! [`clean_up_on_signals`] removes unfinished files when a signal ends the program. [`read_text`] and [`documents`] read
 //! texts; [`ProgressBar`], [`print_line`] and [`eprint_line`] write to the terminal. `Heap`, on Linux,
-//! keeps large blocks in large pages for a program that makes it its allocator.
+//! is an allocator that puts large blocks into large pages.
 
 mod console;
 mod cores;

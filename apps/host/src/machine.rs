@@ -1,4 +1,4 @@
-//! The machine apart from its files: time, random numbers, memory.
+//! The machine, files excepted: time, random numbers, memory.
 
 use crate::physical_cores;
 use bootllm_platform::{Clock, Entropy, Fact, Machine};
@@ -12,7 +12,7 @@ pub struct StdClock {
 }
 
 impl StdClock {
-    /// A clock that begins now.
+    /// A clock that starts at 0.
     pub fn new() -> Self {
         StdClock { start: Instant::now() }
     }

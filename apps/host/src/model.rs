@@ -23,9 +23,9 @@ pub struct ModelSource {
     pub source: FileReader,
 }
 
-/// Directories in which a model is looked for that is given by its name alone.
+/// Directories searched for a model given by name alone.
 const MODEL_FOLDERS: [&str; 2] = ["models", "target/models"];
-/// What its file's name may end in beyond what was given.
+/// Endings that are tried after the given name.
 const ENDINGS: [&str; 3] = ["", ".gguf", ".bin"];
 
 /// Opens a model file and reads its description. A name without a directory that is not in the
@@ -63,7 +63,7 @@ impl ModelSource {
         plan.map(Arc::new).with_context(|| self.path.display().to_string())
     }
 
-    /// Whether a path leads to the model's own file.
+    /// Whether a path names the model's own file.
     pub fn is_at(&self, path: &Path) -> bool {
         match (path.canonicalize(), self.path.canonicalize()) {
             (Ok(path), Ok(own)) => path == own,

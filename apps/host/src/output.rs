@@ -21,7 +21,7 @@ impl StdoutSink {
         if self.error.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// The first error. A closed pipe is none: the reader has seen enough, and the program exits.
+    /// The first error. A closed pipe is not an error: the reader has seen enough, and the program exits.
     pub fn result(&mut self) -> Result<()> {
         match self.error.take() {
             Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -38,7 +38,7 @@ pub fn print_line(text: &str) -> Result<()> {
     stdout.result()
 }
 
-/// Writes a line to standard error. If that fails, there is no place left to say so.
+/// Writes a line to standard error. If that fails, there is nowhere to report it.
 pub fn eprint_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-/// A line on standard error that shows progress, if standard error is a terminal and the wait is
-/// longer than a moment.
+/// A line on standard error that shows progress, if standard error is a terminal and the task
+/// takes longer than a moment.
 pub struct ProgressBar {
     what: String,
     visible: bool,
@@ -22,7 +22,7 @@ impl ProgressBar {
         ProgressBar { what: what.into(), visible: std::io::stderr().is_terminal(), shown: None }
     }
 
-    /// Continues with another task. Its name is shown at once: its progress may be known late.
+    /// Continues with another task. Its name is shown at once, because its first progress may come late.
     pub fn switch_to(&mut self, what: String, time: Duration) {
         self.what = what;
         if time >= MOMENT {

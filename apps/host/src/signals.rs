@@ -31,7 +31,7 @@ impl Drop for Unfinished<'_> {
 /// A signal that is ignored (by `nohup`, or for a background job) stays ignored.
 ///
 /// # Errors
-/// If the system lends no thread or no handler.
+/// If the system refuses a thread or a handler.
 #[cfg(unix)]
 pub fn clean_up_on_signals() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -72,7 +72,7 @@ impl SignalSet {
     }
 }
 
-/// The signals that this process was started to ignore, where the system tells (Linux, proc(5)).
+/// The signals that this process inherited as ignored, where the system says so (Linux, proc(5)).
 #[cfg(unix)]
 fn ignored_signals() -> SignalSet {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -24,7 +24,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     read().with_context(|| path.display().to_string())
 }
 
-/// Bytes of standard input that are read, at most: more than any context holds.
+/// The most bytes read from standard input: more than any context has room for.
 const LONGEST_INPUT: u64 = 16 << 20;
 
 /// Reads a text from standard input to its end, without the line end there.

@@ -1,4 +1,4 @@
-//! Answering in turns.
+//! Conversations: questions and answers in turns.
 
 use crate::generation::{GenerateError, Generation, length_within};
 use alloc::format;
@@ -8,8 +8,8 @@ use bootllm_engine::Sequence;
 use bootllm_sampling::Sampler;
 use bootllm_tokenizer::Tokenizer;
 
-/// The user's words, and before the first of them the system prompt, in the template of Llama 2 Chat
-/// (as in llama2.c's `chat`).
+/// Renders the user's message, and the system prompt before the first one, in Llama 2 Chat's template
+/// (as llama2.c's `chat` does).
 pub fn render_llama2(system: Option<&str>, user: &str) -> String {
     match system {
         Some(system) if !system.is_empty() => {
@@ -21,8 +21,8 @@ pub fn render_llama2(system: Option<&str>, user: &str) -> String {
 
 /// A conversation in one sequence: llama2.c's `chat`. Each turn is a [`Generation`].
 ///
-/// (llama2.c also shows the token drawn after an answer's end, which is thrown away; that is not
-/// repeated.)
+/// (llama2.c also shows the token drawn after an answer's end, which it then discards; here it is
+/// not shown.)
 pub struct Conversation {
     tokenizer: Arc<Tokenizer>,
     /// `None` while a turn has it.
@@ -44,7 +44,7 @@ impl Conversation {
         Conversation { tokenizer, sampler: Some(sampler), length }
     }
 
-    /// Whether there is no place for another token.
+    /// Whether no further token fits.
     pub fn is_full(&self, sequence: &Sequence) -> bool {
         sequence.position() >= self.length
     }

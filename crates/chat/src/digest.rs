@@ -6,24 +6,24 @@ use bootllm_sampling::argmax;
 use core::fmt;
 use core::slice::from_mut;
 
-/// Positions that a digest takes unless another number is asked for.
+/// The default number of positions of a digest.
 pub const DIGEST_POSITIONS: usize = 256;
 
-/// What a model's logits come to: a checksum over those of all positions of a text that begins with
-/// one token and goes on greedily. It is the same on every machine that computes right, for the same
-/// model and the same format of keys and values.
+/// A checksum of the logits at all positions of a text that begins with one token and is decoded
+/// greedily. It is the same on every machine that computes correctly, for the same model and the same
+/// format of the KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// How many positions.
+    /// The number of positions.
     pub positions: usize,
     /// [`checksum`] of all their logits, fed token by token.
     pub one_by_one: u64,
-    /// The same, fed as one prompt. It is the same number.
+    /// The checksum of the same text fed as one prompt, which must be the same number.
     pub as_prompt: u64,
 }
 
 impl Digest {
-    /// Whether both ways to feed the text gave the same.
+    /// Whether both ways to feed the text gave the same checksum.
     pub fn agrees(&self) -> bool {
         self.one_by_one == self.as_prompt
     }
@@ -45,12 +45,12 @@ impl fmt::Display for Digest {
 pub enum DigestStep {
     /// Tokens fed so far.
     Fed {
-        /// How many.
+        /// The number of tokens fed.
         done: usize,
-        /// How many there are.
+        /// The number of tokens in all.
         total: usize,
     },
-    /// It is computed.
+    /// The digest is complete.
     Done(Digest),
 }
 
@@ -77,10 +77,10 @@ impl DigestRun {
         }
     }
 
-    /// Feeds the next tokens. `interrupt` is asked between layers.
+    /// Feeds the next tokens. `interrupt` is called between layers.
     ///
     /// # Errors
-    /// What the engine says; [`RunError::Stopped`] if `interrupt` stopped it.
+    /// The engine's errors; [`RunError::Stopped`] if `interrupt` stopped it.
     pub fn step(
         &mut self,
         engine: &mut Engine<'_>,

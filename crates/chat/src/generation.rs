@@ -86,7 +86,7 @@ pub enum GenerateError {
     Sample(#[from] SampleError),
 }
 
-/// The most tokens that a text of `length` has here: 0, and more than the context, mean all of it.
+/// The length limit within a context: 0, or more than the context, means the whole context.
 pub(crate) fn length_within(context: usize, length: usize) -> usize {
     if length == 0 { context } else { length.min(context) }
 }
@@ -96,15 +96,15 @@ pub(crate) fn length_within(context: usize, length: usize) -> usize {
 pub enum Step<'a> {
     /// Some of the prompt was read.
     Reading {
-        /// Tokens read so far.
+        /// Prompt tokens read so far.
         done: usize,
         /// Tokens of the prompt.
         total: usize,
     },
-    /// A token was chosen; its text, with what was held back before it. It may be empty: a
-    /// character is held back until it is complete.
+    /// A token was chosen; this is the text that it completes. It may be empty: a character is held
+    /// back until it is complete.
     Text(&'a str),
-    /// The text is over; what was held back to the end.
+    /// The text is over; the rest of the text that was held back.
     Done(End, &'a str),
 }
 
@@ -121,9 +121,9 @@ enum Stage {
     Over(End),
 }
 
-/// A text that is being written: it owns the sampler, the decoder and the rules by which it ends,
-/// and says which rows it wants next. [`Generation::step`] drives one; whoever drives many in one
-/// batch asks each for its [`rows`](Generation::push_rows) and gives it the logits
+/// A text that is being generated: it owns the sampler, the decoder and the stop rules,
+/// and names the rows that it needs next. [`Generation::step`] drives one. To drive many in one
+/// batch, collect the rows of each ([`Generation::push_rows`]), run them, and pass each its logits
 /// ([`Generation::advance`]).
 ///
 /// ```no_run
@@ -177,8 +177,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// A text that begins with `prompt` (tokens, BOS first) and has up to `length` tokens; 0: as many
-    /// as the context holds. It begins at the sequence's start: rewind it to 0.
+    /// A text that begins with `prompt` (tokens, BOS first) and has up to `length` tokens; 0 means the
+    /// whole context. It begins at the sequence's start: rewind it to 0.
     ///
     /// It is llama2.c's `generate`: the same prompt, settings and seed give the same text.
     ///
@@ -237,7 +237,7 @@ impl Generation {
         begun: usize,
         (is_reply, prompt_text): (bool, String),
     ) -> Self {
-        // Room for all that it can choose, for nothing is allocated per token.
+        // Room for all tokens to come: nothing is allocated per token.
         let mut tokens = Vec::with_capacity(prompt.len().max(limit.saturating_sub(begun)) + 1);
         tokens.extend_from_slice(prompt);
         Generation {
@@ -299,7 +299,7 @@ impl Generation {
         self.sampler
     }
 
-    /// Feeds what it wants next, one pass of the engine, and says what happened. `interrupt` is asked
+    /// Runs the next rows, one pass of the engine, and returns what happened. `interrupt` is called
     /// between layers.
     ///
     /// # Errors
@@ -330,8 +330,8 @@ impl Generation {
         self.advance(fed, logits, clock.now())
     }
 
-    /// Adds the rows that it wants to be fed next, as rows of sequence number `sequence`, which has
-    /// come to `position`. None: the text is over.
+    /// Appends the rows to run next, as rows of sequence number `sequence`, which is at `position`.
+    /// Appends none if the text is over.
     pub fn push_rows(&self, sequence: usize, position: usize, rows: &mut Vec<Row>) {
         let row = |position, token, logits| Row { sequence, position, token, logits };
         match self.stage {

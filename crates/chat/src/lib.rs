@@ -3,7 +3,7 @@
 //! Text in, text out.
 //!
 //! A [`Generation`] continues a text or answers a question, one step at a time; a [`Conversation`]
-//! answers in turns. Around them lies what a user at a prompt needs, without any input or output:
+//! answers in turns. The rest is what a prompt needs, without any input or output:
 //! [`Settings`] that are changed by name, the [`Command`]s, a [`DigestRun`] to compare machines by,
 //! and figures in words ([`report`]).
 

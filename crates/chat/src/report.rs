@@ -1,4 +1,4 @@
-//! Figures of a text, in words.
+//! Figures about a generated text, as lines of text.
 
 use crate::{Report, checksum};
 use alloc::format;
@@ -7,7 +7,7 @@ use bootllm_sampling::argmax;
 use bootllm_units::{duration, rate};
 use core::fmt::Write;
 
-/// The figures of a text in one line, prompt and generation apart.
+/// The figures of a text in one line: prompt processing, then decoding.
 pub fn summary(report: &Report) -> String {
     let mut line = format!(
         "prompt {} tokens, {:.1} tok/s · generated {} tokens",
@@ -28,8 +28,8 @@ pub fn summary(report: &Report) -> String {
 }
 
 /// A position's logits in one line: the token fed, the argmax, the first ten values, and a checksum
-/// of all of them. Values have as many digits as tell a number from its neighbours, so two lines are
-/// equal only if the logits are equal to the bit.
+/// of all of them. Values are printed with enough digits to identify each f32, so two lines are equal only
+/// if the logits are equal to the bit.
 pub fn logits(position: usize, token: u32, logits: &[f32]) -> String {
     let mut line = format!("pos={position} token={token} argmax={}", argmax(logits));
     let _ = write!(line, " checksum={:016x} logits[0..10]:", checksum(logits));

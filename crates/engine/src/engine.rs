@@ -15,7 +15,7 @@ use core::time::Duration;
 /// A model with the cores that compute it, and the scratch memory of a pass.
 ///
 /// A pass is a batch of rows, each a token of some sequence. Reading a prompt is many rows of one
-/// sequence, of which the last wants logits; decoding is one row; serving several users is rows of
+/// sequence, with logits wanted for the last; decoding is one row; serving several users is rows of
 /// several sequences. Each row's bits are those that it has alone.
 pub struct Engine<'c> {
     model: Arc<Model>,
@@ -42,7 +42,7 @@ pub enum RunError {
     NoSuchToken {
         /// The token.
         token: u32,
-        /// Tokens that the model knows.
+        /// Tokens of the vocabulary.
         vocab_size: usize,
     },
     /// A row does not continue its sequence, or names a sequence that is not there or of another
@@ -52,7 +52,7 @@ pub enum RunError {
         /// The sequence that it names.
         sequence: usize,
     },
-    /// A key or a value that is not a finite number came out of the model.
+    /// The model computed a key or a value that is NaN or infinite.
     #[error("the model's output is not a number: its weights are damaged or too large")]
     NotANumber,
     /// The caller stopped the pass between two layers.
@@ -79,18 +79,18 @@ impl<'c> Engine<'c> {
         Ok(Engine { model, cores, scratch, pace, measured: None, wanted, spans })
     }
 
-    /// Keeps the time between two layers short on a slow machine, by this clock: a pass takes as few
-    /// rows as let an interrupt be noticed within a tenth of a second. Results do not change.
+    /// Limits the rows of a pass on a slow machine, as measured by this clock, so that `interrupt` is
+    /// called at least every tenth of a second. Results do not change.
     pub fn pace_by(&mut self, clock: &'c dyn Clock) {
         self.pace = Pace { clock: Some(clock), per_row: None };
     }
 
-    /// From now on measures where the time goes, by a clock.
+    /// Starts to measure the time of each stage with this clock.
     pub fn measure(&mut self, clock: &'c dyn Clock) {
         self.measured = Some((clock, Times::default()));
     }
 
-    /// Where the time went since [`Engine::measure`].
+    /// The time of each stage since [`Engine::measure`].
     pub fn times(&self) -> Times {
         self.measured.map_or_else(Times::default, |(_, times)| times)
     }
@@ -105,11 +105,11 @@ impl<'c> Engine<'c> {
         self.cores
     }
 
-    /// Takes the first of `rows` through the model, as many as one pass takes, and returns how many
-    /// these are and their logits. `interrupt` is asked between layers whether to stop.
+    /// Runs the first of `rows` through the model, as many as one pass takes, and returns their number
+    /// and their logits. `interrupt` is called between layers and may stop the pass.
     ///
     /// # Errors
-    /// If a row cannot be run, none is. A pass that was stopped leaves the sequences as they were.
+    /// [`RunError`]: no row has been run then. A stopped pass leaves the sequences as they were.
     pub fn run(
         &mut self,
         sequences: &mut [Sequence],
@@ -216,7 +216,7 @@ impl<'c> Engine<'c> {
     }
 }
 
-/// What came of a pass. Logits are computed when they are asked for.
+/// The result of a pass. Logits are computed on request.
 pub struct PassOutput<'e, 'c> {
     engine: &'e mut Engine<'c>,
     rows: usize,
@@ -225,13 +225,13 @@ pub struct PassOutput<'e, 'c> {
 }
 
 impl<'e> PassOutput<'e, '_> {
-    /// How many of the rows went through the model; at least one.
+    /// The number of rows that were run; at least one.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The next row that wanted logits, and the logits of the token after it: one number for each
-    /// token of the vocabulary, which the caller may change. `None` after the last.
+    /// The index of the next row whose logits are wanted, and its logits, which predict the next token:
+    /// one number per token of the vocabulary, which the caller may change. `None` after the last.
     pub fn next_logits(&mut self) -> Option<(usize, &mut [f32])> {
         let vocab_size = self.engine.model.shape().vocab_size;
         let together = logits_rows(vocab_size);
@@ -245,7 +245,7 @@ impl<'e> PassOutput<'e, '_> {
         Some((row, &mut self.engine.scratch.logits[place * vocab_size..][..vocab_size]))
     }
 
-    /// The logits of the last row that wanted them.
+    /// The logits of the last row whose logits are wanted.
     pub fn into_last_logits(self) -> Option<&'e mut [f32]> {
         let vocab_size = self.engine.model.shape().vocab_size;
         let last = self.engine.wanted.len().checked_sub(1)?;

@@ -26,26 +26,24 @@ pub struct Loading {
     pub total: u64,
 }
 
-/// Loads a model step by step, so that whoever waits can be shown how far it is, and can stop it
-/// between two steps.
+/// Loads a model step by step, so that the caller can show progress and stop between two steps.
 ///
-/// Tensors are read in the order in which they lie in the file. While the other cores pack the rows
-/// of one read, the calling core, which alone may ask the firmware for bytes, reads the next ones;
-/// then it helps.
+/// Tensors are read in the file's order. While the other cores pack the rows of one read, the calling
+/// core, the only one that may call the firmware, reads the next ones; then it helps to pack.
 pub struct Loader {
     plan: Arc<Plan>,
     cpu: Cpu,
     context: usize,
     weights: Weights,
-    /// Indices into the plan's tensors, in the order of loading: vectors first, for they are small,
-    /// and packing beside reading one would wait for the disk.
+    /// Indices into the plan's tensors, in the order of loading: vectors first: they are so
+    /// small that packing while one is read would wait for the disk.
     order: Vec<usize>,
-    /// How many of them were begun to be read.
+    /// How many of them have been started.
     begun: usize,
-    /// Rows of the tensor that is being read that were read.
+    /// Rows read of the tensor that is being read.
     rows_read: usize,
     buffers: [RowBuffer; 2],
-    /// What lies in the first buffer: a tensor (index into the order), its first row and rows.
+    /// What the first buffer has: a tensor (index into the order), its first row and rows.
     ready: Option<(usize, usize, usize)>,
     /// The matrix that is being packed.
     builder: Option<MatrixBuilder>,

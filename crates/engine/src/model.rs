@@ -23,7 +23,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// What the model is.
+    /// The model's hyperparameters.
     pub fn shape(&self) -> &ModelShape {
         self.plan.shape()
     }

@@ -14,17 +14,17 @@ use bootllm_simd::RopeTable;
 use core::mem;
 use core::ops::ControlFlow;
 
-/// Rows of a pass, at most. Weights are read from memory once for all of them: with this many,
+/// The most rows of a pass. Weights are read from memory once for all of them: with this many,
 /// reading takes less time than computing. A multiple of every product's tile.
 pub(crate) const MAX_ROWS: usize = 96;
 
-/// Rows of a pass, at most, with a context of `context` positions.
+/// The most rows of a pass with a context of `context` positions.
 pub(crate) fn max_rows(context: usize) -> usize {
     context.min(MAX_ROWS)
 }
 
-/// Rows whose logits are computed together: enough that the output projection is read seldom, and
-/// few enough that the logits of a large vocabulary stay small beside the model.
+/// Rows whose logits are computed together: enough to read the output projection seldom, and few
+/// enough that the logits of a large vocabulary stay small compared with the model.
 pub(crate) fn logits_rows(vocab_size: usize) -> usize {
     const MOST_BYTES: usize = 16 << 20;
     (MOST_BYTES / vocab_size.saturating_mul(size_of::<f32>()).max(1)).clamp(1, 8)
@@ -58,11 +58,11 @@ pub(crate) struct Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
-/// Asked between layers whether a pass is to stop.
+/// Called between layers; `Break` stops the pass.
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
 
-/// Memory for the activations of up to [`MAX_ROWS`] rows; llama2.c's `RunState`. It is allocated by
-/// the plan that announced it.
+/// Memory for the activations of up to [`MAX_ROWS`] rows; llama2.c's `RunState`. The plan
+/// that announced it allocates it.
 pub(crate) struct Scratch {
     /// One for each [`Buffer`]: (row, width).
     buffers: Vec<Vec<f32>>,
@@ -114,7 +114,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) spans: &'a [Span],
     /// Read at the end of every stage, if the stages are measured.
     pub(crate) measured: Option<(&'a dyn Clock, &'a mut Times)>,
-    /// Asked between layers whether to stop.
+    /// Called between layers.
     pub(crate) interrupt: Interrupt<'a>,
 }
 
@@ -124,8 +124,8 @@ impl Pass<'_> {
         self.widths[buffer.0]
     }
 
-    /// Takes a buffer out of the scratch memory, to be put back: so several can be borrowed at once.
-    /// It moves a pointer and allocates nothing.
+    /// Takes a buffer out of the scratch memory until it is put back, so that several can be borrowed
+    /// at once. It moves a pointer and allocates nothing.
     pub(crate) fn take(&mut self, buffer: Buffer) -> Vec<f32> {
         mem::take(&mut self.scratch.buffers[buffer.0])
     }
@@ -142,7 +142,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Between two layers: whether to go on.
+    /// Checks between two layers whether to stop.
     pub(crate) fn poll(&mut self) -> Result<(), Stopped> {
         match (self.interrupt)() {
             ControlFlow::Break(()) => Err(Stopped),

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use bootllm_model_file::{ModelFile, RowRange, Tensor};
 use bootllm_quant::PANEL;
 
-/// What a model needs to run: checked, and nothing loaded yet.
+/// A checked plan of what a model needs to run; nothing is loaded yet.
 ///
 /// ```no_run
 /// # fn f(file: bootllm_model_file::ModelFile) -> Result<(), bootllm_engine::PlanError> {
@@ -41,11 +41,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads a file's metadata as its architecture asks for, and checks that its tensors are all
-    /// there, in the shapes that follow from it, and nothing else.
+    /// Reads the metadata that the file's architecture needs, and checks that the file has exactly the
+    /// tensors that follow from it, in the right shapes.
     ///
     /// # Errors
-    /// What cannot be run, by name.
+    /// [`PlanError`], which names what cannot be run.
     pub fn new(file: Arc<ModelFile>) -> Result<Self, PlanError> {
         let mut planner = Planner::new(&file)?;
         let (architecture, shape) = arch::plan(&mut planner)?;
@@ -64,7 +64,7 @@ impl Plan {
         &self.file
     }
 
-    /// What the model is.
+    /// The model's hyperparameters.
     pub fn shape(&self) -> &ModelShape {
         &self.shape
     }
@@ -79,15 +79,15 @@ impl Plan {
         matrices.map(|planned| (planned, &self.file.tensors()[planned.index]))
     }
 
-    /// Bytes of packed weights that a decoded token reads: all matrices once, but of an embedding
-    /// only a row.
+    /// Bytes of packed weights that a decoded token reads: all matrices once, but only one row of an
+    /// embedding.
     pub fn weight_bytes_per_token(&self) -> u64 {
         let read = self.matrices().filter(|(planned, _)| planned.read_per_token);
         read.map(|(_, tensor)| packed_bytes(tensor)).sum()
     }
 
-    /// Multiply-accumulates that a token of a prompt needs, whose logits are not wanted: those of all
-    /// matrices but the embedding and the output projection.
+    /// Multiply-accumulates per prompt token whose logits are not wanted: those of all matrices but the
+    /// embedding and the output projection.
     pub fn products_per_prompt_token(&self) -> u64 {
         let in_layers =
             self.matrices().filter(|(_, tensor)| tensor.rows() != self.shape.vocab_size);
@@ -111,8 +111,8 @@ impl Plan {
         buffers.chain([scores, logits])
     }
 
-    /// What the model takes to run with a context of `context` positions. Sums beyond `u64` stay at
-    /// its end, which is more than any machine has.
+    /// The memory that the model takes with a context of `context` positions. Sums saturate at
+    /// `u64::MAX`.
     pub fn memory(&self, context: usize, format: KvFormat) -> Memory {
         let packed = |planned: &PlannedTensor| {
             let tensor = &self.file.tensors()[planned.index];
@@ -144,30 +144,30 @@ fn packed_bytes(tensor: &Tensor) -> u64 {
     bytes.map_or(u64::MAX, |bytes| bytes as u64)
 }
 
-/// Bytes that a tensor takes beside its weights, at most: its handle, its place in the model, and
-/// what the allocator needs.
+/// The most bytes that a tensor takes besides its weights: its handle, its entry in the model, and
+/// the allocator's overhead.
 const BESIDE_WEIGHTS: u64 = 256;
 
 /// Bytes that a model takes while it runs, by purpose, and while it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The packed weights, and what is kept of each tensor beside them.
+    /// The packed weights, and the overhead per tensor.
     pub weights: u64,
     /// Keys and values of every position of one sequence.
     pub kv_cache: u64,
     /// Activations, logits and RoPE tables.
     pub activations: u64,
-    /// The two buffers through which the file is read, or what the self-test of the kernels takes
-    /// before, if that is more; free again after loading.
+    /// The two read buffers, or the memory of the kernels' self-test before, if that is more; freed
+    /// after loading.
     pub loading: u64,
 }
 
 impl Memory {
-    /// What has to stay free beside the model: for the sampler, the screen's glyphs, what is typed,
+    /// Memory that must stay free besides the model: for the sampler, the screen's glyphs, typed text
     /// and the firmware's own pools.
     pub const RESERVE: u64 = 8 << 20;
 
-    /// All of it: the most that is in use at any moment.
+    /// The peak: the most that is in use at any moment.
     pub fn total(&self) -> u64 {
         let Memory { weights, kv_cache, activations, loading } = *self;
         [weights, kv_cache, activations, loading].into_iter().fold(0, u64::saturating_add)

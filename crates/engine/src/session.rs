@@ -1,4 +1,4 @@
-//! One sequence, for those who need no more.
+//! An engine with a single sequence.
 
 use crate::engine::{Engine, RunError};
 use crate::error::{LoadError, out_of_memory};
@@ -27,7 +27,7 @@ use core::slice::from_mut;
 pub struct Session<'c> {
     /// Runs the rows.
     pub engine: Engine<'c>,
-    /// What they belong to.
+    /// The sequence of all rows.
     pub sequence: Sequence,
     rows: Vec<Row>,
 }
@@ -41,7 +41,7 @@ impl<'c> Session<'c> {
         Session::with_kv_format(model, cores, KvFormat::default())
     }
 
-    /// The same, with keys and values in another format.
+    /// An empty session with keys and values in this format.
     pub fn with_kv_format(
         model: &Arc<Model>,
         cores: &'c dyn Cores,
@@ -61,7 +61,7 @@ impl<'c> Session<'c> {
         self.engine.model()
     }
 
-    /// How many tokens were fed.
+    /// The number of tokens fed so far.
     pub fn position(&self) -> usize {
         self.sequence.position()
     }
@@ -74,16 +74,16 @@ impl<'c> Session<'c> {
     /// Feeds tokens whose logits are not wanted.
     ///
     /// # Errors
-    /// If a token cannot be fed, none is.
+    /// [`RunError`]: no token has been fed then.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<(), RunError> {
         self.feed(tokens, false, &mut |_| {})
     }
 
-    /// Feeds tokens and gives the logits of the token after each of them to `take`, one number for
-    /// each token of the vocabulary. They are those of [`Session::decode`], and come sooner.
+    /// Feeds tokens and calls `take` with the logits after each of them, one number per token of the
+    /// vocabulary. They are the same as [`Session::decode`]'s, but are computed in batches.
     ///
     /// # Errors
-    /// If a token cannot be fed, none is.
+    /// [`RunError`]: no token has been fed then.
     pub fn prefill_with_logits(
         &mut self,
         tokens: &[u32],
@@ -121,11 +121,11 @@ impl<'c> Session<'c> {
         Ok(())
     }
 
-    /// Feeds a token and returns the logits of the one after it, one number for each token of the
-    /// vocabulary. The caller may change them.
+    /// Feeds a token and returns the logits that predict the next one: one number per token of the
+    /// vocabulary, which the caller may change.
     ///
     /// # Errors
-    /// If the token cannot be fed.
+    /// [`RunError`] if the token cannot be fed.
     pub fn decode(&mut self, token: u32) -> Result<&mut [f32], RunError> {
         let row = Row { sequence: 0, position: self.position(), token, logits: true };
         let output = self.engine.run(from_mut(&mut self.sequence), &[row], None)?;

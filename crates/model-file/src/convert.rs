@@ -12,7 +12,7 @@ use bootllm_platform::ReadAt;
 /// the source has none inside. `progress` is called with the bytes read so far.
 ///
 /// Floating point keeps every bit if the new format has them; otherwise each weight becomes the
-/// nearest that the new format can say. From GGUF to GGUF all metadata is kept but what describes
+/// nearest value of the new format. From GGUF to GGUF all metadata is kept but what describes
 /// the weights' format.
 ///
 /// # Errors

@@ -37,7 +37,7 @@ pub enum ReadError {
         found: i32,
     },
     /// The numbers of a header with llama2.c's magic do not make a model.
-    #[error("the header makes no sense: {0}")]
+    #[error("the header is invalid: {0}")]
     Config(#[from] ConfigError),
     /// There is no known magic number, and the size is not that of a v0 file either.
     #[error("not a model in GGUF or in one of llama2.c's formats")]

@@ -8,7 +8,7 @@
 //! in GGUF's keys and tensor names, so nothing above this crate knows which kind a file was.
 //!
 //! A [`RowBuffer`] then takes a tensor's rows range by range, or [`for_each_row`] row by row.
-//! [`write`], [`write_gguf`] and [`convert`] produce files.
+//! [`write()`], [`write_gguf`] and [`convert`] produce files.
 //!
 //! Formats so far: GGUF ([`GgufError`] says what of it cannot be read), and the three of llama2.c
 //! ([`Version`]), as its `export.py` writes them and its `run.c` and `runq.c` read them.
@@ -53,7 +53,7 @@ use alloc::vec::Vec;
 use bootllm_platform::ReadAt;
 use bootllm_quant::Encoding;
 
-/// The container that a file is.
+/// The container format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
     /// One of llama2.c's.
@@ -62,7 +62,7 @@ pub enum FileFormat {
     Gguf,
 }
 
-/// What a model file holds. It is never copied: whoever needs it longer shares it.
+/// The description of a model file. It is shared (`Arc`), never copied.
 #[derive(Debug, PartialEq)]
 pub struct ModelFile {
     /// The container.
@@ -80,7 +80,7 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Gives the name of a tensor that is there twice as the error.
+    /// The error is the name of a tensor that appears twice.
     fn new(
         format: FileFormat,
         metadata: Metadata,

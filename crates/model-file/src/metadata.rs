@@ -21,7 +21,7 @@ pub enum Value {
     Array(Array),
 }
 
-/// Where a list lies in its file.
+/// Where a file has an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Array {
     /// The type of the elements, by its number in GGUF.
@@ -71,7 +71,7 @@ impl<'a> FromIterator<(&'a str, Value)> for Metadata {
 }
 
 impl Metadata {
-    /// Takes keys in any order. Gives the first key that is there twice as the error.
+    /// Takes keys in any order. The error is the first key that appears twice.
     pub(crate) fn from_entries(mut values: Vec<(String, Value)>) -> Result<Self, String> {
         values.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         match values.windows(2).find(|pair| pair[0].0 == pair[1].0) {

@@ -25,7 +25,7 @@ pub struct RowRange<'a> {
 #[derive(Default)]
 pub struct RowBuffer {
     bytes: Vec<u8>,
-    /// Bytes of each plane that the last read filled; the planes lie one after the other.
+    /// Bytes of each plane that the last read filled; the planes are one after the other.
     planes: [usize; 2],
 }
 
@@ -59,7 +59,7 @@ pub enum RowError {
         format: &'static str,
     },
     /// The buffer cannot be allocated.
-    #[error("cannot allocate {bytes} bytes to read the file through")]
+    #[error("cannot allocate {bytes} bytes for the read buffer")]
     OutOfMemory {
         /// Bytes that were asked for.
         bytes: usize,
@@ -144,14 +144,14 @@ impl RowBuffer {
         Ok(())
     }
 
-    /// The rows of the last read, each plane as it lies in the file.
+    /// The rows of the last read, each plane as it is in the file.
     pub fn planes(&self) -> [&[u8]; 2] {
         let (first, rest) = self.bytes.split_at(self.planes[0]);
         [first, &rest[..self.planes[1]]]
     }
 }
 
-/// Calls `each` with every row of a tensor in order, as the row lies in the file's planes. Every
+/// Calls `each` with every row of a tensor in order, as it is in the file's planes. Every
 /// number has been checked to be finite.
 ///
 /// # Errors

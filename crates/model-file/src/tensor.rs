@@ -1,4 +1,4 @@
-//! Tensors: names, shapes, formats, and where they lie in the file.
+//! Tensors: names, shapes, formats, and offsets in the file.
 
 use alloc::string::String;
 use bootllm_quant::{Encoding, PlaneBytes, Shape};
@@ -16,7 +16,7 @@ pub struct Tensor {
     pub dimensions: [usize; DIMENSIONS],
     /// The format of its values, or the name of one that this program does not know.
     pub encoding: Result<Encoding, UnknownEncoding>,
-    /// Where its rows lie. A second plane with 0 bytes per row is none.
+    /// Where its rows are. A second plane of 0 bytes per row means that there is none.
     pub planes: [Plane; 2],
 }
 
@@ -84,7 +84,7 @@ impl Tensor {
         self.row_bytes().iter().sum::<u64>().saturating_mul(self.rows() as u64)
     }
 
-    /// How many numbers it holds.
+    /// The number of values.
     pub fn elements(&self) -> u64 {
         (self.rows() as u64).saturating_mul(self.columns() as u64)
     }

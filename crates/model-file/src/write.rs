@@ -67,7 +67,7 @@ pub enum WriteError {
     #[error(transparent)]
     Description(#[from] ReadError),
     /// A weight is too large for the format.
-    #[error("a weight in {tensor} is larger than {format} can say; choose another format")]
+    #[error("a weight in {tensor} is too large for {format}; choose another format")]
     TooLarge {
         /// Its tensor.
         tensor: String,

@@ -4,7 +4,7 @@ use bootllm_platform::{Key, Size};
 use bootllm_terminal::{Edit, KeyDecoder, LineEditor, Painter, Screen, WordWrap};
 
 /// Feeds a terminal. The first two bytes are its size, the others come over its line; each byte
-/// 0xFF is a pause in which a key that was begun counts as all that comes.
+/// 0xFF is a pause that ends an incomplete key sequence.
 pub fn console(bytes: &[u8]) {
     let [columns, rows, bytes @ ..] = bytes else {
         return;
@@ -30,7 +30,7 @@ pub fn console(bytes: &[u8]) {
     from_devices(bytes);
 }
 
-/// A person who types.
+/// A user who types.
 struct Typing {
     editor: LineEditor,
     screen: Screen,
@@ -95,7 +95,7 @@ fn show(size: Size, text: &str) {
     }
 }
 
-/// What is true of every screen.
+/// The invariants of every screen.
 fn check(screen: &Screen) {
     let Size { columns, rows } = screen.size();
     let cursor = screen.cursor();
@@ -108,7 +108,7 @@ fn check(screen: &Screen) {
     }
 }
 
-/// The same bytes as what devices deliver that know some keys.
+/// The same bytes as delivered by devices that report some keys themselves.
 fn from_devices(bytes: &[u8]) {
     let mut decoder = KeyDecoder::new();
     let mut keys = 0;

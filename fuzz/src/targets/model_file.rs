@@ -15,9 +15,9 @@ use bootllm_tokenizer::Tokenizer;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Positions that are made for a session. What a header asks for may be far more.
+/// Positions of a session. A header may ask for far more.
 const CONTEXT: usize = 40;
-/// Bytes that a model may take here.
+/// Bytes that a model may use here.
 const SMALL: u64 = 8 << 20;
 
 /// Feeds a model file. The input is the file.
@@ -45,7 +45,7 @@ pub fn model_file(mut bytes: &[u8]) {
     }
 }
 
-/// All tensors lie in the file, none in another, and each is found.
+/// All tensors are within the file, none overlaps another, and each is found.
 fn check_tensors(file: &ModelFile) {
     let mut ranges = Vec::new();
     for tensor in file.tensors() {
@@ -63,7 +63,7 @@ fn check_tensors(file: &ModelFile) {
     assert!(file.parameters() <= 8 * file.size);
 }
 
-/// A tokenizer inside is one, or an error.
+/// A tokenizer inside is valid, or an error.
 fn check_tokenizer(plan: &Plan, mut bytes: &[u8]) {
     let vocab_size = plan.shape().vocab_size;
     let Some(vocabulary) = &plan.file().vocabulary else {
@@ -87,7 +87,7 @@ fn check_tokenizer(plan: &Plan, mut bytes: &[u8]) {
     }
 }
 
-/// The last token whose piece says that it is this byte's, and that does not control.
+/// The last token whose piece names this byte and that is not a control token.
 fn byte_token(tokenizer: &Tokenizer, byte: u8) -> Option<u32> {
     let digits = format!("{byte:02X}");
     let is = |&token: &u32| match tokenizer.piece(token) {
@@ -103,7 +103,7 @@ fn byte_token(tokenizer: &Tokenizer, byte: u8) -> Option<u32> {
     (0..tokenizer.len() as u32).rev().find(is).or(unknown)
 }
 
-/// A context that the memory cannot hold is an error, not the end of the program.
+/// A context that does not fit the memory is an error and does not end the program.
 fn check_memory(plan: &Arc<Plan>, mut bytes: &[u8]) {
     let context = plan.shape().context;
     let (least, needed) = (needed(plan, 1), needed(plan, context));
@@ -162,14 +162,14 @@ fn check_read_errors(plan: &Arc<Plan>, bytes: &[u8]) {
                 LoadError::Rows(RowError::Storage(_) | RowError::NotFinite { .. })
                 | LoadError::RopeFactor { .. },
             ) => {}
-            // What lies behind the weights is not read.
+            // Bytes after the weights are not read.
             Ok(()) => assert!(last <= end),
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-/// Loads the model and feeds a few tokens. Gives whether its weights are numbers.
+/// Loads the model and feeds a few tokens. Returns whether its weights are finite.
 fn run(plan: &Arc<Plan>, mut bytes: &[u8]) -> bool {
     let context = plan.shape().context.min(CONTEXT);
     let announced = needed(plan, context);

@@ -1,4 +1,4 @@
-//! Lines typed at the prompt: commands, settings, and what the settings make of logits.
+//! Lines typed at the prompt: commands, settings, and sampling with those settings.
 
 use bootllm_chat::{Command, Line, SETTINGS, Settings};
 use bootllm_sampling::Sampler;

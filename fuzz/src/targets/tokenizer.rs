@@ -3,7 +3,7 @@
 use bootllm_model_file::{TokenKind, TokenRules};
 use bootllm_tokenizer::{Decoder, Tokenizer};
 
-/// Bytes of text that are encoded in the slow way too.
+/// Bytes of text that are also encoded in the slow way.
 const TEXT: usize = 60;
 
 /// Feeds a tokenizer. The input is the file; its end is also the text that is encoded.
@@ -28,8 +28,8 @@ pub fn tokenizer(bytes: &[u8]) {
     });
 }
 
-/// Encodes and decodes, among others the end of `bytes` as a text. `byte_token` says which token
-/// stands for a byte.
+/// Encodes and decodes, among others the end of `bytes` as a text. `byte_token` returns the
+/// token of a byte.
 pub(super) fn check(tokenizer: &Tokenizer, bytes: &[u8], byte_token: &dyn Fn(u8) -> Option<u32>) {
     let TokenRules { bos, eos, add_bos, .. } = tokenizer.rules();
     let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TEXT / 2)..]);
@@ -54,7 +54,7 @@ pub(super) fn check(tokenizer: &Tokenizer, bytes: &[u8], byte_token: &dyn Fn(u8)
     decode(tokenizer, &some);
 }
 
-/// Whether a token controls. (The one for what no other can represent may be of that kind.)
+/// Whether a token is a control token. (The unknown token may be one.)
 pub(super) fn controls(tokenizer: &Tokenizer, token: u32) -> bool {
     let TokenRules { unknown, bos, eos, eot, eom, .. } = tokenizer.rules();
     let ends = [Some(bos), Some(eos), eot, eom].contains(&Some(token));

@@ -2,7 +2,7 @@
 //! and Mistral are of this architecture too.
 //!
 //! Keys and tensor names are those of llama.cpp (`llama-arch.cpp`). Converters permute queries and
-//! keys so that the pairs that RoPE rotates lie side by side.
+//! keys so that the two values of a pair that RoPE rotates are neighbours.
 
 use super::Architecture;
 use crate::blocks::{Activation, Attention, Linear};
@@ -55,11 +55,11 @@ struct Buffers {
     key: Buffer,
     /// Values (key heads × head size).
     value: Buffer,
-    /// What the heads found (heads × head size).
+    /// The heads' outputs (heads × head size).
     attended: Buffer,
     /// The gate of the feed-forward block (hidden).
     gate: Buffer,
-    /// Its other input (hidden).
+    /// The up projection, which the gate multiplies (hidden).
     up: Buffer,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An architecture's file says which metadata it needs and how each value is checked, which tensors
 //! of which shapes, what state it keeps per sequence and which activations, and what its forward
-//! pass is. Tensor names and metadata keys of an architecture stand in its file and nowhere else.
+//! pass is. Tensor names and metadata keys of an architecture are in its file and nowhere else.
 
 mod llama;
 mod qwen2;

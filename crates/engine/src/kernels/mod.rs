@@ -20,8 +20,8 @@ use bootllm_cores::{Columns, OneCore, split_together};
 use bootllm_simd::{Cpu, Isa, Simd, SimdOp, add, dispatch, rms_norm, silu_times};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// What a forward pass does beside its products. Each function is the one of the same name in
-/// `bootllm-simd` or in this folder.
+/// The operations of a forward pass besides matrix products. Each function is the one of the same name
+/// in `bootllm-simd` or in this folder.
 pub(crate) trait Kernels: Send + Sync {
     fn isa(&self) -> Isa;
     fn rms_norm(&self, output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32);
@@ -32,7 +32,7 @@ pub(crate) trait Kernels: Send + Sync {
     fn add(&self, x: &mut [f32], y: &[f32]);
 }
 
-/// The kernels for the widest instruction set that is to be used.
+/// The kernels for the widest instruction set in use.
 pub(crate) fn kernels(cpu: Cpu) -> Box<dyn Kernels> {
     match cpu.widest_first().find_map(|isa| dispatch(cpu, isa, NewKernels)) {
         Some(kernels) => kernels,
@@ -100,15 +100,15 @@ impl<S: Simd> Kernels for Vectorized<S> {
     }
 }
 
-/// Bytes that the self-test needs at most, for a moment.
+/// The most bytes that the self-test allocates, temporarily.
 pub(crate) const CHECK_BYTES: u64 = 128 << 10;
 
 /// Which instruction sets failed the self-test, a bit each, and [`DONE`].
 static FAILED: AtomicU32 = AtomicU32::new(0);
 const DONE: u32 = 1 << 31;
 
-/// The CPU without the instruction sets whose products or kernels give other bits on this machine
-/// than plain Rust. All are tested once, at the first call.
+/// Removes from `cpu` the instruction sets whose products or kernels differ in a bit from plain Rust
+/// on this machine. All are tested once, at the first call.
 pub fn cpu_after_self_test(cpu: Cpu) -> Cpu {
     let mut failed = FAILED.load(Ordering::Relaxed);
     if failed & DONE == 0 {
@@ -122,14 +122,14 @@ pub fn cpu_after_self_test(cpu: Cpu) -> Cpu {
     dropped.fold(cpu, Cpu::without)
 }
 
-/// Whether an instruction set gives the bits of plain Rust here.
+/// Whether an instruction set gives the same bits as plain Rust on this machine.
 fn self_test(cpu: Cpu, isa: Isa) -> bool {
     let plain = || sample(&*kernels(cpu.only(Isa::Scalar)));
     isa == Isa::Scalar
         || bootllm_quant::self_test(cpu, isa) && sample(&*kernels(cpu.only(isa))) == plain()
 }
 
-/// A hash (FNV-1a) of the bits that kernels make of small vectors, of lengths that fill registers and
+/// A hash (FNV-1a) of the kernels' results on small vectors, of lengths that fill registers and
 /// that do not.
 fn sample(kernels: &dyn Kernels) -> u64 {
     const HEADS: usize = 2;

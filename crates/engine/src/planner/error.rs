@@ -32,7 +32,7 @@ pub enum PlanError {
         /// What it should be.
         expected: &'static str,
     },
-    /// A key says something that would change the result and that this version does not compute.
+    /// A key asks for a computation that this version does not have.
     #[error("{key} is {found}, which this version cannot compute")]
     Unsupported {
         /// The key.
@@ -46,7 +46,7 @@ pub enum PlanError {
         /// Its name.
         tensor: String,
     },
-    /// The model has a tensor that the computation would leave out.
+    /// The model has a tensor that the computation would not use.
     #[error("the model has the tensor {tensor}, which this version cannot compute with")]
     UnknownTensor {
         /// Its name.
@@ -73,7 +73,7 @@ pub enum PlanError {
         /// Rows and columns by the metadata.
         expected: (usize, usize),
     },
-    /// The vocabulary inside the file is not the model's.
+    /// The vocabulary inside the file does not have as many tokens as the model.
     #[error("the vocabulary has {found} tokens, the model {expected}")]
     VocabularySize {
         /// Tokens of the vocabulary.

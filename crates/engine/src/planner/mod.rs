@@ -1,4 +1,4 @@
-//! What an architecture asks for while it plans.
+//! The interface through which an architecture plans.
 
 mod error;
 mod handles;
@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use bootllm_model_file::{ModelFile, Tensor, Value};
 use core::ops::RangeBounds;
 
-/// Keys of an architecture that say nothing about the computation.
+/// Keys of an architecture that do not affect the computation.
 const HARMLESS: [&str; 2] = ["vocab_size", "tensor_data_layout"];
 
 /// Reads metadata and tensors for an architecture, and notes what it asks for.
@@ -136,8 +136,7 @@ impl<'f> Planner<'f> {
         })
     }
 
-    /// Refuses a file whose key has another value than those for which `same` holds: the result would
-    /// change.
+    /// Refuses a file whose key has a value for which `same` returns false: the result would differ.
     pub(crate) fn refuse_unless(
         &mut self,
         key: &str,

@@ -120,7 +120,7 @@ impl Cells for F16Cells {
 }
 
 /// 8 bits per number, in groups with an `f32` scale: the largest power of two up to 32 that divides
-/// the head size. Scales lie before the numbers, those of a tile as (group, position in the tile).
+/// the head size. Scales come before the numbers, those of a tile as (group, position in the tile).
 pub(crate) struct Q8Cells;
 
 /// The largest group.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bootllm_cores::{Cores, split_together};
 use bootllm_quant::{AlignedBytes, NoMemory};
 
-/// Positions whose keys lie side by side, so that vector registers run across positions.
+/// Positions whose keys are interleaved, so that vector registers run across positions.
 pub(crate) const TILE: usize = 32;
 
 /// The format of keys and values in the cache.

@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
         self.file
     }
 
-    /// Where the next byte lies.
+    /// The offset of the next byte.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
         self.slice(from, length)
     }
 
-    /// Bytes that lie within the file, [`MOST`] at most.
+    /// Bytes within the file, [`MOST`] at most.
     fn slice(&mut self, from: u64, length: usize) -> Result<&[u8], ReadError> {
         let end = self.start + self.buffer.len() as u64;
         if from < self.start || from + length as u64 > end {

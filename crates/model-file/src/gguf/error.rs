@@ -30,8 +30,8 @@ pub enum GgufError {
         /// The number of the type.
         found: u32,
     },
-    /// A key is there twice.
-    #[error("{key} is there twice: the file is damaged")]
+    /// A key appears twice.
+    #[error("{key} appears twice: the file is damaged")]
     Twice {
         /// The key.
         key: String,
@@ -95,12 +95,12 @@ pub enum GgufError {
         block: u64,
     },
     /// Two tensors have the same name.
-    #[error("{tensor} is there twice: the file is damaged")]
+    #[error("{tensor} appears twice: the file is damaged")]
     TensorTwice {
         /// The name.
         tensor: String,
     },
-    /// A tensor does not begin where one can, or lies in another.
+    /// A tensor begins at an invalid offset, or overlaps another.
     #[error("{tensor} begins at byte {offset} of the weights, {problem}: the file is damaged")]
     TensorOffset {
         /// Its name.

@@ -1,5 +1,5 @@
-//! Keys that belong to the format and to vocabularies. Those of an architecture stand in the engine,
-//! in the architecture's file.
+//! Keys of the format and of vocabularies. The keys of an architecture are in the engine, in that
+//! architecture's file.
 
 pub(super) const ALIGNMENT: &str = "general.alignment";
 pub(super) const FILE_TYPE: &str = "general.file_type";

@@ -74,8 +74,8 @@ fn dimensions_text(sizes: &[u64; DIMENSIONS]) -> String {
     format!("{} x {} x {} x {}", sizes[0], sizes[1], sizes[2], sizes[3])
 }
 
-/// Turns offsets into those of the file and checks that every tensor lies within it, aligned, and
-/// apart from the others. The weights begin at byte `start` of the file's `size`.
+/// Turns offsets into offsets of the file and checks that every tensor is within it, aligned, and
+/// overlaps no other. The weights begin at byte `start` of the file's `size`.
 pub(super) fn place(
     tensors: &mut [Tensor],
     (start, alignment, size): (u64, u64, u64),

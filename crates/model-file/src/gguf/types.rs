@@ -18,7 +18,7 @@ const fn ty(number: u32, name: &'static str, values: u64, bytes: u64) -> Type {
     Type { number, name, values, bytes }
 }
 
-/// Formats beyond those of [`Encoding`]. Their size is known, so that a file that holds them can be
+/// Formats beyond those of [`Encoding`]. Their size is known, so that a file with such tensors can be
 /// described; running them is refused by name.
 const TYPES: [Type; 29] = [
     ty(3, "Q4_1", 32, 20),

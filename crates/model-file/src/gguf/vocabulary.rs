@@ -99,10 +99,10 @@ pub trait Tokens {
     fn rules(&self) -> TokenRules;
 }
 
-/// Where in a file its vocabulary lies, and how it is used.
+/// Where a file has its vocabulary, and how it is used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vocabulary {
-    /// Which kind it is of.
+    /// Its kind.
     model: String,
     count: u64,
     /// Where the pieces, the scores and the kinds begin.
@@ -195,7 +195,7 @@ impl Vocabulary {
             let bytes = 4 * (self.count - first).min(BATCH as u64) as usize;
             for (offset, numbers) in [(self.scores, &mut scores), (self.kinds, &mut kinds)] {
                 if let Some(offset) = offset {
-                    // The whole array lies within the file.
+                    // The whole array is within the file.
                     let read = cursor.file().read_at(offset + 4 * first, &mut numbers[..bytes]);
                     read.map_err(ReadError::from)?;
                 }

@@ -62,7 +62,7 @@ pub enum ConfigError {
         found: f32,
     },
     /// The model has something that llama2.c's formats cannot say.
-    #[error("llama2.c's formats cannot hold this model, because of {what}; convert it to GGUF")]
+    #[error("llama2.c's formats cannot represent this model because of {what}; convert it to GGUF")]
     NotInLlama2c {
         /// A key, a tensor, or a number by its name.
         what: String,

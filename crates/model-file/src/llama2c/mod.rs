@@ -95,7 +95,7 @@ impl Version {
         }
     }
 
-    /// The tensors in the order in which they lie in the file.
+    /// The tensors in the file's order.
     pub fn order(self) -> [TensorRole; 12] {
         use TensorRole::*;
         match self {
@@ -196,8 +196,8 @@ fn tensor(role: TensorRole, layer: usize, shape: Shape, offsets: [u64; 2]) -> Te
 }
 
 impl ModelFile {
-    /// Describes a Llama 2 model that need not lie in a file: `place` says for each tensor its format
-    /// and where its planes begin. Numbers are not checked.
+    /// Describes a Llama 2 model that need not be in a file: `place` returns each tensor's format and
+    /// the offsets of its planes. Numbers are not checked.
     pub fn describe(
         config: &Config,
         mut place: impl FnMut(TensorRole) -> (Encoding, [u64; 2]),

@@ -132,8 +132,8 @@ fn file_bytes(version: Version, config: &Config) -> u128 {
     u128::from(version.header_bytes()) + tensors.sum::<u128>()
 }
 
-/// Says where each tensor lies, in the order of the computation. The size of the file has been
-/// checked, so every offset is within it.
+/// Returns the tensors with their offsets, in the order of the computation. The size of the file has
+/// been checked, so every offset is within it.
 fn place_tensors(version: Version, config: &Config) -> Result<Vec<Tensor>, ReadError> {
     const LONGEST_NAME: usize = 64;
     let count: usize = version.roles(config).map(|role| layers_of(role, config)).sum();
