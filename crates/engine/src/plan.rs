@@ -175,6 +175,11 @@ impl Memory {
 
     /// Whether it fits into `free` bytes and leaves [`Memory::RESERVE`].
     pub fn fits(&self, free: u64) -> bool {
-        self.total().saturating_add(Memory::RESERVE) <= free
+        Memory::leaves_reserve(self.total(), free)
+    }
+
+    /// Whether `bytes` of `free` bytes can be taken and leave [`Memory::RESERVE`].
+    pub fn leaves_reserve(bytes: u64, free: u64) -> bool {
+        bytes.saturating_add(Memory::RESERVE) <= free
     }
 }

@@ -10,7 +10,7 @@ use bootllm_bench::{
     measure_speed, memory_needed,
 };
 use bootllm_cores::{Cores, OneCore};
-use bootllm_engine::Model;
+use bootllm_engine::{Memory, Model};
 use bootllm_simd::Cpu;
 use bootllm_units::{bytes, cores_phrase};
 use core::time::Duration;
@@ -42,7 +42,7 @@ fn measure_all(world: &mut World<'_>) -> Result<(), String> {
     let loading_time = chat.loading_time;
     let needed = memory_needed(model.plan(), context, kv_format);
     let free = world.machine.memory_free();
-    if needed > free {
+    if !Memory::leaves_reserve(needed, free) {
         return Err(format!(
             "measuring needs {} of memory, this machine has {} free",
             bytes(needed),

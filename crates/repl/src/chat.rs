@@ -57,7 +57,7 @@ impl Chat<'_> {
         let needed = |kv| plan.memory(context, kv).kv_cache;
         // The old cache is freed before the new one is allocated.
         let free = free.saturating_add(needed(before));
-        let changed = if needed(wanted) > free {
+        let changed = if !Memory::leaves_reserve(needed(wanted), free) {
             Err(format!(
                 "keys and values in {} need {} of memory, this machine has {} for them",
                 wanted.name(),

@@ -6,7 +6,7 @@ use crate::{World, prompt};
 use alloc::boxed::Box;
 use alloc::format;
 use bootllm_chat::{DIGEST_POSITIONS, DigestRun, DigestStep};
-use bootllm_engine::{KvFormat, RunError, Sequence};
+use bootllm_engine::{KvFormat, Memory, RunError, Sequence};
 use bootllm_platform::{Event, Key};
 use bootllm_units as units;
 
@@ -44,6 +44,12 @@ fn prepare(count: &str, world: &World<'_>) -> Result<DigestState, alloc::string:
     let Some(positions) = positions else {
         return Err(format!("the positions must be 1 to {context}"));
     };
+    let needed = chat.model.plan().memory(positions, KvFormat::F32).kv_cache;
+    let free = world.machine.memory_free();
+    if !Memory::leaves_reserve(needed, free) {
+        let (needed, free) = (units::bytes(needed), units::bytes(free));
+        return Err(format!("the digest needs {needed} of memory, this machine has {free} free"));
+    }
     let mut sequence =
         Sequence::new(&chat.model, positions, KvFormat::F32).map_err(|error| format!("{error}"))?;
     let run = DigestRun::new(chat.tokenizer.rules().bos, positions, &mut sequence);

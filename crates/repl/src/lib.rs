@@ -165,6 +165,5 @@ fn banner(terminal: &mut Terminal<'_>) {
     let version = env!("CARGO_PKG_VERSION");
     terminal
         .write(&format!("\x1b[1mbootllm {version}\x1b[0m: a language model and nothing else\n"));
-    terminal
-        .quiet("after llama2.c by Andrej Karpathy, for models of Meta's LLaMA architecture\n\n");
+    terminal.quiet("after llama2.c by Andrej Karpathy\n\n");
 }
